@@ -1,0 +1,65 @@
+"""Every exception that streamvsr raises on purpose.
+
+::
+
+    StreamvsrError                 exit code 1 unless stated
+    ├── UsageError                 exit code 2: the command line or a configuration is wrong
+    ├── SourceError                an input cannot be opened or read
+    │   └── NoVideoError           the input opens, but has no picture to work on
+    ├── SinkError                  an output cannot be opened or written
+    │   └── ReaderLeftError        exit code 141: the reader of our pipe has gone
+    ├── FilterError                a filter cannot work with these options or this picture format
+    ├── ModelError                 a model is unknown, cannot be built, or gave a broken picture
+    │   └── CheckpointError        a checkpoint is missing, damaged, or of another network
+    ├── MissingExtraError          an optional dependency is needed; the message names the extra
+    └── StageError                 any other exception inside a stage, with the stage's name
+
+Messages are one line: they name the input, say what is wrong and what to do. Foreign exceptions are translated
+where they arise (``media/av_errors.py`` for FFmpeg's) and stay reachable as ``__cause__``.
+"""
+
+
+class StreamvsrError(Exception):
+    """Base of all errors of this package; ``exit_code`` is what the command line ends with."""
+
+    exit_code = 1
+
+
+class UsageError(StreamvsrError):
+    exit_code = 2
+
+
+class SourceError(StreamvsrError):
+    pass
+
+
+class NoVideoError(SourceError):
+    pass
+
+
+class SinkError(StreamvsrError):
+    pass
+
+
+class ReaderLeftError(SinkError):
+    exit_code = 141
+
+
+class FilterError(StreamvsrError):
+    pass
+
+
+class ModelError(StreamvsrError):
+    pass
+
+
+class CheckpointError(ModelError):
+    pass
+
+
+class MissingExtraError(StreamvsrError):
+    pass
+
+
+class StageError(StreamvsrError):
+    pass
