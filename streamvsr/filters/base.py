@@ -1,0 +1,36 @@
+"""What a filter is: pictures in, pictures out, one at a time."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+
+from streamvsr.frames import Frame, StreamInfo
+
+
+class Filter(ABC):
+    """One link of the chain. Used by one thread; ``configure`` is called once, before the first frame.
+
+    Both ``push`` and ``flush`` are lazy: a frame is made when the caller asks for it, so that a window which gives
+    many large frames at once never holds them all. The caller exhausts each iterator before the next call, or closes
+    it and the filter for good.
+    """
+
+    name: str
+    lookahead: int = 0
+    """How many frames after a frame have to arrive before that frame can leave."""
+
+    @abstractmethod
+    def configure(self, info: StreamInfo) -> StreamInfo:
+        """Settle geometry, rate and format; raise ``FilterError`` where they cannot be had."""
+
+    @abstractmethod
+    def push(self, frame: Frame) -> Iterator[Frame]:
+        """Take one frame; yield what is ready."""
+
+    def flush(self) -> Iterator[Frame]:
+        """The stream has ended: yield what is left."""
+        return iter(())
+
+    def close(self) -> None:
+        """Let go of resources; called once, also after an error."""

@@ -1,0 +1,68 @@
+"""What a model is to the rest of streamvsr, whatever network is inside."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Self
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What a caller has to know before the first frame."""
+
+    name: str
+    scale: int
+    """Output pixels per input pixel, in both directions."""
+    domain: Literal["rgb", "luma"]
+    """What the network takes: R'G'B' (3 channels), or Y' alone (1 channel; the chroma is resized by the filter)."""
+    max_seq_len: int
+    """Frames in a window, where the user does not say."""
+    overlap: int
+    """Frames of look-ahead at the end of a window, where the user does not say."""
+    min_size_px: int = 1
+    """The least height and width that the network takes; the filter pads smaller pictures by replicating the edge."""
+    causal_after: int | None = None
+    """Frames of look-ahead after which more of them change nothing at all (0: one frame suffices); None: no such bound."""
+
+
+class Session(ABC):
+    """One run of one video through a model. Not thread safe; belongs to one stage."""
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Forget everything: the next window begins a new scene."""
+
+    @abstractmethod
+    def window(self, frames: torch.Tensor, new: int, keep: range) -> Iterator[torch.Tensor]:
+        """Run one window and yield the pictures to keep, one at a time, in order.
+
+        ``frames``: (T, C, H, W), floating point, on the model's device and in its dtype, nominal range 0..1, C and the
+        value domain as ``ModelInfo.domain`` says, H and W at least ``min_size_px``.
+        ``new``: how many frames at the end of ``frames`` this session has not been given since its last reset. The
+        T - new frames before them are the ones that followed the last kept frame of the window before (so ``frames``
+        always begins right after it), or, in independent windows, T == new after a reset.
+        ``keep``: the positions in ``frames`` whose results are wanted, contiguous. The session carries its state
+        forward to ``keep.stop - 1``: the next window, unless a reset comes first, begins at ``keep.stop``.
+
+        Yields ``len(keep)`` tensors (C, H*scale, W*scale) in the model's dtype and device, values not clamped. The
+        generator must be consumed or closed before the next call. Nothing is changed in ``frames``.
+        """
+
+
+class Model(ABC):
+    """A network with its weights, on a device, ready to run."""
+
+    info: ModelInfo
+
+    @abstractmethod
+    def to(self, device: torch.device, dtype: torch.dtype) -> Self:
+        """Move to ``device`` and compute in ``dtype``."""
+
+    @abstractmethod
+    def session(self) -> Session:
+        """A fresh session with no history."""
