@@ -1,0 +1,47 @@
+"""Fixtures that every test may use. In CI what a test needs has to be there; on a user's machine the test skips."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED_DATA = ROOT.parent / "shared" / "data"
+IN_CI = os.environ.get("CI") == "true"
+
+
+def missing(what: str) -> None:
+    """Skip with a reason, or fail in CI, where nothing may be skipped silently."""
+    if IN_CI:
+        pytest.fail(f"{what} is missing, and CI has to have it")
+    pytest.skip(f"{what} is not here")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real clips, ground truth and weights, kept outside of the repository."""
+    if not SHARED_DATA.is_dir():
+        missing("the folder ../shared/data")
+    return SHARED_DATA
+
+
+def _program(name: str) -> str:
+    path = shutil.which(name)
+    if path is None:
+        missing(f"the program {name}")
+    assert path is not None
+    return path
+
+
+@pytest.fixture(scope="session")
+def ffprobe() -> str:
+    """Path of ffprobe, the judge that does not share a line with PyAV's FFmpeg."""
+    return _program("ffprobe")
+
+
+@pytest.fixture(scope="session")
+def ffmpeg() -> str:
+    return _program("ffmpeg")
