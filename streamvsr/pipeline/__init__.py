@@ -1,0 +1,1 @@
+"""Threads, the rings between them, errors and shutdown. Knows neither av nor torch."""

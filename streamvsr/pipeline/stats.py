@@ -1,0 +1,92 @@
+"""What a run tells about itself while it goes and when it is over."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass
+from fractions import Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class RingLevel:
+    name: str
+    frames: int
+    capacity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A snapshot, cheap to take from any thread at any time."""
+
+    frames_in: int
+    frames_out: int
+    frames_total: int | None
+    """How many frames are expected to come out; a hint of the container's, not a promise."""
+    seconds_total: Fraction | None
+    position_seconds: Fraction | None
+    """Presentation time of the newest frame written."""
+    dropped: int
+    rings: tuple[RingLevel, ...]
+    elapsed_seconds: float
+    fps: float
+    """Frames written per second over the last few seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageStats:
+    """Where a stage's time went. busy + wait_in + wait_out is the stage's whole life."""
+
+    name: str
+    frames: int
+    busy_seconds: float
+    wait_in_seconds: float
+    """Waiting for the stage before: it is slower."""
+    wait_out_seconds: float
+    """Waiting for room in the ring behind: the next stage is slower."""
+
+
+class StageClock:
+    """Counts one stage's frames and waits. Written by the stage's thread alone; others only read."""
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self.wait_in_seconds = 0.0
+        self.wait_out_seconds = 0.0
+        self._started: float | None = None
+        self._ended: float | None = None
+
+    def start(self) -> None:
+        self._started = time.perf_counter()
+
+    def end(self) -> None:
+        self._ended = time.perf_counter()
+
+    def stats(self, name: str) -> StageStats:
+        if self._started is None:
+            return StageStats(name, 0, 0.0, 0.0, 0.0)
+        life = (self._ended or time.perf_counter()) - self._started
+        busy = max(0.0, life - self.wait_in_seconds - self.wait_out_seconds)
+        return StageStats(name, self.frames, busy, self.wait_in_seconds, self.wait_out_seconds)
+
+
+class RateMeter:
+    """Frames per second over the last ``SPAN_SECONDS``. Used under its owner's care: one writer, many readers."""
+
+    SPAN_SECONDS = 5.0
+
+    def __init__(self) -> None:
+        self._ticks: deque[tuple[float, int]] = deque(maxlen=512)
+
+    def tick(self, frames: int) -> None:
+        now = time.perf_counter()
+        # A few marks a second are enough, and 512 of them always span more than SPAN_SECONDS.
+        if not self._ticks or now - self._ticks[-1][0] >= 0.05:
+            self._ticks.append((now, frames))
+
+    def rate(self, frames: int) -> float:
+        now = time.perf_counter()
+        for moment, count in tuple(self._ticks):
+            if now - moment <= self.SPAN_SECONDS and frames > count:
+                return (frames - count) / (now - moment)
+        return 0.0
