@@ -100,6 +100,10 @@ class Ring:
             self._clear()
 
     @property
+    def aborted(self) -> bool:
+        return self._aborted
+
+    @property
     def level(self) -> RingLevel:
         return RingLevel(self.name, len(self._frames), self.capacity_frames)
 
@@ -150,7 +154,7 @@ class PacketSpool:
                 self._bytes += len(packet.data)
                 return
             if self._file is None:
-                self._file = tempfile.TemporaryFile(prefix="streamvsr-packets-")
+                self._file = tempfile.TemporaryFile(prefix="streamvsr-packets-")  # noqa: SIM115 - lives as long as self
             self._file.seek(self._write_at)
             pickle.dump(packet, self._file, protocol=pickle.HIGHEST_PROTOCOL)
             self._write_at = self._file.tell()

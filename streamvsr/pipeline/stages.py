@@ -1,0 +1,193 @@
+"""The three kinds of work that have a thread: reading, filtering, writing. The runner owns the threads.
+
+Each stage's ``run`` returns when its work is done (the input has ended, the reader has left, a stop was asked for) and
+raises when it failed; it never marks a ring finished itself, because only the runner knows whether it ended well.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from fractions import Fraction
+from typing import Protocol
+
+from streamvsr.errors import NoVideoError
+from streamvsr.frames import Frame, Packet
+from streamvsr.pipeline.ring import PacketSpool, Ring
+from streamvsr.pipeline.stats import RateMeter, StageClock
+
+
+class SourceLike(Protocol):
+    def __iter__(self) -> Iterator[Frame | Packet]: ...
+    def stop(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class ChainLike(Protocol):
+    def push(self, frame: Frame) -> Iterator[Frame]: ...
+    def flush(self) -> Iterator[Frame]: ...
+    def close(self) -> None: ...
+
+
+class SinkLike(Protocol):
+    def write_frame(self, frame: Frame) -> None: ...
+    def write_packet(self, packet: Packet) -> None: ...
+    def finish(self) -> None: ...
+    def abort(self) -> None: ...
+
+
+class Stage(ABC):
+    """One thread's work. ``stopping`` is set by the runner when the run shall end early but well."""
+
+    name: str
+    output: Ring | None = None
+
+    def __init__(self) -> None:
+        self.clock = StageClock()
+        self.stopping = threading.Event()
+
+    @abstractmethod
+    def run(self) -> None: ...
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of what the stage owns; called once in the stage's thread after ``run``, however that ended."""
+
+
+class SourceStage(Stage):
+    """Frames go into the ring, which may make it wait; packets go into the spool, which never does."""
+
+    def __init__(self, source: SourceLike, output: Ring, spool: PacketSpool, name: str = "decode") -> None:
+        super().__init__()
+        self.name = name
+        self.output: Ring = output
+        self._source = source
+        self._spool = spool
+
+    def run(self) -> None:
+        for item in self._source:
+            if isinstance(item, Packet):
+                self._spool.put(item)
+                continue
+            if not self.output.put(item, self.clock):
+                return
+            self.clock.frames += 1
+
+    def interrupt(self) -> None:
+        """Called by the runner's ``stop``, from another thread."""
+        self._source.stop()
+
+    def close(self) -> None:
+        self._source.close()
+
+
+class FilterStage(Stage):
+    """A segment of the filter chain between two rings.
+
+    ``lets_go_on_stop``: whether frames that have not been through this segment are let go when the run is stopped
+    (true up to the last network, which may need minutes for them), or still worked off (behind it).
+    """
+
+    def __init__(self, name: str, chain: ChainLike, source: Ring, output: Ring, *, lets_go_on_stop: bool) -> None:
+        super().__init__()
+        self.name = name
+        self.output: Ring = output
+        self._chain = chain
+        self._source = source
+        self._lets_go_on_stop = lets_go_on_stop
+
+    def run(self) -> None:
+        while (frame := self._source.get(self.clock)) is not None:
+            if not self._emit(self._chain.push(frame)):
+                self._source.close()
+                return
+        if not self._let_go():
+            self._emit(self._chain.flush())
+
+    def close(self) -> None:
+        self._chain.close()
+
+    def _emit(self, frames: Iterator[Frame]) -> bool:
+        """Pass frames on as they are made; False when no more are wanted."""
+        # The generator is closed here and now: one left suspended would keep a window's tensors alive.
+        with closing(_closable(frames)) as lazy:
+            while not self._let_go():
+                frame = next(lazy, None)
+                if frame is None:
+                    return True
+                if not self.output.put(frame, self.clock):
+                    return False
+                self.clock.frames += 1
+        return False
+
+    def _let_go(self) -> bool:
+        return self._lets_go_on_stop and self.stopping.is_set()
+
+
+class SinkStage(Stage):
+    """Writes frames as they come, and each packet when the video has reached its time.
+
+    Handing packets over as they come would move the waiting into the muxer, which writes out of order after ten
+    seconds of it. At the end all packets go out; after a stop only those that begin before the picture ends.
+    """
+
+    def __init__(
+        self, sink: SinkLike, source: Ring, spool: PacketSpool, *, max_frames: int | None = None, name: str = "encode"
+    ) -> None:
+        """``max_frames``: end after this many frames, and let the stages before know that nothing more is wanted."""
+        super().__init__()
+        self.name = name
+        self.rate = RateMeter()
+        self.position_seconds: Fraction | None = None
+        self.on_frame: Callable[[Frame], None] | None = None
+        self._sink = sink
+        self._source = source
+        self._spool = spool
+        self._max_frames = max_frames
+        self._waiting: Packet | None = None
+        self._done = False
+
+    def run(self) -> None:
+        end = Fraction(0)
+        while (frame := self._source.get(self.clock)) is not None:
+            self._write_packets(frame.seconds)
+            self._sink.write_frame(frame)
+            self.clock.frames += 1
+            self.rate.tick(self.clock.frames)
+            self.position_seconds = frame.seconds
+            end = frame.seconds + frame.duration * frame.time_base
+            if self.on_frame is not None:
+                self.on_frame(frame)
+            if self.clock.frames == self._max_frames:
+                self._source.close()
+                self.stopping.set()
+                break
+        if self.clock.frames == 0:
+            if self.stopping.is_set():
+                return  # close() lets go of the output: there is nothing to finalise
+            raise NoVideoError("there was no frame to write: the input has none in the chosen range")
+        self._write_packets(end if self.stopping.is_set() else None)
+        self._sink.finish()
+        self._done = True
+
+    def close(self) -> None:
+        if not self._done:
+            self._sink.abort()
+        self._spool.close()
+
+    def _write_packets(self, until: Fraction | None) -> None:
+        if self._waiting is None:
+            self._waiting = next(self._spool.drain(), None)
+        while self._waiting is not None:
+            seconds = self._waiting.seconds
+            if until is not None and seconds is not None and seconds > until:
+                return
+            self._sink.write_packet(self._waiting)
+            self._waiting = next(self._spool.drain(), None)
+
+
+def _closable(frames: Iterator[Frame]) -> Generator[Frame, None, None]:
+    """A generator over any iterator, so that it can be closed."""
+    yield from frames
