@@ -1,48 +1,74 @@
 """What a run is made of: frozen dataclasses, the one source of option names, defaults, ranges and help texts.
 
-Each field's metadata says how it is given on the command line: ffmpeg's own options with one dash, ours with two.
-The parser, ``--help`` and the documentation are made from these fields; nothing else lists options.
+Each field carries an ``Option``: how it is given on the command line, ffmpeg's own options with one dash, ours with
+two. The parser, ``--help`` and the documentation are made from these; nothing else lists options.
 """
+
+# ruff: noqa: RUF009  (``option`` makes a dataclasses.field, which is what a default may call)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from typing import Any, Literal
 
+from streamvsr.errors import UsageError
 
-def option(
-    default: Any,
-    *flags: str,
-    help: str,
-    metavar: str = "",
-    choices: tuple[str, ...] = (),
-    least: float | None = None,
-    most: float | None = None,
-) -> Any:
-    """A dataclass field with its command-line face. ``flags`` without a dash-less name are exact spellings."""
-    metadata = {"flags": flags, "help": help, "metavar": metavar, "choices": choices, "least": least, "most": most}
-    if isinstance(default, (dict, list)):
-        return field(default_factory=lambda: type(default)(default), metadata=metadata)
-    return field(default=default, metadata=metadata)
+Kind = Literal["text", "integer", "number", "time", "rate", "size", "bit_rate", "flag", "yes_no", "list", "pairs"]
+"""How an option's text becomes a value: ``flag`` takes no value and sets True, ``yes_no`` has two flags, the first
+for True and the second for False; ``list`` may be given several times, ``pairs`` is a list of KEY=VALUE."""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """The command-line face of one field."""
+
+    flags: tuple[str, ...]
+    """Exact spellings, the usual one first."""
+    help: str
+    kind: Kind
+    metavar: str = ""
+    choices: tuple[str, ...] = ()
+    least: float | None = None
+    most: float | None = None
+    anywhere: bool = False
+    """An option of the output that may also stand before the input, as ffmpeg's global ones."""
+    as_ffmpeg: bool = False
+    """Means just what it means in ffmpeg: ``--help`` names it without explaining it."""
+
+
+def option(default: Any, *flags: str, help: str, kind: Kind = "text", **face: Any) -> Any:
+    """A dataclass field with its command-line face; ``face`` is what else ``Option`` takes."""
+    return field(default=default, metadata={"option": Option(flags, help, kind, **face)})
+
+
+def options_of(group: type) -> Iterator[tuple[str, Option]]:
+    """(field name, option) of a group's fields that can be given on the command line, in order."""
+    for f in fields(group):
+        if "option" in f.metadata:
+            yield f.name, f.metadata["option"]
 
 
 @dataclass(frozen=True, slots=True)
 class InputOptions:
-    """Options of the input (as in ffmpeg: those that stand before ``-i``)."""
+    """Options of the input (as in ffmpeg: those that stand before it)."""
 
     path: str = ""
     """A file, a folder of pictures, a pattern, a URL, or ``-`` for standard input."""
-    format: str | None = option(None, "-f", help="force the input's format", metavar="FMT")
-    start: Fraction | None = option(None, "-ss", help="start at this time", metavar="TIME", least=0)
-    duration: Fraction | None = option(None, "-t", help="read this much", metavar="TIME", least=0)
-    end: Fraction | None = option(None, "-to", help="read up to this time", metavar="TIME", least=0)
-    rate: Fraction | None = option(None, "-r", help="ignore the input's time stamps, assume this rate", metavar="FPS")
-    size: tuple[int, int] | None = option(None, "-s", help="size of raw input", metavar="WxH")
-    pixel_format: str | None = option(None, "-pix_fmt", help="pixel format of raw input", metavar="FMT")
+    format: str | None = option(None, "-f", help="force the input's format", metavar="FMT", as_ffmpeg=True)
+    start: Fraction | None = option(None, "-ss", help="start at this time", kind="time", metavar="TIME", as_ffmpeg=True)
+    duration: Fraction | None = option(None, "-t", help="read this much", kind="time", metavar="TIME", as_ffmpeg=True)
+    end: Fraction | None = option(None, "-to", help="read up to this time", kind="time", metavar="TIME", as_ffmpeg=True)
+    rate: Fraction | None = option(
+        None, "-r", help="ignore the input's time stamps, assume this rate", kind="rate", metavar="FPS"
+    )
+    size: tuple[int, int] | None = option(
+        None, "-s", help="size of raw input", kind="size", metavar="WxH", as_ffmpeg=True
+    )
+    pixel_format: str | None = option(None, "-pix_fmt", help="pixel format of raw input", metavar="FMT", as_ffmpeg=True)
     options: Mapping[str, str] = field(default_factory=dict)
-    """Any other option, handed to the demuxer or the decoder by its FFmpeg name."""
+    """Any other option, handed to the demuxer or the decoder by its FFmpeg name, stream specifier included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,31 +77,61 @@ class OutputOptions:
 
     path: str = ""
     """A file, a folder for pictures, a pattern, a URL, or ``-`` for standard output."""
-    format: str | None = option(None, "-f", help="force the output's format", metavar="FMT")
-    overwrite: bool | None = option(None, "-y", "-n", help="-y: overwrite the output, -n: never; else ask")
+    format: str | None = option(None, "-f", help="force the output's format", metavar="FMT", as_ffmpeg=True)
+    overwrite: bool | None = option(
+        None, "-y", "-n", help="overwrite the output, or never; else ask", kind="yes_no", anywhere=True
+    )
     """True for ``-y``, False for ``-n``, None to ask on a terminal and refuse elsewhere."""
-    start: Fraction | None = option(None, "-ss", help="drop what comes before this time", metavar="TIME", least=0)
-    duration: Fraction | None = option(None, "-t", help="write this much", metavar="TIME", least=0)
-    end: Fraction | None = option(None, "-to", help="write up to this time", metavar="TIME", least=0)
-    frames: int | None = option(None, "-frames:v", "-vframes", help="write this many frames", metavar="N", least=1)
-    rate: Fraction | None = option(None, "-r", help="constant output rate (frames are repeated or dropped)", metavar="FPS")
-    size: tuple[int, int] | None = option(None, "-s", help="output size, scaled after the network", metavar="WxH")
+    start: Fraction | None = option(
+        None, "-ss", help="drop what comes before this time", kind="time", metavar="TIME", as_ffmpeg=True
+    )
+    duration: Fraction | None = option(None, "-t", help="write this much", kind="time", metavar="TIME", as_ffmpeg=True)
+    end: Fraction | None = option(
+        None, "-to", help="write up to this time", kind="time", metavar="TIME", as_ffmpeg=True
+    )
+    frames: int | None = option(
+        None, "-frames:v", "-vframes", help="write this many frames", kind="integer", metavar="N", least=1,
+        as_ffmpeg=True,
+    )  # fmt: skip
+    rate: Fraction | None = option(
+        None, "-r", help="constant rate: frames are repeated or dropped", kind="rate", metavar="FPS"
+    )
+    size: tuple[int, int] | None = option(
+        None, "-s", help="output size, scaled after the network", kind="size", metavar="WxH"
+    )
     video_codec: str | None = option(None, "-c:v", "-codec:v", "-vcodec", help="video encoder", metavar="NAME")
-    audio_codec: str = option("copy", "-c:a", "-codec:a", "-acodec", help="audio: copy, or an encoder", metavar="NAME")
-    subtitle_codec: str = option("copy", "-c:s", "-codec:s", "-scodec", help="subtitles: copy, or an encoder", metavar="NAME")
-    crf: float | None = option(None, "-crf", help="constant quality, lower is better (x264: 18)", metavar="N")
-    bit_rate: str | None = option(None, "-b:v", "-vb", help="video bit rate", metavar="RATE")
-    audio_bit_rate: str | None = option(None, "-b:a", "-ab", help="audio bit rate where audio is encoded", metavar="RATE")
-    preset: str | None = option(None, "-preset", help="the encoder's speed preset", metavar="NAME")
-    pixel_format: str | None = option(None, "-pix_fmt", help="pixel format of the output", metavar="FMT")
-    gop: int | None = option(None, "-g", help="frames between key frames at most", metavar="N", least=0)
-    no_audio: bool = option(False, "-an", help="no audio")
-    no_subtitles: bool = option(False, "-sn", help="no subtitles")
-    no_data: bool = option(False, "-dn", help="no data tracks")
-    maps: tuple[str, ...] = option((), "-map", help="choose streams, e.g. -map 0:v:1 -map 0:a", metavar="SPEC")
-    metadata: tuple[str, ...] = option((), "-metadata", help="set a tag of the output", metavar="KEY=VALUE")
+    audio_codec: str = option(
+        "copy", "-c:a", "-codec:a", "-acodec", help="audio: copy (default), or an encoder", metavar="NAME"
+    )
+    subtitle_codec: str = option(
+        "copy", "-c:s", "-codec:s", "-scodec", help="subtitles: copy (default), or an encoder", metavar="NAME"
+    )
+    crf: float | None = option(
+        None, "-crf", help="constant quality, lower is better (x264: 18)", kind="number", metavar="N"
+    )
+    bit_rate: str | None = option(None, "-b:v", "-vb", help="video bit rate", kind="bit_rate", metavar="RATE")
+    audio_bit_rate: str | None = option(
+        None, "-b:a", "-ab", help="audio bit rate where audio is encoded", kind="bit_rate", metavar="RATE",
+        as_ffmpeg=True,
+    )  # fmt: skip
+    preset: str | None = option(None, "-preset", help="the encoder's speed preset", metavar="NAME", as_ffmpeg=True)
+    pixel_format: str | None = option(
+        None, "-pix_fmt", help="pixel format of the output", metavar="FMT", as_ffmpeg=True
+    )
+    gop: int | None = option(
+        None, "-g", help="frames between key frames at most", kind="integer", metavar="N", least=0, as_ffmpeg=True
+    )
+    no_audio: bool = option(False, "-an", help="no audio", kind="flag", anywhere=True, as_ffmpeg=True)
+    no_subtitles: bool = option(False, "-sn", help="no subtitles", kind="flag", anywhere=True, as_ffmpeg=True)
+    no_data: bool = option(False, "-dn", help="no data tracks", kind="flag", anywhere=True, as_ffmpeg=True)
+    maps: tuple[str, ...] = option(
+        (), "-map", help="choose streams, e.g. -map 0:v:1 -map 0:a", kind="list", metavar="SPEC", as_ffmpeg=True
+    )
+    metadata: tuple[str, ...] = option(
+        (), "-metadata", help="set a tag of the output", kind="pairs", metavar="KEY=VALUE", as_ffmpeg=True
+    )
     options: Mapping[str, str] = field(default_factory=dict)
-    """Any other option, handed to the video encoder or the muxer by its FFmpeg name."""
+    """Any other option, handed to the video encoder or the muxer by its FFmpeg name, stream specifier included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,25 +141,32 @@ class ModelOptions:
     model: str = option("auto", "--model", help="auto, rt, realbasicvsr, basicvsr, bicubic or identity", metavar="NAME")
     config: str | None = option(None, "--config", help="mm-style config that describes the network", metavar="FILE")
     checkpoint: str | None = option(None, "--checkpoint", help="weights; they say which network it is", metavar="FILE")
-    max_seq_len: int | None = option(None, "--max-seq-len", help="frames in a window", metavar="N", least=1)
-    overlap: int | None = option(None, "--overlap", help="frames of look-ahead shared by two windows", metavar="N", least=0)
-    propagation: Literal["carry", "window"] = option(
-        "carry", "--propagation", help="carry the state over windows, or independent windows", choices=("carry", "window")
+    max_seq_len: int | None = option(
+        None, "--max-seq-len", help="frames in a window", kind="integer", metavar="N", least=1
     )
+    overlap: int | None = option(
+        None, "--overlap", help="look-ahead frames shared by two windows", kind="integer", metavar="N", least=0
+    )
+    propagation: Literal["carry", "window"] = option(
+        "carry", "--propagation", help="carry the state on, or independent windows", metavar="MODE",
+        choices=("carry", "window"),
+    )  # fmt: skip
     device: str = option("auto", "--device", help="auto, cpu, cuda, cuda:1, mps", metavar="NAME")
     precision: Literal["auto", "fp32", "fp16", "bf16"] = option(
-        "auto", "--precision", help="number format of the network", choices=("auto", "fp32", "fp16", "bf16")
+        "auto", "--precision", help="auto, fp32, fp16 or bf16", metavar="NAME", choices=("auto", "fp32", "fp16", "bf16")
     )
-    threads: int | None = option(None, "--threads", help="CPU threads of the network", metavar="N", least=1)
+    threads: int | None = option(
+        None, "--threads", help="CPU threads of the network", kind="integer", metavar="N", least=1
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
     """How the run talks."""
 
-    quiet: bool = option(False, "--quiet", help="print errors only")
-    debug: bool = option(False, "--debug", help="print tracebacks and FFmpeg's own messages")
-    stats: bool = option(False, "--stats", help="print milliseconds per stage at the end")
+    quiet: bool = option(False, "--quiet", help="print errors only", kind="flag")
+    debug: bool = option(False, "--debug", help="print tracebacks and FFmpeg's own messages", kind="flag")
+    stats: bool = option(False, "--stats", help="print milliseconds per stage at the end", kind="flag")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,3 +177,48 @@ class Config:
     output: OutputOptions
     model: ModelOptions = field(default_factory=ModelOptions)
     run: RunOptions = field(default_factory=RunOptions)
+
+
+GROUPS: Mapping[str, type] = {
+    "input": InputOptions,
+    "output": OutputOptions,
+    "model": ModelOptions,
+    "run": RunOptions,
+}
+"""The fields of ``Config`` and what they hold."""
+
+
+def check(config: Config) -> None:
+    """Raise ``UsageError`` for values out of range and for options that exclude each other.
+
+    For every maker of a ``Config``, not the command line alone; it reads nothing but the config.
+    """
+    for group, cls in GROUPS.items():
+        values = getattr(config, group)
+        for name, face in options_of(cls):
+            _check_value(face, getattr(values, name))
+    for options, what in ((config.input, "input"), (config.output, "output")):
+        if options.duration is not None and options.end is not None:
+            raise UsageError(f"-t and -to of the {what} exclude each other: give one of them")
+        if options.end is not None and options.end <= (options.start or 0):
+            raise UsageError(f"-to of the {what} must lie after its -ss")
+    model = config.model
+    if model.max_seq_len is not None and model.overlap is not None and model.overlap >= model.max_seq_len:
+        raise UsageError(
+            f"--overlap {model.overlap} must be less than --max-seq-len {model.max_seq_len}: "
+            "each window has to take in new frames"
+        )
+
+
+def _check_value(face: Option, value: Any) -> None:
+    flag = face.flags[0]
+    if value is None:
+        return
+    if face.choices and value not in face.choices:
+        raise UsageError(f"{flag} {value}: choose one of {', '.join(face.choices)}")
+    if face.least is not None and value < face.least:
+        raise UsageError(f"{flag} {value}: must be at least {face.least:g}")
+    if face.most is not None and value > face.most:
+        raise UsageError(f"{flag} {value}: must be at most {face.most:g}")
+    if face.kind in ("time", "rate") and (value < 0 or (face.kind == "rate" and value == 0)):
+        raise UsageError(f"{flag} {value}: must be {'more than' if face.kind == 'rate' else 'at least'} 0")
