@@ -6,15 +6,16 @@ table (``target_format``), which never has fewer bits, less chroma or less alpha
 
 Red, green and blue in a Frame are always full range. The ``Color`` of an RGB Frame with a matrix other than 0 tells
 which YUV it came from and is to become again; with matrix 0 (pictures, screen captures) it becomes limited-range YUV
-with the matrix of its size, which is what players assume.
+with the matrix of its size, which is what players assume. Grey is full range unless it is tagged as limited: all of
+FFmpeg reads it so.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
-from functools import lru_cache
-from typing import Literal
+from functools import cache
+from typing import Any, Literal, cast
 
 import av
 import numpy as np
@@ -44,10 +45,14 @@ _ACCURATE = int(
 _PLANE_ORDER = {"rgb": (2, 0, 1, 3), "yuv": (0, 1, 2, 3), "gray": (0, 1)}
 """Where R, G, B, A (Y, U, V, A) lie in FFmpeg's planes: planar RGB is stored as G, B, R, A."""
 
+_LAST_COLUMN_LOST = {"p010le": 6, "p016le": 0}
+"""swscale leaves the last chroma column of odd widths unwritten when it makes these (seen in FFmpeg 8.1 and 9.0);
+with the shift that puts the samples into the high bits."""
+
 _DEPTHS = {8: "", 10: "10le", 12: "12le", 14: "14le", 16: "16le"}
 
 
-@lru_cache(maxsize=None)
+@cache
 def target_format(av_format_name: str) -> PixelFormat:
     """The nearest format of the table: no fewer bits, no less chroma, no less alpha.
 
@@ -67,8 +72,9 @@ def target_format(av_format_name: str) -> PixelFormat:
     except ValueError as exc:
         raise StreamvsrError(f"unknown pixel format {av_format_name!r}") from exc
     parts = known.components
-    if not parts:
-        raise StreamvsrError(f"pixel format {av_format_name!r} lives in a device's memory and cannot be read here")
+    # swscale of FFmpeg 8 does not refuse yaf32: it ends the process with a failed assertion.
+    if not parts or av_format_name.startswith("yaf"):
+        raise StreamvsrError(f"pixel format {av_format_name!r} cannot be read here; decode to another one")
     bayer = av_format_name.startswith("bayer_")
     # A Bayer cell has one sample a pixel: its "components" count a quarter or half of the bits.
     bits = known.bits_per_pixel if bayer else max(part.bits for part in parts)
@@ -101,22 +107,27 @@ def resolve_color(color: Color, width: int, height: int) -> Color:
 
 def color_after(color: Color, av_format: str, width: int, height: int) -> Color:
     """What ``to_av(..., av_format=av_format)`` tags its frame with, for an encoder that has to know beforehand."""
-    if _family(av_format) == "rgb":
+    family = _family(av_format)
+    if family == "rgb":
         return replace(color, matrix=RGB, full_range=True, chroma_location=0)
     if color.matrix == RGB:
         color = replace(color, matrix=UNSTATED, full_range=False)
     color = resolve_color(color, width, height)
-    return replace(color, full_range=True) if av_format.startswith("yuvj") else color
+    return replace(color, full_range=True) if family == "gray" or av_format.startswith("yuvj") else color
 
 
 def color_of(frame: av.VideoFrame) -> Color:
     """The colour tags of a decoded frame."""
     name, spans = frame.format.name, {LIMITED: False, FULL: True}
     matrix, full = int(frame.colorspace), spans.get(int(frame.color_range))
-    if name.startswith("yuvj"):
-        full = True
-    if _family(name) == "rgb":
+    family = _family(name)
+    if family == "rgb":
         matrix, full = RGB, True
+    elif matrix == RGB:
+        # Grey PNGs are tagged so; the matrix would tell sinks that this was RGB.
+        matrix = UNSTATED
+    if name.startswith("yuvj") or (family == "gray" and full is None):
+        full = True
     # PyAV 18 cannot tell where chroma lies.
     location = int(getattr(frame, "chroma_location", 0))
     return Color(matrix, int(frame.color_primaries), int(frame.color_trc), full, location)
@@ -137,14 +148,13 @@ def from_av(
     the frame.
     """
     tags = color_of(frame)
-    format = target_format(frame.format.name)
-    name = frame.format.name.replace("yuvj", "yuv")
-    if name != format.name:
-        frame = _convert(frame, format.name, tags, tags)
-    shapes = format.plane_shapes(frame.width, frame.height)
-    order = _PLANE_ORDER[format.family][: len(shapes)]
-    planes = tuple(_view(frame, index, shape, format) for index, shape in zip(order, shapes, strict=True))
-    return Frame(planes, format, pts, time_base, duration, color or tags, discontinuity)
+    layout = target_format(frame.format.name)
+    if frame.format.name not in (layout.name, layout.name.replace("yuv", "yuvj")):
+        frame = _convert(frame, layout.name, tags, tags)
+    shapes = layout.plane_shapes(frame.width, frame.height)
+    order = _PLANE_ORDER[layout.family][: len(shapes)]
+    planes = tuple(_view(frame, index, shape, layout) for index, shape in zip(order, shapes, strict=True))
+    return Frame(planes, layout, pts, time_base, duration, color or tags, discontinuity)
 
 
 def to_av(frame: Frame, *, av_format: str | None = None) -> av.VideoFrame:
@@ -159,9 +169,11 @@ def to_av(frame: Frame, *, av_format: str | None = None) -> av.VideoFrame:
         _rows(made, index, frame.format)[:, : plane.shape[1]] = plane
     color = frame.color
     if av_format is not None and av_format != frame.format.name:
-        target = color_after(color, av_format, frame.width, frame.height)
-        made = _convert(made, av_format, color, target)
-        color = target
+        color = color_after(color, av_format, frame.width, frame.height)
+        if frame.format.family == "gray" and _family(av_format) == "yuv":
+            # swscale takes all grey as full range: limited grey would lose contrast on its way to YUV.
+            return to_av(_with_neutral_chroma(frame), av_format=av_format)
+        made = _convert(made, av_format, frame.color, color)
     elif frame.format.family == "rgb":
         color = color_after(color, frame.format.name, frame.width, frame.height)
     _tag(made, color)
@@ -169,21 +181,27 @@ def to_av(frame: Frame, *, av_format: str | None = None) -> av.VideoFrame:
     return made
 
 
+def _with_neutral_chroma(frame: Frame) -> Frame:
+    layout = target_format(frame.format.name.replace("gray", "yuv444p"))
+    chroma: Plane = np.full_like(frame.planes[0], 1 << (layout.bits - 1))
+    return frame.with_planes((frame.planes[0], chroma, chroma), layout)
+
+
 def _family(av_format: str) -> Literal["yuv", "rgb", "gray"]:
     return target_format(av_format).family
 
 
-def _view(frame: av.VideoFrame, index: int, shape: tuple[int, int], format: PixelFormat) -> Plane:
-    view = _rows(frame, index, format)[: shape[0], : shape[1]]
+def _view(frame: av.VideoFrame, index: int, shape: tuple[int, int], layout: PixelFormat) -> Plane:
+    view = _rows(frame, index, layout)[: shape[0], : shape[1]]
     view.flags.writeable = False
     return view
 
 
-def _rows(frame: av.VideoFrame, index: int, format: PixelFormat) -> Plane:
+def _rows(frame: av.VideoFrame, index: int, layout: PixelFormat) -> Plane:
     """A plane's memory as (rows, samples of a line with its padding)."""
     plane = frame.planes[index]
-    line = abs(plane.line_size) // np.dtype(format.dtype).itemsize
-    rows: Plane = np.frombuffer(plane, format.dtype).reshape(-1, line)
+    line = abs(plane.line_size) // np.dtype(layout.dtype).itemsize
+    rows: Plane = np.frombuffer(cast(Any, plane), layout.dtype).reshape(-1, line)
     # Bottom-up pictures (some AVI and BMP decoders) have negative line sizes.
     return rows[::-1] if plane.line_size < 0 else rows
 
@@ -197,18 +215,30 @@ def _tag(frame: av.VideoFrame, color: Color) -> None:
 
 def _convert(frame: av.VideoFrame, av_format: str, source: Color, target: Color) -> av.VideoFrame:
     """swscale, told everything: left to itself it takes any RGB as BT.601 and any untagged picture as SD."""
+    planar = target_format(av_format).name
+    if av_format in _LAST_COLUMN_LOST and frame.width % 2 and frame.format.name != planar:
+        frame = _convert(frame, planar, source, target)
     families = _family(frame.format.name), _family(av_format)
     source = _for_swscale(source, families[0], target, frame)
     target = _for_swscale(target, families[1], source, frame)
     _tag(frame, source)
-    return frame.reformat(
-        format=av_format,
-        src_colorspace=_SWS_MATRIX.get(source.matrix),
-        dst_colorspace=_SWS_MATRIX.get(target.matrix),
-        src_color_range=FULL if source.full_range else LIMITED,
-        dst_color_range=FULL if target.full_range else LIMITED,
-        interpolation=_ACCURATE,
-    )
+    try:
+        made = frame.reformat(
+            format=av_format,
+            src_colorspace=_SWS_MATRIX.get(source.matrix),
+            dst_colorspace=_SWS_MATRIX.get(target.matrix),
+            src_color_range=FULL if source.full_range else LIMITED,
+            dst_color_range=FULL if target.full_range else LIMITED,
+            interpolation=_ACCURATE,
+        )
+    except OSError as exc:
+        raise StreamvsrError(f"FFmpeg cannot convert pixel format {frame.format.name!r} to {av_format!r}") from exc
+    if av_format in _LAST_COLUMN_LOST and frame.width % 2:
+        shift, column = _LAST_COLUMN_LOST[av_format], frame.width // 2
+        rows = _rows(made, 1, target_format(planar))
+        for k in (0, 1):
+            rows[:, 2 * column + k] = _rows(frame, 1 + k, target_format(planar))[:, column] << shift
+    return made
 
 
 def _for_swscale(color: Color, family: str, other: Color, frame: av.VideoFrame) -> Color:
