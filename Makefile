@@ -1,0 +1,64 @@
+# Two commands do everything: `make demo` makes the demo clip four times larger, `make test` runs the tests.
+# PIP_ARGS is handed to pip, e.g. PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu" for a torch without CUDA.
+
+runs = $(shell for p in $(1); do $$p -c '' >/dev/null 2>&1 && { echo $$p; break; }; done)
+PYTHON ?= $(call runs,python3.11 python3.12 python3)
+# Sources, sinks and the pipeline are tested on the next PyAV and FFmpeg major as well, which needs Python 3.12.
+PYTHON_IO ?= $(call runs,python3.12 $(wildcard $(HOME)/.pyenv/versions/3.12*/bin/python))
+VENV ?= .venv
+VENV_IO ?= .venv-io
+PIP_ARGS ?=
+
+export PIP_CONSTRAINT = $(CURDIR)/constraints.txt
+# Old pip reads PIP_CONSTRAINT for build environments too, new pip only this one.
+export PIP_BUILD_CONSTRAINT = $(PIP_CONSTRAINT)
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: demo setup test test-io check bench wheel-check clean
+
+demo: $(VENV)/.product
+	$(VENV)/bin/streamvsr -y demo/city_180p.mp4 demo_x4.mp4
+
+setup: $(VENV)/.dev
+
+test: $(VENV)/.dev test-io
+	$(VENV)/bin/python -m pytest
+
+test-io:
+ifneq ($(PYTHON_IO),)
+	test -d $(VENV_IO) || $(PYTHON_IO) -m venv $(VENV_IO)
+	$(VENV_IO)/bin/pip install -q $(PIP_ARGS) av numpy opencv-python rich hypothesis pytest pytest-timeout
+	PYTHONPATH=$(CURDIR) $(VENV_IO)/bin/python -m pytest -m io -p no:cacheprovider
+else ifeq ($(CI),true)
+	$(error CI has to test on Python 3.12 too, and there is none)
+else
+	@echo "no python3.12 here: the tests on PyAV 19 are left out"
+endif
+
+check: $(VENV)/.dev
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+bench: $(VENV)/.dev
+	for script in benchmarks/bench_*.py; do $(VENV)/bin/python $$script || exit 1; done
+
+# The wheel alone, in an empty environment and another folder, has to do the main job.
+wheel-check:
+	rm -rf build/wheel build/wheel-venv && mkdir -p build/wheel
+	$(PYTHON) -m pip wheel -q --no-deps -w build/wheel .
+	$(PYTHON) -m venv build/wheel-venv
+	build/wheel-venv/bin/pip install -q $(PIP_ARGS) build/wheel/streamvsr-*.whl
+	cd build/wheel && ../wheel-venv/bin/streamvsr -y $(CURDIR)/demo/city_180p.mp4 -frames:v 10 demo_x4.mkv
+
+clean:
+	rm -rf $(VENV) $(VENV_IO) build dist demo_x4.mp4
+
+$(VENV)/.product: pyproject.toml constraints.txt
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install -q $(PIP_ARGS) -e .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.product
+	$(VENV)/bin/pip install -q $(PIP_ARGS) --use-pep517 -e ".[dev,mm]"
+	touch $@
