@@ -27,7 +27,7 @@ class ModelInfo:
     min_size_px: int = 1
     """The least height and width that the network takes; the filter pads smaller pictures by replicating the edge."""
     causal_after: int | None = None
-    """Frames of look-ahead after which more of them change nothing at all (0: one frame suffices); None: no such bound."""
+    """Frames of look-ahead after which more of them change nothing at all (0: one frame suffices); None: no bound."""
 
 
 class Session(ABC):

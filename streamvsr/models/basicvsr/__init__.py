@@ -1,0 +1,85 @@
+"""BasicVSR and RealBasicVSR, streaming. ``load`` builds either from its weights; any number of channels and blocks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from streamvsr.errors import CheckpointError
+from streamvsr.models.base import Model, ModelInfo
+from streamvsr.models.basicvsr.cleaning import OFF, RefineRule
+from streamvsr.models.basicvsr.network import SCALE, BasicVSRNet, RealBasicVSRNet
+from streamvsr.models.basicvsr.session import MIN_SIZE_PX, BasicVSRSession
+from streamvsr.models.state import fill, require
+
+MAX_SEQ_LEN = 24
+OVERLAP = 8
+"""Eight frames of look-ahead cost a ninth of the whole run (half of the backward branch, which is 23 % of the work)."""
+
+
+class BasicVSRModel(Model):
+    """A network of the family with its weights. ``rule`` matters only where there is a cleaning stage."""
+
+    def __init__(self, network: BasicVSRNet | RealBasicVSRNet, rule: RefineRule) -> None:
+        self.network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.rule = rule
+        name = "realbasicvsr" if isinstance(network, RealBasicVSRNet) else "basicvsr"
+        self.info = ModelInfo(name, SCALE, "rgb", MAX_SEQ_LEN, OVERLAP, MIN_SIZE_PX)
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> Self:
+        self.network.to(device=device, dtype=dtype)
+        return self
+
+    def session(self) -> BasicVSRSession:
+        cleaning: nn.Module | None = None
+        core = self.network
+        if isinstance(core, RealBasicVSRNet):
+            cleaning, core = core.image_cleaning, core.basicvsr
+        return BasicVSRSession(core, cleaning, self.rule)
+
+
+def _blocks(state: Mapping[str, Tensor], trunk: str) -> int:
+    pattern = re.compile(re.escape(trunk) + r"\.main\.2\.(\d+)\.")
+    return 1 + max((int(m[1]) for key in state if (m := pattern.match(key))), default=-1)
+
+
+def shape_of(state: Mapping[str, Tensor]) -> dict[str, int]:
+    """The numbers that the weights fix, under the names that mm configs give them."""
+    prefix = "basicvsr." if "basicvsr.fusion.weight" in state else ""
+    require(state, f"{prefix}fusion.weight", f"{prefix}conv_hr.weight")
+    shape = {
+        "mid_channels": state[f"{prefix}fusion.weight"].shape[0],
+        "num_blocks": _blocks(state, f"{prefix}backward_resblocks"),
+        "high_res_channels": state[f"{prefix}conv_hr.weight"].shape[0],
+    }
+    if prefix:
+        shape["num_cleaning_blocks"] = _blocks(state, "image_cleaning.0")
+    return shape
+
+
+def load(state: Mapping[str, Tensor], config: Mapping[str, str]) -> BasicVSRModel:
+    """Build the network that ``state`` (mm key names) belongs to.
+
+    ``config`` may state ``dynamic_refine_thres`` (steps of 1/255; 255: off) and ``refine_scope`` (frame, window), and
+    may repeat ``mid_channels``, ``num_blocks`` and ``num_cleaning_blocks``, which have to agree with the weights.
+    Raises ``CheckpointError`` where weights are missing, left over or of another shape, or disagree with ``config``.
+    """
+    shape = shape_of(state)
+    for name, found in shape.items():
+        if name in config and int(config[name]) != found:
+            raise CheckpointError(f"the config states {name} = {config[name]}, but the weights have {found}")
+    network: BasicVSRNet | RealBasicVSRNet
+    with torch.device("meta"):
+        if "num_cleaning_blocks" in shape:
+            sizes = (shape["mid_channels"], shape["num_blocks"], shape["num_cleaning_blocks"])
+            network = RealBasicVSRNet(*sizes, shape["high_res_channels"])
+        else:
+            network = BasicVSRNet(shape["mid_channels"], shape["num_blocks"], shape["high_res_channels"])
+    fill(network, state)
+    threshold = float(config.get("dynamic_refine_thres", OFF))
+    scope = config.get("refine_scope", "frame")
+    return BasicVSRModel(network, RefineRule(threshold, "window" if scope == "window" else "frame"))

@@ -1,0 +1,148 @@
+"""Reading weights: ``.pth``, ``.pt``, ``.safetensors`` of streamvsr, OpenMMLab and BasicSR. No code in them is run.
+
+A training checkpoint holds more than the network: wrappers (``state_dict``, ``params``), prefixes of parallel training
+(``module.``), a step counter, an optimiser, a discriminator, and the weights twice, as trained (``generator.``) and
+averaged over training (``generator_ema.``). What is left after unwrapping is the averaged network alone, under mm
+names.
+"""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from streamvsr.errors import CheckpointError
+from streamvsr.models.recognise import RECOGNISERS, from_basicsr, recognise
+
+WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "model")
+"""Keys below which others keep the weights; the first that is there is taken."""
+NETWORK_PREFIXES = ("generator_ema.", "generator.")
+"""Where a restorer keeps the network that restores, best first."""
+LEFTOVERS = ("step_counter", "discriminator.", "perceptual_loss.", "gan_loss.", "pixel_loss.", "cleaning_loss.")
+"""Parts of a training checkpoint that are of no use here."""
+NO_CHECKPOINT = {
+    b"version https://git-lfs": "a Git LFS pointer: fetch the file itself (git lfs pull)",
+    b"<!doctype": "a web page: the download went wrong",
+    b"<html": "a web page: the download went wrong",
+    b"<?xml": "an XML answer of a server: the download went wrong",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Weights of one network, under mm names."""
+
+    path: Path
+    architecture: str
+    """As in the registry: ``realbasicvsr``, ``basicvsr``, ``rt``..."""
+    state: Mapping[str, Tensor] = field(repr=False)
+    """On the CPU, in the file's type; may be mapped from the file, so copy before the file goes away."""
+    config: Mapping[str, str] = field(default_factory=dict)
+    """The metadata of a safetensors file."""
+
+
+def read(path: str | Path) -> Checkpoint:
+    """Read, unwrap and recognise. Raises ``CheckpointError`` that names the file, the fault and the remedy."""
+    path = Path(path)
+    head = _head(path)
+    try:
+        if path.suffix == ".safetensors":
+            raw, config = _read_safetensors(path)
+        else:
+            raw, config = _read_torch(path, head), {}
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
+    state = from_basicsr(unwrap(raw))
+    if not state:
+        raise CheckpointError(f"{path}: holds no weights, only {_kinds(raw)}; give the file of the network")
+    return Checkpoint(path, _architecture(path, state, config), state, config)
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: no such checkpoint; 'streamvsr models' lists what is there") from error
+    except IsADirectoryError as error:
+        raise CheckpointError(f"{path}: is a folder; give the .pth or .safetensors file in it") from error
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if not head:
+        raise CheckpointError(f"{path}: is empty; download it again")
+    for start, what in NO_CHECKPOINT.items():
+        if head.lstrip().lower().startswith(start):
+            raise CheckpointError(f"{path}: is not a checkpoint but {what}")
+    return head
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except SafetensorError as error:
+        raise CheckpointError(f"{path}: damaged or no safetensors file ({error}); download it again") from error
+
+
+def _read_torch(path: Path, head: bytes) -> Any:
+    zipped = head.startswith(b"PK\x03\x04")
+    if zipped and not zipfile.is_zipfile(path):
+        raise CheckpointError(f"{path}: is cut short; download it again")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+    except pickle.UnpicklingError as error:
+        reason = str(error)
+        if "nsupported" in reason and ("global" in reason.lower() or "class" in reason.lower()):
+            what = "holds Python objects other than weights, which are not loaded because they can run code"
+            raise CheckpointError(f"{path}: {what}; save its state_dict alone, or as safetensors") from error
+        raise CheckpointError(f"{path}: is no checkpoint that torch can read, or it is damaged") from error
+    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        # A cut or scrambled pickle makes torch raise any of these.
+        raise CheckpointError(f"{path}: is damaged or no checkpoint; download it again") from error
+
+
+def unwrap(raw: Any) -> dict[str, Tensor]:
+    """The tensors of the restoring network alone, without wrappers and prefixes; empty where there are none."""
+    while isinstance(raw, Mapping) and (inner := next((k for k in WRAPPERS if isinstance(raw.get(k), Mapping)), None)):
+        raw = raw[inner]
+    if not isinstance(raw, Mapping):
+        return {}
+    state = {str(key): value for key, value in raw.items() if isinstance(value, Tensor)}
+    state = _strip(state, "module.")
+    for prefix in NETWORK_PREFIXES:
+        part = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+        if part:
+            return _strip(part, "module.")
+    return {key: value for key, value in state.items() if not key.startswith(LEFTOVERS)}
+
+
+def _strip(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    while state and all(key.startswith(prefix) for key in state):
+        state = {key.removeprefix(prefix): value for key, value in state.items()}
+    return state
+
+
+def _architecture(path: Path, state: Mapping[str, Tensor], config: Mapping[str, str]) -> str:
+    if stated := config.get("architecture"):
+        return stated
+    found = recognise(state)
+    if found is None:
+        known = ", ".join(dict.fromkeys(r.architecture for r in RECOGNISERS if r.supported))
+        raise CheckpointError(f"{path}: weights of an unknown network (first key: {min(state)}); known: rt, {known}")
+    if not found.supported:
+        raise CheckpointError(f"{path}: weights of {found.architecture}, which streamvsr cannot run")
+    return found.architecture
+
+
+def _kinds(raw: Any) -> str:
+    if isinstance(raw, Mapping):
+        return f"a table with {', '.join(sorted(map(str, raw))[:4]) or 'nothing in it'}"
+    return f"a {type(raw).__name__}"

@@ -1,0 +1,68 @@
+"""Makes ``mmcv-full`` 1.7.2 and ``mmedit`` 0.16.1 importable beside a current torch and numpy, without compiled ops.
+
+Three things break at import; each is mended only where the real thing is missing, and only when this is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import types
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
+from typing import Any
+
+from streamvsr.errors import MissingExtraError
+
+
+class _MissingOps(types.ModuleType):
+    """Stands in for mmcv's compiled operators: importable, and says so when one of them is called."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+        def missing(*_: Any, **__: Any) -> Any:
+            raise NotImplementedError(f"mmcv's compiled operator {name!r} is needed: build mmcv-full with its ops")
+
+        return missing
+
+
+def _mend_torchvision() -> None:
+    """A torchvision built for another torch lacks its operators: their schemas are enough to import it."""
+    import torch
+
+    try:
+        importlib.import_module("torchvision")
+        return
+    except ImportError:
+        stub = types.ModuleType("torchvision")
+        stub.__version__ = "0.0.0"  # type: ignore[attr-defined]
+        # mmcv looks for the model zoo below it, by name only.
+        stub.__spec__ = ModuleSpec("torchvision", None, is_package=True)
+        stub.__path__ = []
+        sys.modules["torchvision"] = stub
+        return
+    except RuntimeError:
+        pass
+    for name in [n for n in sys.modules if n.split(".")[0] == "torchvision"]:
+        del sys.modules[name]
+    for operator in ("nms", "qnms"):
+        torch.library.define(f"torchvision::{operator}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    importlib.import_module("torchvision")
+
+
+def import_mmedit() -> types.ModuleType:
+    """``mmedit`` itself, ready to build networks. Raises ``MissingExtraError`` where it is not installed."""
+    import numpy
+
+    for package in ("mmcv", "mmedit"):
+        if find_spec(package) is None:
+            raise MissingExtraError(f"{package} is not installed; the mm extra brings it: pip install 'streamvsr[mm]'")
+    if not hasattr(numpy, "bool8"):
+        numpy.bool8 = numpy.bool_  # type: ignore[attr-defined]
+    _mend_torchvision()
+    if "mmcv._ext" not in sys.modules and find_spec("mmcv._ext") is None:
+        sys.modules["mmcv._ext"] = _MissingOps("mmcv._ext")
+    importlib.import_module("mmedit.models")
+    return importlib.import_module("mmedit")

@@ -1,0 +1,257 @@
+"""The models that streamvsr has, which checkpoint each would take, and which one ``auto`` means here.
+
+A model is one line in ``ENTRIES``; where its weights can be had stands in ``checkpoints/manifest.toml``. Importing this
+loads no torch: the network's module is imported when a model is loaded.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+
+from streamvsr.errors import CheckpointError, ModelError, UsageError
+from streamvsr.models import resources
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from streamvsr.models.base import Model
+    from streamvsr.models.mm_config import NetworkConfig
+
+
+class Loader(Protocol):
+    """What ``Entry.loader`` names: builds a model from its weights and what was stated about it beside them."""
+
+    def __call__(self, state: dict[str, Tensor], config: dict[str, str], /) -> Model: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One model."""
+
+    name: str
+    """As given to ``--model``, and the ``architecture`` of its checkpoints."""
+    loader: str
+    """``module:function`` of a ``Loader``."""
+    summary: str
+    needs_checkpoint: bool = True
+
+    def load(self, state: dict[str, Tensor], config: dict[str, str]) -> Model:
+        module, function = self.loader.split(":")
+        return cast(Loader, getattr(import_module(module), function))(state, config)
+
+
+ENTRIES: Mapping[str, Entry] = {
+    e.name: e
+    for e in (
+        Entry("rt", "streamvsr.models.rt:load", "x4, small and fast, for CPUs and live use"),
+        Entry("realbasicvsr", "streamvsr.models.basicvsr:load", "x4, cleans and restores real footage, for GPUs"),
+        Entry("basicvsr", "streamvsr.models.basicvsr:load", "x4, for clean footage that was only shrunk"),
+        Entry("bicubic", "streamvsr.models.plain:load_bicubic", "x4, plain interpolation, no network", False),
+        Entry("identity", "streamvsr.models.plain:load_identity", "x1, gives back what it gets", False),
+    )
+}
+AUTO = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A checkpoint that the manifest lists."""
+
+    name: str
+    model: str
+    files: tuple[str, ...]
+    """File names that it goes by, with ``*`` and ``?``, best first."""
+    licence: str
+    scale: int
+    note: str
+    url: str | None = None
+    """None: it comes with streamvsr."""
+    sha256: str | None = None
+    sha256_prefix: str | None = None
+    """The first digits, as the publisher states them in the file's name."""
+    size_mb: int | None = None
+
+
+class Selection(NamedTuple):
+    """A model to run, its weights, and a sentence for the user on why this one."""
+
+    entry: Entry
+    path: Path | None
+    reason: str
+
+
+class Listed(NamedTuple):
+    """A line of ``streamvsr models``."""
+
+    entry: Entry
+    path: Path | None
+    """The checkpoint that would be taken; None where there is none, or none is needed."""
+    sources: tuple[Known, ...]
+    """Where checkpoints of this model can be had."""
+
+    @property
+    def ready(self) -> bool:
+        return self.path is not None or not self.entry.needs_checkpoint
+
+
+@cache
+def known_checkpoints() -> tuple[Known, ...]:
+    """The manifest's entries, in its order."""
+    folder = resources.packaged_folder()
+    if folder is None or not (folder / resources.MANIFEST).is_file():
+        return ()
+    with (folder / resources.MANIFEST).open("rb") as file:
+        tables = tomllib.load(file)["checkpoint"]
+    return tuple(Known(**{**table, "files": tuple(table["files"])}) for table in tables)
+
+
+def find_checkpoint(name: str) -> Path | None:
+    """The best checkpoint at hand for the model ``name``.
+
+    Looked for by file name in the package, in ``./checkpoints``, then in the user's cache folder; within a folder in
+    the manifest's order. The contents are checked when it is loaded.
+    """
+    for folder in resources.checkpoint_folders():
+        for known in known_checkpoints():
+            if known.model == name and (path := _in_folder(folder, known)):
+                return path
+    return None
+
+
+def _in_folder(folder: Path, known: Known) -> Path | None:
+    for pattern in known.files:
+        for path in sorted(folder.glob(pattern)):
+            if path.is_file() and path.stat().st_size:
+                return path
+    return None
+
+
+def how_to_get(name: str) -> str:
+    """One sentence on where weights of ``name`` can be had."""
+    source = next((k for k in known_checkpoints() if k.model == name and k.url), None)
+    if source is None:
+        return f"give a file with --checkpoint, or put one into {resources.cache_folder()}"
+    return f"download {source.url} into {resources.cache_folder()}, or give a file with --checkpoint"
+
+
+def select(
+    model: str = AUTO,
+    checkpoint: str | Path | None = None,
+    config: str | Path | None = None,
+    device_has_gpu: bool = False,
+) -> Selection:
+    """Decide which model runs, from what the user gave and what is at hand.
+
+    A checkpoint alone says which network it is, and so does a config; what else is given has to agree with them. With
+    nothing given, ``realbasicvsr`` where its checkpoint is at hand and there is a GPU, else ``rt``.
+    Raises ``UsageError`` for an unknown model, ``CheckpointError`` for a missing or wrong checkpoint, and
+    ``ModelError`` for a wrong config. Reading a checkpoint imports torch.
+    """
+    if model != AUTO and model not in ENTRIES:
+        raise UsageError(f"unknown model {model!r}; there are {AUTO}, {', '.join(ENTRIES)}")
+    described = _network_config(config)
+    if described is not None:
+        if model not in (AUTO, described.architecture):
+            raise ModelError(f"{config} describes a {described.architecture} network, but --model is {model}")
+        model = described.architecture
+    if checkpoint is not None:
+        return _select_given(model, Path(checkpoint))
+    if model == AUTO:
+        return _select_auto(device_has_gpu)
+    entry = ENTRIES[model]
+    path = find_checkpoint(model) if entry.needs_checkpoint else None
+    if path is None and entry.needs_checkpoint:
+        raise CheckpointError(f"no checkpoint for {model}: {how_to_get(model)}")
+    return Selection(entry, path, f"model {model}" + (f" with {path.name}" if path else ""))
+
+
+def _network_config(config: str | Path | None) -> NetworkConfig | None:
+    if config is None:
+        return None
+    from streamvsr.models.mm_config import read_mm_config
+
+    return read_mm_config(config)
+
+
+def _select_given(model: str, path: Path) -> Selection:
+    from streamvsr.models.checkpoint import read
+
+    found = read(path).architecture
+    if found not in ENTRIES:
+        raise CheckpointError(f"{path}: says it is a {found!r} network; there are {', '.join(ENTRIES)}")
+    if model not in (AUTO, found):
+        raise CheckpointError(f"{path}: holds a {found} network, but {model} is asked for by --model or --config")
+    return Selection(ENTRIES[found], path, f"model {found}, the network of {path.name}")
+
+
+def _select_auto(device_has_gpu: bool) -> Selection:
+    small, large = find_checkpoint("rt"), find_checkpoint("realbasicvsr")
+    if large and device_has_gpu:
+        reason = f"model realbasicvsr: {large.name} is at hand and there is a GPU"
+        return Selection(ENTRIES["realbasicvsr"], large, reason)
+    if small:
+        why = "there is no GPU" if large else "no RealBasicVSR checkpoint is at hand; see 'streamvsr models'"
+        return Selection(ENTRIES["rt"], small, f"model rt: {why}")
+    if large:
+        reason = f"model realbasicvsr with {large.name}: the small model's weights are missing; slow without a GPU"
+        return Selection(ENTRIES["realbasicvsr"], large, reason)
+    raise CheckpointError("the weights that come with streamvsr are missing: install it again, or give --checkpoint")
+
+
+def load_model(selection: Selection, config: str | Path | None = None) -> Model:
+    """Build the selected model on the CPU in float32. ``config``: an mm config, whose numbers have to fit the weights.
+
+    Raises ``CheckpointError`` naming the file where the weights do not fit, ``ModelError`` where the config is wrong.
+    """
+    entry, path, _ = selection
+    if not entry.needs_checkpoint or path is None:
+        return entry.load({}, {})
+    described = _network_config(config)
+    from streamvsr.models.checkpoint import read
+
+    found = read(path)
+    if found.architecture != entry.name:
+        raise CheckpointError(f"{path}: holds a {found.architecture} network, not {entry.name}")
+    stated = dict(found.config) | (dict(described.options) if described else {})
+    try:
+        return entry.load(dict(found.state), stated)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+
+
+def list_models() -> tuple[Listed, ...]:
+    """Every model, whether it could run here, and where its weights can be had."""
+    return tuple(
+        Listed(
+            entry,
+            find_checkpoint(entry.name) if entry.needs_checkpoint else None,
+            tuple(k for k in known_checkpoints() if k.model == entry.name),
+        )
+        for entry in ENTRIES.values()
+    )
+
+
+def listing() -> str:
+    """``list_models`` as text."""
+    lines = []
+    for listed in list_models():
+        state = str(listed.path) if listed.path else "ready" if listed.ready else "no checkpoint here"
+        lines += [f"{listed.entry.name:13} {listed.entry.summary}", f"{'':13} {state}"]
+        for known in listed.sources:
+            if known.url is None:
+                continue
+            digest = known.sha256 or (f"{known.sha256_prefix}..." if known.sha256_prefix else "not known")
+            lines += [
+                f"{'':13} - {known.name}, {known.licence}: {known.url}",
+                f"{'':15} sha256 {digest}",
+                f"{'':15} {known.note}",
+            ]
+    lines.append(f"Checkpoints are looked for in: {', '.join(map(str, resources.checkpoint_folders()))}")
+    lines.append(f"Put downloaded ones into: {resources.cache_folder()}")
+    return "\n".join(lines)

@@ -1,0 +1,49 @@
+"""Putting weights into a network, with errors that say which of them do not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from streamvsr.errors import CheckpointError
+
+NAMED_KEYS = 3
+"""Keys named in an error; the rest are counted."""
+
+
+def _some(keys: Iterable[str]) -> str:
+    names = sorted(keys)
+    rest = len(names) - NAMED_KEYS
+    return ", ".join(names[:NAMED_KEYS]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def require(state: Mapping[str, Tensor], *keys: str) -> None:
+    """Raise ``CheckpointError`` unless all ``keys`` are there."""
+    if missing := [key for key in keys if key not in state]:
+        raise CheckpointError(f"weights are missing: {_some(missing)}")
+
+
+def fill(network: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Copy ``state`` into ``network`` as float32 on the CPU; ``network`` may have been made on the meta device.
+
+    Raises ``CheckpointError`` unless names and shapes are exactly the network's.
+    """
+    wanted = network.state_dict()
+    problems = []
+    if missing := wanted.keys() - state.keys():
+        problems.append(f"missing: {_some(missing)}")
+    if unexpected := state.keys() - wanted.keys():
+        problems.append(f"unknown: {_some(unexpected)}")
+    wrong = [key for key in wanted.keys() & state.keys() if wanted[key].shape != state[key].shape]
+    if wrong:
+        key = min(wrong)
+        shapes = f"{tuple(state[key].shape)} instead of {tuple(wanted[key].shape)}"
+        problems.append(f"of another shape: {_some(wrong)} ({key} is {shapes})")
+    if problems:
+        raise CheckpointError(f"the weights do not fit {type(network).__name__}; {'; '.join(problems)}")
+    if broken := [key for key, value in state.items() if value.is_floating_point() and not value.isfinite().all()]:
+        raise CheckpointError(f"the weights hold numbers that are not finite: {_some(broken)}")
+    network.to_empty(device="cpu")
+    network.load_state_dict({key: value.to(torch.float32) for key, value in state.items()})
