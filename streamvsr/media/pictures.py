@@ -201,7 +201,7 @@ def _rows(frame: av.VideoFrame, index: int, layout: PixelFormat) -> Plane:
     """A plane's memory as (rows, samples of a line with its padding)."""
     plane = frame.planes[index]
     line = abs(plane.line_size) // np.dtype(layout.dtype).itemsize
-    rows: Plane = np.frombuffer(cast(Any, plane), layout.dtype).reshape(-1, line)
+    rows = cast(Plane, np.frombuffer(cast(Any, plane), layout.dtype).reshape(-1, line))
     # Bottom-up pictures (some AVI and BMP decoders) have negative line sizes.
     return rows[::-1] if plane.line_size < 0 else rows
 
