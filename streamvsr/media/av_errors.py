@@ -1,7 +1,7 @@
 """Where exceptions of FFmpeg (through PyAV) and of the operating system become ours.
 
 One table for both directions. A message is one line: the input or output with its credentials masked, what is wrong,
-and what to do about it. The original exception stays reachable as ``__cause__`` (``raise source_error(e, path) from e``).
+and what to do about it. The original stays reachable as ``__cause__`` (``raise source_error(exc, path) from exc``).
 """
 
 from __future__ import annotations
@@ -15,7 +15,11 @@ from av import error as ave
 
 from streamvsr.errors import ReaderLeftError, SinkError, SourceError, StreamvsrError
 
-_CREDENTIALS = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*://)[^\s/?#'\"]+@")
+_CREDENTIALS = re.compile(
+    r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*://)(?:[^\s/?#'\"]+|[^\s/?#'\"@:]*:(?!\d{1,5}[/?#])[^\s'\"]*)@"
+)
+"""The second branch is for passwords with an unescaped slash: FFmpeg cannot use them, but they must not be shown."""
+
 _SECRET_QUERY = re.compile(
     r"(?P<key>[?&](?:[a-z_-]*(?:token|password|passwd|pwd|secret|signature)|sig|key|api_?key|auth|user|username)=)[^&#\s'\"]+",
     re.IGNORECASE,
@@ -80,7 +84,7 @@ _RULES = (
     _Rule(
         (ave.ArgumentError,),
         "FFmpeg refuses an argument ({what}); check the input options",
-        "FFmpeg refuses an argument ({what}); this container may not take these tracks or options: try .mkv, or -an -sn",
+        "FFmpeg refuses an argument ({what}); the container may not take these tracks or options: try .mkv, or -an -sn",
     ),
     _Rule((ave.ExperimentalError,), "{what}", "FFmpeg calls this experimental; add -strict experimental"),
     _Rule((ave.PatchWelcomeError,), "uses a feature that FFmpeg does not support", "needs a feature that FFmpeg lacks"),
