@@ -75,7 +75,7 @@ def _formats() -> dict[str, PixelFormat]:
 
 PIXEL_FORMATS: Mapping[str, PixelFormat] = _formats()
 """The planar formats that frames travel in. Sources convert anything else to the nearest of these (``yuvj420p`` to
-``yuv420p`` with full range, ``nv12`` to ``yuv420p``, ``rgb24`` to ``gbrp``...); sinks convert to what the encoder takes."""
+``yuv420p`` with full range, ``nv12`` to ``yuv420p``, ``rgb24`` to ``gbrp``...); sinks convert to what encoders take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,3 +214,7 @@ class MediaInfo:
     chapters: tuple[Chapter, ...] = ()
     duration: Fraction | None = None
     """Seconds that this run is expected to cover, for the progress bar only."""
+
+    def with_video(self, video: StreamInfo) -> Self:
+        """The same input after filters have changed its pictures."""
+        return replace(self, video=video)
