@@ -4,8 +4,6 @@ Each field carries an ``Option``: how it is given on the command line, ffmpeg's 
 two. The parser, ``--help`` and the documentation are made from these; nothing else lists options.
 """
 
-# ruff: noqa: RUF009  (``option`` makes a dataclasses.field, which is what a default may call)
-
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
@@ -167,6 +165,7 @@ class RunOptions:
     quiet: bool = option(False, "--quiet", help="print errors only", kind="flag")
     debug: bool = option(False, "--debug", help="print tracebacks and FFmpeg's own messages", kind="flag")
     stats: bool = option(False, "--stats", help="print milliseconds per stage at the end", kind="flag")
+    no_stdin: bool = option(False, "-nostdin", help="never ask anything", kind="flag", as_ffmpeg=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +201,8 @@ def check(config: Config) -> None:
             raise UsageError(f"-t and -to of the {what} exclude each other: give one of them")
         if options.end is not None and options.end <= (options.start or 0):
             raise UsageError(f"-to of the {what} must lie after its -ss")
+    if config.output.video_codec == "copy":
+        raise UsageError("-c:v copy: the picture goes through the network, so it has to be encoded: name an encoder")
     model = config.model
     if model.max_seq_len is not None and model.overlap is not None and model.overlap >= model.max_seq_len:
         raise UsageError(
