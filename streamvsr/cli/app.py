@@ -1,0 +1,176 @@
+"""The program: a command line in, an exit code out. The only place that runs, prints and takes signals.
+
+Exit codes: 0 done, 1 failed, 2 usage, 130 interrupted, 141 the reader of our pipe left.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, cast
+
+from streamvsr import __version__
+from streamvsr.cli.interrupts import Interrupts
+from streamvsr.cli.output_check import settle_output
+from streamvsr.cli.parser import parse
+from streamvsr.cli.progress import Display, NoDisplay, make_display
+from streamvsr.cli.talk import Talk
+from streamvsr.config import Config
+from streamvsr.errors import ReaderLeftError, StreamvsrError
+
+if TYPE_CHECKING:
+    from streamvsr.pipeline.runner import Run
+
+INTERRUPTED = 130
+LOOK_SECONDS = 0.15
+"""The main thread looks up from waiting this often: to show progress, and for signals, which do not wake it on Windows."""
+ABORT_SECONDS = 15.0
+"""How long a run that is being dropped may take to close its files."""
+
+COMMANDS: Mapping[str, str] = {
+    "models": "streamvsr.cli.models_command:models_command",
+}
+"""First word -> ``module:function`` that takes the other words and returns the exit code."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run streamvsr with ``argv`` (``sys.argv[1:]`` unless given) and return the exit code. Never raises."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words
+    talk = Talk()
+    try:
+        code = _command(words)
+        # Here, not when the interpreter ends: there a reader that left would be reported as an ignored exception.
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        _forget_stdout()
+        return ReaderLeftError.exit_code
+    except StreamvsrError as error:
+        if debug:
+            talk.traceback(error)
+        if not isinstance(error, ReaderLeftError):
+            talk.error(error)
+        return error.exit_code
+    except Exception as error:
+        if debug:
+            talk.traceback(error)
+        hint = "please report" if debug else "please report; --debug shows the traceback"
+        talk.error(f"internal: {type(error).__name__}: {error} ({hint})")
+        return 1
+
+
+def _command(words: Sequence[str]) -> int:
+    if not words:
+        from streamvsr.cli.help import short_usage
+
+        print(short_usage(), file=sys.stderr)
+        return 2
+    # A file of that name is what the user means: it was there before the command was.
+    if words[0] in COMMANDS and not os.path.exists(words[0]):
+        module, _, function = COMMANDS[words[0]].partition(":")
+        return cast(Callable[[Sequence[str]], int], getattr(import_module(module), function))(words[1:])
+    invocation = parse(words)
+    if invocation.show == "help":
+        from streamvsr.cli.help import full_help
+
+        print(full_help())
+        return 0
+    if invocation.config is None:
+        print(f"streamvsr {__version__}")
+        return 0
+    return run_config(invocation.config, invocation.notes)
+
+
+def run_config(config: Config, notes: Sequence[str] = ()) -> int:
+    """Build and run ``config``; ``notes`` are told first. Raises ``StreamvsrError`` and whatever else went wrong."""
+    talk = Talk(quiet=config.run.quiet)
+    for note in notes:
+        talk.note(note)
+    config = settle_output(config, talk)
+    with Interrupts() as interrupts:
+        from streamvsr.build import build
+
+        if config.run.debug:
+            _show_ffmpeg_messages()
+        run = build(config, warn=talk.warning)
+        interrupts.arm()
+        display: Display = NoDisplay()
+        run.start()
+        try:
+            told = _tell(run, talk, 0)
+            display = make_display(talk)
+            stopped = _watch(run, display, interrupts, talk)
+            display.close(run.progress())
+            _tell(run, talk, told)
+        except BaseException:
+            # Also a failing screen is no reason to leave half an output behind.
+            display.close(None)
+            run.abort()
+            run.wait(ABORT_SECONDS)
+            raise
+        if config.run.stats:
+            talk.block(_stats(run))
+        if interrupts.count >= 2 and stopped:
+            talk.note("aborted: nothing was kept")
+            return INTERRUPTED
+        run.result()
+        if stopped:
+            talk.note(f"interrupted: what was done is in {config.output.path}")
+            return INTERRUPTED
+        return 0
+
+
+def _watch(run: Run, display: Display, interrupts: Interrupts, talk: Talk) -> bool:
+    """Wait for the run and hand signals on to it; whether it was asked to end early."""
+    handled = 0
+    while not run.wait(LOOK_SECONDS):
+        if interrupts.count >= 1 and handled == 0:
+            handled = 1
+            talk.note("stopping: the output is being finished; interrupt again to drop it")
+            run.stop()
+        if interrupts.count >= 2 and handled == 1:
+            handled = 2
+            run.abort()
+        display.update(run.progress())
+    return handled > 0
+
+
+def _tell(run: Run, talk: Talk, told: int) -> int:
+    """Tell the run's notes from number ``told`` on; how many there are by now."""
+    notes = list(run.notes)
+    for note in notes[told:]:
+        talk.note(note)
+    return len(notes)
+
+
+def _stats(run: Run) -> str:
+    from streamvsr.cli.stats_table import stats_table
+
+    return stats_table(run.stats())
+
+
+def _show_ffmpeg_messages() -> None:
+    """Let FFmpeg print for itself; without this PyAV drops its messages.
+
+    Not through Python's logging: its callback needs the interpreter's lock inside FFmpeg's threads, and can deadlock.
+    """
+    import av.logging
+
+    av.logging.restore_default_callback()
+    av.logging.set_libav_level(av.logging.VERBOSE)
+
+
+def _forget_stdout() -> None:
+    """Keep the interpreter from flushing, and failing, into a pipe that nobody reads any more."""
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+    except (OSError, ValueError, AttributeError):
+        pass

@@ -1,0 +1,74 @@
+"""``--help``, made from the options' own metadata."""
+
+from __future__ import annotations
+
+import textwrap
+
+from streamvsr.config import InputOptions, ModelOptions, Option, OutputOptions, RunOptions, options_of
+
+WIDTH = 79
+_COLUMN = 24
+
+_USAGE = """\
+usage: streamvsr [options] INPUT [options] OUTPUT
+       streamvsr [options] -i INPUT [options] OUTPUT
+       streamvsr CONFIG.py CHECKPOINT.pth INPUT OUTPUT [--max_seq_len N]
+       streamvsr models"""
+
+_EXAMPLES = """\
+examples:
+  streamvsr in.mp4 out.mp4
+  streamvsr in.mkv -c:v libx265 -crf 20 -preset slow out.mkv
+  streamvsr -ss 60 -t 10 in.mp4 -s 1920x1080 sample.mp4
+  streamvsr frames/ --model realbasicvsr --device cuda out/
+  streamvsr -r 24 frames/%05d.png -pix_fmt yuv420p10le out.mkv
+  ffmpeg -i in.avi -c copy -f nut - | streamvsr - -f nut - | ffplay -"""
+
+_PATHS = (
+    "INPUT and OUTPUT are a file, a folder of pictures, a pattern (%05d.png), a URL, or - for a pipe. "
+    "Options before the input belong to it, later ones to the output, as in ffmpeg. Options with two dashes may stand anywhere. Audio, "
+    "subtitles, chapters, tags and every time stamp are kept."
+)
+
+
+def short_usage() -> str:
+    return f"{_USAGE}\n\nstreamvsr --help explains the options."
+
+
+def full_help() -> str:
+    """The whole text, at most ``WIDTH`` columns wide."""
+    parts = [
+        f"streamvsr makes low-quality video four times larger and clean.\n\n{_USAGE}",
+        textwrap.fill(_PATHS, WIDTH),
+        _EXAMPLES,
+        _group("options of the input:", InputOptions),
+        _group("options of the output:", OutputOptions, "Any other option goes to the encoder or the muxer."),
+        _group("the network:", ModelOptions),
+        _group("the run:", RunOptions),
+        "exit codes: 0 done, 1 failed, 2 usage, 130 interrupted, 141 reader left",
+    ]
+    return "\n\n".join(parts)
+
+
+def _group(title: str, group: type, more: str = "") -> str:
+    options = [option for _, option in options_of(group)]
+    lines = [title, *(_explained(option) for option in options if not option.as_ffmpeg)]
+    named = [_call(option) for option in options if option.as_ffmpeg]
+    if named:
+        # Non-breaking while wrapping: an option stays on one line with its value.
+        text = f"As in ffmpeg: {', '.join(call.replace(' ', chr(0)) for call in named)}. {more}".strip()
+        wrapped = textwrap.fill(
+            text, WIDTH, initial_indent="  ", subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+        )
+        lines.append(wrapped.replace(chr(0), " "))
+    return "\n".join(lines)
+
+
+def _call(option: Option) -> str:
+    if option.kind == "yes_no":
+        return " | ".join(option.flags)
+    return f"{option.flags[0]} {option.metavar}".rstrip()
+
+
+def _explained(option: Option) -> str:
+    return f"  {_call(option):<{_COLUMN}}{option.help}"

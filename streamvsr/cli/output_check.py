@@ -1,0 +1,41 @@
+"""What has to be clear about the output before anything is opened: may it be overwritten, is it the input?"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+
+from streamvsr.cli.talk import Talk
+from streamvsr.config import Config
+from streamvsr.errors import SinkError, UsageError
+
+
+def settle_output(config: Config, talk: Talk) -> Config:
+    """``config``, with ``overwrite`` set where the user has agreed to it.
+
+    Raises ``UsageError`` where the output can never work, ``SinkError`` where the file exists and is to be kept.
+    """
+    source, target = config.input.path, config.output.path
+    if target == "-" and sys.stdout is not None and sys.stdout.isatty():
+        raise UsageError("standard output is a terminal: pipe it into a program or name a file")
+    if source == "-" and sys.stdin is not None and sys.stdin.isatty():
+        raise UsageError("standard input is a terminal: pipe a video into it or name a file")
+    # Only regular files are ever replaced: what a folder, a FIFO or a URL does is up to its sink.
+    if target == "-" or not os.path.isfile(target):
+        return config
+    if os.path.isfile(source) and os.path.samefile(source, target):
+        raise UsageError(f"the output '{target}' is the input itself: name another file")
+    if config.output.overwrite:
+        return config
+    if config.output.overwrite is None and _can_ask(config):
+        if talk.ask(f"File '{target}' already exists. Overwrite?"):
+            return replace(config, output=replace(config.output, overwrite=True))
+        raise SinkError(f"'{target}' is kept, nothing was done")
+    raise SinkError(f"'{target}' already exists; -y overwrites it")
+
+
+def _can_ask(config: Config) -> bool:
+    if config.run.no_stdin or config.input.path == "-" or sys.stdin is None or sys.stderr is None:
+        return False
+    return sys.stdin.isatty() and sys.stderr.isatty()

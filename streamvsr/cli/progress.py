@@ -1,0 +1,175 @@
+"""How a run shows how far it is: a bar on a terminal, plain lines elsewhere, nothing when quiet.
+
+A display is fed by the main loop (``update``) and has no thread of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from abc import ABC, abstractmethod
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from streamvsr.cli.talk import Talk
+
+if TYPE_CHECKING:
+    from streamvsr.pipeline.stats import Progress
+
+LINE_INTERVAL_SECONDS = 5.0
+"""Between two plain lines: often enough to see it live, seldom enough for a log of a night."""
+
+
+def clock(seconds: float, *, hundredths: bool = False) -> str:
+    """``00:01:02`` or ``00:01:02.50``."""
+    ticks = max(0, round(seconds * 100)) if hundredths else max(0, round(seconds)) * 100
+    whole, rest = divmod(ticks, 100)
+    text = f"{whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02}"
+    return f"{text}.{rest:02}" if hundredths else text
+
+
+def done_fraction(progress: Progress) -> float | None:
+    """How much is done, 0 to 1; None where the length is not known. Containers exaggerate: never more than 1."""
+    if progress.frames_total:
+        return min(1.0, progress.frames_out / progress.frames_total)
+    if progress.seconds_total and progress.position_seconds is not None:
+        return max(0.0, min(1.0, float(progress.position_seconds / progress.seconds_total)))
+    return None
+
+
+def eta_seconds(progress: Progress) -> float | None:
+    """Seconds until the end at the present pace; None while nobody can know."""
+    done = done_fraction(progress)
+    if not done or not progress.frames_out:
+        return None
+    if progress.frames_total and progress.fps > 0:
+        return max(0.0, (progress.frames_total - progress.frames_out) / progress.fps)
+    return progress.elapsed_seconds * (1 - done) / done
+
+
+def average_fps(progress: Progress) -> float:
+    """Frames per second over the whole run, which is what counts at its end."""
+    return progress.frames_out / progress.elapsed_seconds if progress.elapsed_seconds > 0 else 0.0
+
+
+def plain_line(progress: Progress, *, final: bool = False) -> str:
+    """``frame=  120/312  fps=8.1  time=00:00:04.80  eta=00:00:24  ring=decode 3/16 encode 1/16  dropped=0``"""
+    total = "" if progress.frames_total is None else f"/{progress.frames_total}"
+    eta = None if final else eta_seconds(progress)
+    position = progress.position_seconds
+    parts = [
+        f"frame={progress.frames_out:5}{total}",
+        f"fps={average_fps(progress) if final else progress.fps:.1f}",
+        f"time={clock(0.0 if position is None else float(position), hundredths=True)}",
+    ]
+    if eta is not None:
+        parts.append(f"eta={clock(eta)}")
+    if progress.rings and not final:
+        parts.append("ring=" + " ".join(f"{ring.name} {ring.frames}/{ring.capacity}" for ring in progress.rings))
+    return "  ".join([*parts, f"dropped={progress.dropped}"])
+
+
+class Display(ABC):
+    @abstractmethod
+    def update(self, progress: Progress) -> None:
+        """Called a few times a second."""
+
+    @abstractmethod
+    def close(self, progress: Progress | None) -> None:
+        """Show the last state, if there is one, and let go of the screen. Safe to call twice."""
+
+
+class NoDisplay(Display):
+    def update(self, progress: Progress) -> None:
+        pass
+
+    def close(self, progress: Progress | None) -> None:
+        pass
+
+
+class PlainLines(Display):
+    """A line now and then, and one at the end."""
+
+    def __init__(self, talk: Talk, interval_seconds: float = LINE_INTERVAL_SECONDS) -> None:
+        self._talk, self._interval = talk, interval_seconds
+        self._last = time.monotonic()
+        self._closed = False
+
+    def update(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if now - self._last >= self._interval:
+            self._last = now
+            self._talk.note(plain_line(progress))
+
+    def close(self, progress: Progress | None) -> None:
+        if not self._closed and progress is not None:
+            self._talk.note(plain_line(progress, final=True))
+        self._closed = True
+
+
+class Bar(Display):
+    """rich's progress bar, repainted by ``update``; what ``talk`` says meanwhile goes above it."""
+
+    def __init__(self, talk: Talk) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, TextColumn
+        from rich.progress import Progress as Bars
+
+        self._talk = talk
+        console = Console(file=talk.stream, highlight=False)
+        self._bars = Bars(
+            TextColumn("{task.fields[frames]}", markup=False),
+            BarColumn(bar_width=None),
+            TextColumn("{task.fields[state]}", markup=False),
+            console=console,
+            auto_refresh=False,
+            # Standard output may carry the video: rich must not put itself in between.
+            redirect_stdout=False,
+            redirect_stderr=False,
+            expand=True,
+        )
+        self._task = self._bars.add_task("", total=None, frames="", state="")
+        self._bars.start()
+        talk.write_through(lambda text: console.print(text, markup=False, soft_wrap=True))
+        self._open = True
+
+    def update(self, progress: Progress) -> None:
+        eta = eta_seconds(progress)
+        self._paint(progress, [f"{progress.fps:.1f} fps", f"eta {'--:--:--' if eta is None else clock(eta)}"])
+
+    def close(self, progress: Progress | None) -> None:
+        if not self._open:
+            return
+        self._open = False
+        if progress is not None:
+            self._paint(progress, [f"{average_fps(progress):.1f} fps", f"in {clock(progress.elapsed_seconds)}"])
+        self._talk.write_through(None)
+        with suppress(OSError):
+            self._bars.stop()
+
+    def _paint(self, progress: Progress, state: list[str]) -> None:
+        done = done_fraction(progress)
+        total = "" if progress.frames_total is None else f"/{progress.frames_total}"
+        if progress.rings and self._open:
+            state.append("rings " + " ".join(f"{ring.frames}/{ring.capacity}" for ring in progress.rings))
+        if progress.dropped:
+            state.append(f"dropped {progress.dropped}")
+        # A terminal that went away is no reason to lose the run.
+        with suppress(OSError):
+            self._bars.update(
+                self._task,
+                total=None if done is None else 1.0,
+                completed=done or 0.0,
+                frames=f"{progress.frames_out}{total}",
+                state="  ".join(state),
+                refresh=True,
+            )
+
+
+def make_display(talk: Talk) -> Display:
+    """The display that suits ``talk`` and where it writes."""
+    if talk.quiet or talk.stream is None:
+        return NoDisplay()
+    if talk.stream.isatty() and os.environ.get("TERM") != "dumb":
+        return Bar(talk)
+    return PlainLines(talk)
