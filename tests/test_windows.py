@@ -116,8 +116,16 @@ def test_drawn_examples() -> None:
         Step(6, 11, 6, 9, False),
         Step(9, 11, 9, 11, False),
     ]
-    assert plan(Windows(4, 0, "window"), [10]) == [Step(0, 4, 0, 4, True), Step(4, 8, 4, 8, True), Step(8, 10, 8, 10, True)]
-    assert plan(Windows(5, 2, "window"), [9]) == [Step(0, 5, 0, 4, True), Step(3, 8, 4, 7, True), Step(4, 9, 7, 9, True)]
+    assert plan(Windows(4, 0, "window"), [10]) == [
+        Step(0, 4, 0, 4, True),
+        Step(4, 8, 4, 8, True),
+        Step(8, 10, 8, 10, True),
+    ]
+    assert plan(Windows(5, 2, "window"), [9]) == [
+        Step(0, 5, 0, 4, True),
+        Step(3, 8, 4, 7, True),
+        Step(4, 9, 7, 9, True),
+    ]
     assert Step(4, 9, 7, 9, True).keep == range(3, 5)
 
 
