@@ -44,7 +44,7 @@ class Checkpoint:
     architecture: str
     """As in the registry: ``realbasicvsr``, ``basicvsr``, ``rt``..."""
     state: Mapping[str, Tensor] = field(repr=False)
-    """On the CPU, in the file's type; may be mapped from the file, so copy before the file goes away."""
+    """On the CPU, in the file's type."""
     config: Mapping[str, str] = field(default_factory=dict)
     """The metadata of a safetensors file."""
 
@@ -97,7 +97,7 @@ def _read_torch(path: Path, head: bytes) -> Any:
     if zipped and not zipfile.is_zipfile(path):
         raise CheckpointError(f"{path}: is cut short; download it again")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = str(error)
         if "nsupported" in reason and ("global" in reason.lower() or "class" in reason.lower()):
