@@ -1,0 +1,181 @@
+"""The network as a filter: single frames in, single frames out, windows inside.
+
+Every frame comes out exactly once, in order, with its own time stamp. A frame with ``discontinuity`` set begins a new
+scene: what came before it is finished first, and nothing of it reaches the network again (see ``windows``).
+
+Held at a time: at most ``max_seq_len + 1`` input frames, each as planes and as the network's input, whatever the
+session keeps, and one output picture. There are no threads in here; a generator may be closed after any frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from streamvsr.errors import FilterError, ModelError
+from streamvsr.filters.base import Filter
+from streamvsr.filters.domains import Domain, color_read, color_written, domain_for
+from streamvsr.frames import PIXEL_FORMATS, Frame, StreamInfo
+from streamvsr.media.color import forward_matrix
+from streamvsr.models.base import Model, Session
+from streamvsr.windows import Step, Windows
+
+CPU = torch.device("cpu")
+
+
+class VsrFilter(Filter):
+    """Runs a model over windows of frames.
+
+    ``max_seq_len`` and ``overlap``: the model's own where None (the overlap at most ``max_seq_len - 1``).
+    ``output_format``: a name of ``frames.PIXEL_FORMATS``; the input's own format where None.
+    ``threads``: CPU threads of the network. Set at the first frame, as torch counts them per calling thread.
+    Raises ``UsageError`` for window sizes that cannot be, ``FilterError`` for an unknown ``output_format``.
+    """
+
+    name = "vsr"
+    segment_of_its_own = True
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        max_seq_len: int | None = None,
+        overlap: int | None = None,
+        propagation: Literal["carry", "window"] = "carry",
+        output_format: str | None = None,
+        device: torch.device = CPU,
+        dtype: torch.dtype = torch.float32,
+        threads: int | None = None,
+    ) -> None:
+        length = model.info.max_seq_len if max_seq_len is None else max_seq_len
+        shared = max(0, min(model.info.overlap, length - 1)) if overlap is None else overlap
+        self._windows = Windows(length, shared, propagation)
+        self.lookahead = self._windows.lookahead
+        if output_format is not None and output_format not in PIXEL_FORMATS:
+            raise FilterError(
+                f"vsr cannot make pixel format {output_format!r}; choose one of {', '.join(PIXEL_FORMATS)}"
+            )
+        self._model = model
+        self._output_format = output_format
+        self._device = device
+        self._dtype = dtype
+        self._threads = threads
+        self._info: StreamInfo | None = None
+        self._domain: Domain | None = None
+        self._session: Session | None = None
+        self._held: list[tuple[Frame, Tensor]] = []
+        self._first_held = 0  # the number of the frame at _held[0]
+        self._given = 0  # frames before this number have been given to the session
+
+    def configure(self, info: StreamInfo) -> StreamInfo:
+        """The picture grows by the model's scale; rate, time base and pixel shape stay."""
+        target = PIXEL_FORMATS[self._output_format] if self._output_format else info.format
+        if info.width < 1 or info.height < 1:
+            raise FilterError(f"vsr cannot work on a picture of {info.width}x{info.height}")
+        rgb_domain = self._model.info.domain == "rgb"
+        if {info.format.family, target.family, "rgb" if rgb_domain else "yuv"} >= {"yuv", "rgb"}:
+            forward_matrix(color_read(info.color, info.format, info.width, info.height).matrix)
+        self._model = self._model.to(self._device, self._dtype)
+        self._session = self._model.session()
+        self._domain = domain_for(self._model.info, target, self._device, self._dtype)
+        self._info = info
+        scale = self._model.info.scale
+        color = color_written(info.color, info.format, target, info.width, info.height)
+        return replace(info, width=info.width * scale, height=info.height * scale, format=target, color=color)
+
+    def push(self, frame: Frame) -> Iterator[Frame]:
+        domain = self._check(frame)
+        if self._threads is not None:
+            torch.set_num_threads(self._threads)
+            self._threads = None
+        if frame.discontinuity:
+            yield from self._run(self._windows.cut())
+        with torch.inference_mode():
+            self._held.append((frame, domain.take(frame)))
+        yield from self._run(self._windows.push())
+
+    def flush(self) -> Iterator[Frame]:
+        yield from self._run(self._windows.cut())
+
+    def close(self) -> None:
+        self._held.clear()
+        self._session = self._domain = None
+
+    def _check(self, frame: Frame) -> Domain:
+        info = self._info
+        if info is None or self._domain is None:
+            raise RuntimeError("VsrFilter.configure has to be called before the first frame")
+        if (frame.width, frame.height, frame.format) != (info.width, info.height, info.format):
+            raise FilterError(
+                f"vsr was set up for {info.width}x{info.height} {info.format.name}, but the picture at"
+                f" {float(frame.seconds):.3f} s is {frame.width}x{frame.height} {frame.format.name}"
+            )
+        return self._domain
+
+    def _run(self, step: Step | None) -> Iterator[Frame]:
+        if step is not None:
+            yield from self._window(step)
+        forget = self._windows.retain_from - self._first_held
+        del self._held[:forget]
+        self._first_held += forget
+
+    def _window(self, step: Step) -> Iterator[Frame]:
+        session, domain = self._session, self._domain
+        assert session is not None
+        assert domain is not None
+        held = self._held[step.start - self._first_held : step.stop - self._first_held]
+        if step.reset:
+            session.reset()
+            self._given = step.start
+        new = step.stop - max(self._given, step.start)
+        self._given = step.stop
+        # Inference mode belongs to the thread: it must not stay on while the caller holds a yielded frame.
+        with torch.inference_mode():
+            results = session.window(self._stacked([tensor for _, tensor in held]), new, step.keep)
+        try:
+            for position in step.keep:
+                frame, taken = held[position]
+                with torch.inference_mode():
+                    result = next(results, None)
+                    given = domain.give(self._checked(result, frame, step.start + position), frame, taken)
+                yield given
+            with torch.inference_mode():
+                if next(results, None) is not None:
+                    raise ModelError(f"model {self._model.info.name} gave more pictures than its window was to keep")
+        finally:
+            close = getattr(results, "close", None)
+            if close is not None:
+                close()
+
+    def _stacked(self, tensors: list[Tensor]) -> Tensor:
+        """(T, C, H, W), grown to the network's least size by repeating the right and bottom edges."""
+        window = torch.stack(tensors)
+        least = self._model.info.min_size_px
+        down, right = max(0, least - window.shape[2]), max(0, least - window.shape[3])
+        return functional.pad(window, (0, right, 0, down), mode="replicate") if down or right else window
+
+    def _checked(self, result: Tensor | None, frame: Frame, number: int) -> Tensor:
+        """The result without its padding; ``ModelError`` where it is none."""
+        model = self._model.info
+        if result is None:
+            raise ModelError(f"model {model.name} gave fewer pictures than its window was to keep (frame {number})")
+        least, scale = model.min_size_px, model.scale
+        channels = 1 if model.domain == "luma" else 3
+        shape = (channels, max(least, frame.height) * scale, max(least, frame.width) * scale)
+        if tuple(result.shape) != shape:
+            raise ModelError(
+                f"model {model.name} gave a picture of another shape: {tuple(result.shape) = }, {shape = }"
+            )
+        result = result[:, : frame.height * scale, : frame.width * scale]
+        # One sum shows every NaN and infinity, and costs a thirtieth of a millisecond a megapixel.
+        if not bool(torch.isfinite(result.sum(dtype=torch.float32))):
+            raise ModelError(
+                f"model {model.name} gave a broken picture (not a number) for frame {number} at"
+                f" {float(frame.seconds):.3f} s in {str(self._dtype).removeprefix('torch.')}; try precision fp32"
+            )
+        return result
