@@ -159,3 +159,18 @@ def test_compiled_operator_says_what_is_missing(mm: Any) -> None:
         pytest.skip("mmcv has its compiled operators here")
     with pytest.raises(NotImplementedError, match="deform_conv"):
         extension.deform_conv()
+
+
+def test_configs_read_here_agree_with_mmcv_running_them(mm: Any) -> None:
+    """The configs that mmedit brings."""
+    from streamvsr.models.mm_config import read_mm_config
+
+    del mm
+    mmcv, mmedit = importlib.import_module("mmcv"), importlib.import_module("mmedit")
+    folder = Path(mmedit.__file__).parent / ".mim" / "configs" / "restorers"
+    paths = [CONFIG, *folder.glob("basicvsr/*.py"), *folder.glob("real_basicvsr/*.py")]
+    for path in paths:
+        generator = mmcv.Config.fromfile(str(path)).model.generator
+        options = read_mm_config(path).options
+        blocks = generator.get("num_blocks", generator.get("num_propagation_blocks"))
+        assert (options["mid_channels"], options["num_blocks"]) == (str(generator.mid_channels), str(blocks)), path

@@ -104,8 +104,10 @@ def _read_torch(path: Path, head: bytes) -> Any:
             what = "holds Python objects other than weights, which are not loaded because they can run code"
             raise CheckpointError(f"{path}: {what}; save its state_dict alone, or as safetensors") from error
         raise CheckpointError(f"{path}: is no checkpoint that torch can read, or it is damaged") from error
-    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-        # A cut or scrambled pickle makes torch raise any of these.
+    except OSError:
+        raise
+    except Exception as error:
+        # A cut or scrambled pickle makes torch raise nearly anything, assertions and missing keys included.
         raise CheckpointError(f"{path}: is damaged or no checkpoint; download it again") from error
 
 

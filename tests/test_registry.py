@@ -1,0 +1,285 @@
+"""Which model runs, where its weights are found, and what mm configs say; the models that have no network."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from streamvsr.errors import CheckpointError, ModelError, UsageError
+from streamvsr.models import registry, resources
+from streamvsr.models.basicvsr.network import BasicVSRNet, RealBasicVSRNet
+from streamvsr.models.mm_config import read_mm_config
+from streamvsr.models.plain import PlainModel, bicubic_x4, load_bicubic, load_identity
+
+ROOT = Path(__file__).resolve().parent.parent
+CONFIG = ROOT / "configs" / "realbasicvsr_x4.py"
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache folder, the only place with checkpoints."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STREAMVSR_CACHE", str(tmp_path / "cache"))
+    known = registry.known_checkpoints()
+    monkeypatch.setattr(registry, "known_checkpoints", lambda: known)
+    monkeypatch.setattr(resources, "packaged_folder", lambda name="checkpoints": None)
+    (tmp_path / "cache").mkdir()
+    return tmp_path / "cache"
+
+
+def put(folder: Path, name: str, network: torch.nn.Module | None = None) -> Path:
+    folder.mkdir(exist_ok=True)
+    torch.save((network or BasicVSRNet(4, 1)).state_dict(), folder / name)
+    return folder / name
+
+
+def test_importing_the_registry_loads_no_torch() -> None:
+    code = "import sys; from streamvsr.models import registry; registry.list_models(); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("entry", registry.ENTRIES.values(), ids=str)
+def test_every_loader_exists(entry: registry.Entry) -> None:
+    module, function = entry.loader.split(":")
+    assert callable(getattr(importlib.import_module(module), function))
+
+
+def test_manifest_speaks_of_models_that_exist() -> None:
+    known = registry.known_checkpoints()
+    assert {k.model for k in known} == {e.name for e in registry.ENTRIES.values() if e.needs_checkpoint}
+    for k in known:
+        assert k.licence
+        assert k.url is None or k.sha256 or k.sha256_prefix, f"{k.name} can be fetched, but not checked"
+        assert k.sha256 is None or len(bytes.fromhex(k.sha256)) == 32
+        if k.url and k.sha256_prefix:
+            assert k.url.endswith(f"-{k.sha256_prefix}.pth")
+
+
+def test_manifest_is_shipped() -> None:
+    folder = resources.packaged_folder()
+    assert folder is not None
+    assert (folder / resources.MANIFEST).is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        ("RealBasicVSR_x4.pth", "realbasicvsr"),
+        ("realbasicvsr_c64b20_1x30x8_lr5e-5_150k_reds_20211104-52f77c2c.pth", "realbasicvsr"),
+        ("BasicVSR_REDS4.pth", "basicvsr"),
+        ("BasicVSR_REDS4-543c8261.pth", "basicvsr"),
+        ("basicvsr_reds4_20120409-0e599677.pth", "basicvsr"),
+        ("rt_x4.safetensors", "rt"),
+    ],
+)
+def test_common_names_are_found(cache: Path, name: str, model: str) -> None:
+    (cache / name).write_bytes(b"x")
+    found = {m: registry.find_checkpoint(m) for m in registry.ENTRIES}
+    assert {m: p for m, p in found.items() if p} == {model: cache / name}
+
+
+def test_search_order_and_empty_files(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "RealBasicVSR_x4.pth"
+    packaged = cache.parent / "packaged"
+    for folder in (cache, cache.parent / "checkpoints", packaged):
+        put(folder, name)
+    assert registry.find_checkpoint("realbasicvsr") == Path("checkpoints") / name
+    monkeypatch.setattr(resources, "packaged_folder", lambda name="checkpoints": packaged)
+    assert registry.find_checkpoint("realbasicvsr") == packaged / name
+    (packaged / name).write_bytes(b"")
+    assert registry.find_checkpoint("realbasicvsr") == Path("checkpoints") / name
+
+
+@pytest.mark.parametrize(
+    ("platform", "environment", "expected"),
+    [
+        ("linux", {"XDG_CACHE_HOME": "/x"}, "/x/streamvsr"),
+        ("linux", {"XDG_CACHE_HOME": "relative"}, "~/.cache/streamvsr"),
+        ("linux", {}, "~/.cache/streamvsr"),
+        ("darwin", {}, "~/Library/Caches/streamvsr"),
+        ("win32", {"LOCALAPPDATA": "/local"}, "/local/streamvsr"),
+        ("linux", {"STREAMVSR_CACHE": "~/mine", "XDG_CACHE_HOME": "/x"}, "~/mine"),
+    ],
+)
+def test_cache_folder(
+    monkeypatch: pytest.MonkeyPatch, platform: str, environment: dict[str, str], expected: str
+) -> None:
+    for name in ("XDG_CACHE_HOME", "LOCALAPPDATA", "STREAMVSR_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "platform", platform)
+    assert resources.cache_folder() == Path(expected).expanduser()
+
+
+def test_auto_takes_realbasicvsr_with_a_gpu_only(cache: Path) -> None:
+    (cache / "rt_x4.safetensors").write_bytes(b"x")
+    entry, path, reason = registry.select(device_has_gpu=True)
+    assert (entry.name, path) == ("rt", cache / "rt_x4.safetensors")
+    assert "no RealBasicVSR checkpoint" in reason
+    put(cache, "RealBasicVSR_x4.pth")
+    assert registry.select(device_has_gpu=True).entry.name == "realbasicvsr"
+    entry, _, reason = registry.select(device_has_gpu=False)
+    assert entry.name == "rt"
+    assert "there is no GPU" in reason
+
+
+def test_auto_without_any_weights(cache: Path) -> None:
+    with pytest.raises(CheckpointError, match="install it again"):
+        registry.select()
+    put(cache, "RealBasicVSR_x4.pth")
+    assert "slow without a GPU" in registry.select().reason
+
+
+def test_a_checkpoint_alone_says_which_network(cache: Path) -> None:
+    path = put(cache, "mine.pth", RealBasicVSRNet(4, 1, 1))
+    selection = registry.select(checkpoint=path)
+    assert selection[:2] == (registry.ENTRIES["realbasicvsr"], path)
+    assert registry.load_model(selection).info.name == "realbasicvsr"
+
+
+def test_disagreements_are_named(cache: Path) -> None:
+    path = put(cache, "mine.pth")
+    with pytest.raises(CheckpointError, match=r"mine\.pth: holds a basicvsr network, but realbasicvsr is asked for"):
+        registry.select("realbasicvsr", checkpoint=path)
+    with pytest.raises(CheckpointError, match="but realbasicvsr is asked for"):
+        registry.select(checkpoint=path, config=CONFIG)
+    with pytest.raises(ModelError, match="describes a realbasicvsr network, but --model is rt"):
+        registry.select("rt", config=CONFIG)
+    with pytest.raises(UsageError, match="unknown model 'superres'; there are auto, rt"):
+        registry.select("superres")
+    with pytest.raises(CheckpointError, match=r"no checkpoint for realbasicvsr: download https://\S+ into \S+cache"):
+        registry.select("realbasicvsr")
+
+
+def test_config_has_to_fit_the_weights(cache: Path) -> None:
+    path = put(cache, "mine.pth", RealBasicVSRNet(4, 1, 1))
+    selection = registry.select(checkpoint=path, config=CONFIG)
+    with pytest.raises(CheckpointError, match=r"mine\.pth: .* states mid_channels = 64, but the weights have 4"):
+        registry.load_model(selection, CONFIG)
+
+
+def test_config_sets_the_refinement(cache: Path) -> None:
+    path = put(cache, "mine.pth", RealBasicVSRNet(4, 1, 1))
+    config = cache / "mine.py"
+    config.write_text("model = dict(generator=dict(type='RealBasicVSRNet', mid_channels=4, dynamic_refine_thres=1.5))")
+    model = registry.load_model(registry.select(checkpoint=path, config=config), config)
+    assert model.rule.threshold == 1.5  # type: ignore[attr-defined]
+
+
+def test_file_of_another_network_under_a_known_name(cache: Path) -> None:
+    put(cache, "RealBasicVSR_x4.pth")
+    selection = registry.select("realbasicvsr")
+    with pytest.raises(CheckpointError, match=r"RealBasicVSR_x4\.pth: holds a basicvsr network, not realbasicvsr"):
+        registry.load_model(selection)
+
+
+def test_listing(cache: Path) -> None:
+    path = put(cache, "BasicVSR_REDS4.pth")
+    listed = {entry.entry.name: entry for entry in registry.list_models()}
+    assert listed["basicvsr"].path == path
+    assert {name for name, entry in listed.items() if entry.ready} == {"basicvsr", "bicubic", "identity"}
+    text = registry.listing()
+    for part in (str(path), "no checkpoint here", "sha256 52f77c2c", "Apache-2.0", "SPyNet", "https://download.openmmlab"):
+        assert part in text
+
+
+class TestConfigs:
+    def read(self, folder: Path, text: str) -> tuple[str, dict[str, str]]:
+        path = folder / "config.py"
+        path.write_text(text)
+        config = read_mm_config(path)
+        return config.architecture, dict(config.options)
+
+    def test_ours(self) -> None:
+        config = read_mm_config(CONFIG)
+        assert config.architecture == "realbasicvsr"
+        sizes = {"mid_channels": "64", "num_blocks": "20", "num_cleaning_blocks": "20"}
+        assert config.options == sizes | {"dynamic_refine_thres": "255"}
+
+    def test_forms(self, tmp_path: Path) -> None:
+        text = """
+import os  # passed over
+from os import path
+width: int = 2 * 16 - 8 // 1
+name = f"Real{'Basic'}VSR" + 'Net'
+work_dir = os.path.join("a", "b")
+for i in range(3):
+    other = i
+model = {"type": "RealBasicVSR", "generator": dict(type=name, mid_channels=width, spynet_pretrained=work_dir)}
+"""
+        assert self.read(tmp_path, text) == ("realbasicvsr", {"mid_channels": "24"})
+
+    def test_bases(self, tmp_path: Path) -> None:
+        (tmp_path / "base.py").write_text(
+            "model = dict(type='BasicVSR', generator=dict(type='BasicVSRNet', mid_channels=64, num_blocks=30))"
+        )
+        text = "_base_ = ['./base.py']\nmodel = dict(generator=dict(num_blocks=7))"
+        assert self.read(tmp_path, text) == ("basicvsr", {"mid_channels": "64", "num_blocks": "7"})
+        text = "_base_ = 'base.py'\nmodel = dict(generator=dict(_delete_=True, type='RealBasicVSRNet'))"
+        assert self.read(tmp_path, text) == ("realbasicvsr", {})
+
+    def test_nothing_is_run(self, tmp_path: Path) -> None:
+        text = f"open({str(tmp_path / 'owned')!r}, 'w')\nmodel = dict(generator=dict(type='BasicVSRNet'))"
+        assert self.read(tmp_path, text)[0] == "basicvsr"
+        assert not (tmp_path / "owned").exists()
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("model = build()", "line 1 would have to be run to know the network"),
+            ("model = dict(generator=dict(type='BasicVSRNet', num_blocks=int('3')))", "to know num_blocks"),
+            ("model = dict(generator=dict(type='BasicVSRNet', num_blocks='3'))", "num_blocks has to be a number"),
+            ("model = dict(generator=dict(type='EDVRNet'))", "'EDVRNet' is not supported"),
+            ("model = dict(generator=dict(type='BasicVSRNet'))\nmodel['generator'] = 3", "line 2 would have to be run"),
+            ("x = 1", "names no network"),
+            ("model = (", "line 1: .* an mm config is a Python file"),
+            ("\0", "mm config"),
+            ("_base_ = 'config.py'", "not stand on itself"),
+            ("_base_ = 'absent.py'", "absent.py: cannot be read"),
+            ("_base_ = 'https://example.com/base.py'", "a config file beside this one"),
+        ],
+    )
+    def test_errors(self, tmp_path: Path, text: str, message: str) -> None:
+        with pytest.raises(ModelError, match=message):
+            self.read(tmp_path, text)
+
+
+class TestPlain:
+    def run(self, model: PlainModel, frames: torch.Tensor) -> torch.Tensor:
+        session = model.session()
+        session.reset()
+        return torch.stack(list(session.window(frames, len(frames), range(len(frames)))))
+
+    @pytest.mark.parametrize("size", [(1, 1), (7, 9), (18, 32)])
+    def test_bicubic_is_that_of_torch_with_its_antialiasing(self, size: tuple[int, int]) -> None:
+        """torch uses -0.5 where it antialiases; it renormalises at the edges, so the picture is padded before."""
+        frames = torch.rand((2, 1, *size))
+        padded = torch.nn.functional.pad(frames, (2,) * 4, mode="replicate")
+        expected = torch.nn.functional.interpolate(padded, scale_factor=4, mode="bicubic", antialias=True)
+        outputs = self.run(load_bicubic({}, {}), frames)
+        assert torch.allclose(outputs, expected[..., 8:-8, 8:-8], atol=1e-5)
+
+    def test_bicubic_keeps_constants_and_ramps(self) -> None:
+        assert torch.allclose(bicubic_x4(torch.full((1, 1, 5, 6), 0.3)), torch.tensor(0.3))
+        ramp = torch.arange(12.0).expand(1, 1, 5, 12)
+        inner = bicubic_x4(ramp)[..., 8:-8]
+        assert torch.allclose(inner, (torch.arange(48) / 4 - 0.375)[8:-8].expand_as(inner), atol=1e-4)
+
+    def test_identity(self) -> None:
+        frames = torch.rand(3, 1, 5, 6)
+        model = load_identity({}, {}).to(torch.device("cpu"), torch.float32)
+        assert model.info.scale == 1
+        assert torch.equal(self.run(model, frames), frames)
+
+    def test_keep_and_misuse(self) -> None:
+        session = load_bicubic({}, {}).session()
+        assert len(list(session.window(torch.rand(4, 1, 5, 6), 4, range(1, 3)))) == 2
+        with pytest.raises(ModelError, match="1, H, W"):
+            session.window(torch.rand(4, 3, 5, 6), 4, range(4))
