@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from streamvsr.frames import Frame, MediaInfo, Packet
 
@@ -12,14 +12,27 @@ class Source(ABC):
     """Opened by its constructor, which raises ``SourceError``; read by one thread; stopped from any thread."""
 
     info: MediaInfo
+    """``info.video.color`` and the frames' have a stated matrix and range: untagged video is resolved as players read
+    it, by the size of the input, which nobody downstream knows any more."""
+
+    warnings: list[str]
+    """One line for everything that was wrong and could be passed over, as far as ``on_warning`` was not replaced."""
+
+    on_warning: Callable[[str], None]
+    """Takes each warning; collects in ``warnings`` until the owner sets another function after opening. Called by the
+    reading thread."""
+
+    def __init__(self) -> None:
+        self.warnings = []
+        self.on_warning = self.warnings.append
 
     @abstractmethod
     def __iter__(self) -> Iterator[Frame | Packet]:
         """Frames and copied packets in the order in which the input gives them.
 
         Frames have strictly increasing pts; the decoder is drained before the iteration ends. All time stamps are
-        shifted by one offset, so that the run begins near 0. Damaged packets are counted in ``warnings`` and passed
-        over; an input that cannot be read on raises ``SourceError``.
+        shifted by one offset, so that the run begins near 0. Damaged packets are counted, told through
+        ``on_warning``, and passed over; an input that cannot be read on raises ``SourceError``. Iterated once.
         """
 
     def stop(self) -> None:
@@ -27,4 +40,4 @@ class Source(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of the input. Called by the reading thread after the iteration, also after an error."""
+        """Let go of the input. Called by the reading thread after the iteration, also after an error; also twice."""

@@ -1,0 +1,294 @@
+"""Anything that FFmpeg's demuxers read: files, standard input, network streams.
+
+One demuxer, one decoder, copied packets. The constructor opens the input, chooses streams, seeks, and decodes the first
+picture, because half of what a sink has to know (rotation, colours, the true size) is told by a picture only. That
+picture and the packets before it are kept and come first in the iteration.
+
+Seeking (``-ss``) goes to a key frame at or before the start, so frames before it come out with negative time stamps;
+``Trimmed`` drops them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+import av
+from av.error import EOFError as AvEOFError
+from av.error import ExitError
+from av.error import MemoryError as AvMemoryError
+
+from streamvsr.config import InputOptions, OutputOptions
+from streamvsr.errors import SourceError, StreamvsrError
+from streamvsr.frames import Frame, Packet
+from streamvsr.media.av_errors import FOREIGN, mask, source_error
+from streamvsr.media.pictures import color_of, from_av, target_format
+from streamvsr.sources.base import Source
+from streamvsr.sources.clock import Clock, ConstantClock
+from streamvsr.sources.describe import MAX_FRAME_RATE, describe, exact, frame_rate, start_of
+from streamvsr.sources.selection import select
+from streamvsr.sources.stdin import Reader, open_stdin
+
+STDIN_NAMES = ("-", "pipe:", "pipe:0")
+
+MAX_BAD_PACKETS = 100
+"""So many undecodable video packets before the first picture, and the input counts as undecodable."""
+
+MAX_PACKETS_BEFORE_PICTURE = 10_000
+"""Bounds what the constructor reads (and keeps) of an input that never gives a picture."""
+
+SEEK_BACK_SECONDS = (0, 3, 15, 60)
+"""How much before the start to aim, one after the other while a seek lands behind it (MPEG streams have no index)."""
+
+OPEN_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS = 15.0, 15.0
+"""How long a network input may be silent; FFmpeg itself waits for ever."""
+
+POLL_SECONDS = 0.5
+"""Between two looks at ``stop`` while a live stream is silent."""
+
+_UNSEEKABLE: tuple[type[BaseException], ...] = (SourceError, *FOREIGN)
+"""A seek failed, or nothing could be decoded where it landed."""
+
+_LIVE = ("rtsp:", "rtsps:", "rtp:", "udp:", "srt:", "rtmp:", "rtmps:")
+_RESUMABLE = ("rtsp:", "rtsps:", "rtp:", "udp:")
+"""Where reading can go on after a read that timed out; the others latch the error."""
+
+
+class ContainerSource(Source):
+    """A media file, standard input or a network stream."""
+
+    def __init__(self, input: InputOptions, output: OutputOptions) -> None:
+        super().__init__()
+        self._path, self._input = input.path, input
+        self._live = input.path.lower().startswith(_LIVE)
+        self._stop = threading.Event()
+        self._reader: Reader | None = None
+        self._container: Any = None
+        self._damaged, self._pictures = 0, 0
+        try:
+            self._container = self._open(input)
+            self._begin(input, output)
+        except FOREIGN as exc:
+            self.close()
+            raise source_error(exc, self._path) from exc
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, given: InputOptions) -> Any:
+        options = dict(given.options)
+        if given.rate is not None:
+            options.setdefault("framerate", f"{given.rate.numerator}/{given.rate.denominator}")
+        if given.size is not None:
+            options.setdefault("video_size", f"{given.size[0]}x{given.size[1]}")
+        if given.pixel_format is not None:
+            options.setdefault("pixel_format", given.pixel_format)
+        file: Any = given.path
+        timeout: tuple[float, float] | None = None
+        if given.path in STDIN_NAMES:
+            file = self._reader = open_stdin()
+        elif "://" in given.path:
+            # FFmpeg's own protocol whitelists keep playlists from the network away from local files.
+            poll = given.path.lower().startswith(_RESUMABLE)
+            timeout = (OPEN_TIMEOUT_SECONDS, POLL_SECONDS if poll else READ_TIMEOUT_SECONDS)
+        container: Any = av.open(file, "r", format=given.format, options=options, timeout=timeout)
+        if container.format.name == "avi":
+            # PyAV asks for generated pts, and those of B-frames in AVI come out in disorder; the dts are right.
+            container.flags &= ~av.container.Flags.gen_pts.value
+        return container
+
+    def _begin(self, given: InputOptions, output: OutputOptions) -> None:
+        container, name = self._container, mask(self._path)
+        selection = select(list(container.streams), output, name)
+        for stream in selection.left_out:
+            self.on_warning(f"'{name}': data stream 0:{stream.index} is left out: it cannot be copied")
+        video = self._video = selection.video
+        self._copied = {s.index: exact(s.time_base) for s in selection.tracks if s.type != "attachment"}
+        self._streams = [video, *(s for s in selection.tracks if s.type != "attachment")]
+        video.thread_type = "AUTO"
+        video.codec_context.options = dict(given.options)
+
+        stampless = bool(container.format.flags & av.format.Flags.no_timestamps.value)
+        rewinds = self._reader is None or hasattr(self._reader, "seek")
+        seekable = rewinds and not (self._live or stampless or given.rate)
+        begin, time_base, start = start_of(container), exact(video.time_base), given.start or Fraction(0)
+        assert time_base is not None
+        if start and seekable:
+            first = self._seek((begin or Fraction(0)) + start, begin or Fraction(0), time_base)
+        else:
+            first = self._read_on()
+        stamp = first.pts if first.pts is not None else first.dts
+        if stamp is not None and not start:
+            begin = stamp * time_base if begin is None else min(begin, stamp * time_base)
+        self._offset = (begin or Fraction(0)) + start
+        rate = frame_rate(video)
+        self._clock: Clock | ConstantClock
+        if given.rate is not None or (stampless and stamp is None):
+            self._clock = ConstantClock(given.rate or rate or Fraction(25), start)
+        else:
+            self._clock = Clock(time_base, rate, self._offset)
+        self.info = describe(container, selection, first, self._clock, start, self._live)
+        if not rewinds:
+            # What containers say of their length is wrong where FFmpeg cannot look at the end of the input.
+            self.info = replace(self.info, duration=None, video=replace(self.info.video, frames_hint=None))
+        self._tags = color_of(first)
+
+    def _seek(self, target: Fraction, begin: Fraction, time_base: Fraction) -> av.VideoFrame:
+        """Go to a key frame at or before ``target`` seconds; from the beginning where the input cannot seek."""
+        for back in SEEK_BACK_SECONDS:
+            if target - back <= begin:
+                break
+            try:
+                self._container.seek(int((target - back) / time_base), stream=self._video)
+                first = self._read_on()
+                        except _UNSEEKABLE:
+
+                continue
+            stamp = first.pts if first.pts is not None else first.dts
+            if stamp is None or stamp * time_base <= target:
+                return first
+        with contextlib.suppress(*FOREIGN):
+            self._container.seek(int(begin / time_base), stream=self._video)
+        return self._read_on()
+
+    def _read_on(self) -> av.VideoFrame:
+        """Read up to the first picture from here; what is read is kept for the iteration."""
+        self._damaged = self._pictures = 0
+        self._events = self._read()
+        self._pending: deque[av.VideoFrame | av.Packet[Any]] = deque()
+        for event in self._events:
+            self._pending.append(event)
+            if isinstance(event, av.VideoFrame):
+                return event
+            if len(self._pending) > MAX_PACKETS_BEFORE_PICTURE:
+                break
+        raise self._undecodable()
+
+    def __iter__(self) -> Iterator[Frame | Packet]:
+        try:
+            while self._pending:
+                yield self._made(self._pending.popleft())
+            for event in self._events:
+                yield self._made(event)
+        except FOREIGN as exc:
+            raise source_error(exc, self._path) from exc
+        if self._damaged:
+            self.on_warning(f"'{mask(self._path)}': {self._damaged} damaged packets or pictures in all")
+        if self._clock.jumps:
+            self.on_warning(f"'{mask(self._path)}': time stamps jump back {self._clock.jumps} times; sound may be off")
+
+    def _read(self) -> Iterator[av.VideoFrame | av.Packet[Any]]:
+        """Decoded pictures, and packets to copy, with the stamps of the input."""
+        for packet in self._demux():
+                        # Empty packets are PyAV's flush packets at the end, or AVI's "as before" in the middle, where flushing would
+            # end the decoder. A missing dts does not tell the former: Matroska's first packets have none.
+            if not packet.size:
+                continue
+            if packet.stream_index == self._video.index:
+                yield from self._decode(packet)
+            else:
+                yield packet
+        # Also where the input was stopped: the decoder still holds pictures.
+        yield from self._decode(None)
+
+    def _demux(self) -> Iterator[av.Packet[Any]]:
+        silent_seconds = 0.0
+        while not self._stop.is_set():
+            try:
+                for packet in self._container.demux(self._streams):
+                    silent_seconds = 0.0
+                    if self._stop.is_set():
+                        return
+                    yield packet
+            except ExitError:
+                silent_seconds += POLL_SECONDS
+                if not self._path.lower().startswith(_RESUMABLE) or silent_seconds >= READ_TIMEOUT_SECONDS:
+                    raise
+            else:
+                return
+
+    def _decode(self, packet: av.Packet[Any] | None) -> Iterator[av.VideoFrame]:
+                """The pictures of one packet, or (None) all that the decoder still holds."""
+        for _ in range(1 if packet else MAX_BAD_PACKETS):
+            try:
+                pictures = self._video.decode(packet)
+            except (AvMemoryError, ExitError):
+                raise
+            except AvEOFError:
+                return  # Flushed before.
+            except av.FFmpegError as exc:
+                self._damage(exc)
+                continue
+            for picture in pictures:
+                self._pictures += 1
+                if picture.is_corrupt:
+                    self._damage(None)
+                yield picture
+            return
+
+    def _damage(self, exc: BaseException | None) -> None:
+        self._damaged += 1
+        if self._damaged == 1:
+            self.on_warning(f"'{mask(self._path)}': the video is damaged; what can be decoded is used")
+        if self._damaged >= MAX_BAD_PACKETS and not self._pictures:
+            raise self._undecodable() from exc
+
+    def _undecodable(self) -> SourceError:
+        why = "no picture could be decoded; it is damaged, encrypted, or not supported"
+        return SourceError(f"'{mask(self._path)}': {why}")
+
+    def _made(self, event: av.VideoFrame | av.Packet[Any]) -> Frame | Packet:
+        return self._frame(event) if isinstance(event, av.VideoFrame) else self._packet(event)
+
+    def _frame(self, picture: av.VideoFrame) -> Frame:
+        pts = self._clock(picture.pts, picture.dts, picture.duration or 0)
+        time_base, info = self._clock.time_base, self.info.video
+        if (picture.width, picture.height) != (info.width, info.height) or target_format(
+            picture.format.name
+        ) is not info.format:
+            raise SourceError(
+                f"'{mask(self._path)}': the video changes from {info.width}x{info.height} {info.format.name} to "
+                f"{picture.width}x{picture.height} {picture.format.name} at {float(pts * time_base):.2f} s; "
+                "cut it there (-ss, -to) and enlarge the parts one by one"
+            )
+        tags = color_of(picture)
+        duration = 1 if isinstance(self._clock, ConstantClock) else picture.duration or 0
+        if duration * time_base * MAX_FRAME_RATE < 1:
+            duration = 0  # One tick of a container that claims 1000 frames a second.
+        color = info.color if tags == self._tags else tags
+        try:
+            return from_av(picture, pts=pts, time_base=time_base, duration=duration, color=color)
+        except StreamvsrError as exc:
+            raise source_error(exc, self._path) from exc
+
+    def _packet(self, packet: av.Packet[Any]) -> Packet:
+        time_base = self._copied[packet.stream_index]
+        assert time_base is not None
+        shift = round(self._offset / time_base)
+        return Packet(
+            track=packet.stream_index,
+            data=bytes(packet),
+            pts=None if packet.pts is None else packet.pts - shift,
+            dts=None if packet.dts is None else packet.dts - shift,
+            duration=packet.duration or 0,
+            time_base=time_base,
+            keyframe=packet.is_keyframe,
+            side_data=tuple((side.data_type, bytes(side)) for side in packet.iter_sidedata()),
+        )
+
+    def stop(self) -> None:
+        self._stop.set()
+        if self._reader is not None and hasattr(self._reader, "stop"):
+            self._reader.stop()
+
+    def close(self) -> None:
+        if self._container is not None:
+            with contextlib.suppress(*FOREIGN):
+                self._container.close()
+        if self._reader is not None:
+            self._reader.close()

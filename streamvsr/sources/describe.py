@@ -1,0 +1,115 @@
+"""An open container and its first picture, put into words of ``frames.py``."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import av
+
+from streamvsr.frames import Chapter, Color, MediaInfo, StreamInfo, Track
+from streamvsr.media.pictures import color_of, resolve_color, target_format
+from streamvsr.sources.clock import Clock, ConstantClock
+from streamvsr.sources.selection import Selection
+
+MAX_FRAME_RATE = 500
+"""Higher ones are tick rates of the container (Matroska and FLV files that claim 600 or 1000 frames a second)."""
+
+_MICROSECONDS = 1_000_000
+
+
+def exact(value: Any) -> Fraction | None:
+    """PyAV's rationals (Fraction in 18, AVRational in 19, None or 0/1 where unknown) as Fraction or None."""
+    return Fraction(value.numerator, value.denominator) if value else None
+
+
+def frame_rate(stream: Any) -> Fraction | None:
+    """The nominal rate, or None where what the container says cannot be one."""
+    for rate in (exact(stream.guessed_rate), exact(stream.average_rate), exact(stream.base_rate)):
+        if rate is not None and 0 < rate <= MAX_FRAME_RATE:
+            return rate
+    return None
+
+
+def start_of(container: Any) -> Fraction | None:
+    """Where the container's time begins, in seconds: the earliest stamp of all its streams."""
+    return None if container.start_time is None else Fraction(container.start_time, _MICROSECONDS)
+
+
+def stream_color(stream: Any, first: av.VideoFrame) -> Color:
+    """The picture's tags; what it leaves open is taken from the container, then from the size as players do it."""
+    tags, context = color_of(first), stream.codec_context
+    full = {1: False, 2: True}.get(int(context.color_range))
+    stated = Color(
+        tags.matrix if tags.matrix != 2 else int(context.colorspace) or 2,
+        tags.primaries if tags.primaries != 2 else int(context.color_primaries),
+        tags.transfer if tags.transfer != 2 else int(context.color_trc),
+        tags.full_range if tags.full_range is not None else full,
+        tags.chroma_location or int(getattr(context, "chroma_sample_location", 0)),
+    )
+    return resolve_color(stated, first.width, first.height)
+
+
+def describe(
+    container: Any,
+    selection: Selection,
+    first: av.VideoFrame,
+    clock: Clock | ConstantClock,
+    start: Fraction,
+    live: bool,
+) -> MediaInfo:
+    """``start``: seconds of the input that the run leaves out at its beginning."""
+    video = selection.video
+    rate = 1 / clock.time_base if isinstance(clock, ConstantClock) else frame_rate(video)
+    duration = None
+    if container.duration and container.duration > 0 and not live:
+        duration = max(Fraction(0), Fraction(container.duration, _MICROSECONDS) - start)
+    frames = video.frames if video.frames > 0 and not start else None
+    if frames is None and duration is not None and rate is not None:
+        frames = round(duration * rate)
+    info = StreamInfo(
+        width=first.width,
+        height=first.height,
+        format=target_format(first.format.name),
+        time_base=clock.time_base,
+        frame_rate=rate,
+        sample_aspect_ratio=exact(video.sample_aspect_ratio)
+        or exact(video.codec_context.sample_aspect_ratio)
+        or Fraction(1),
+        color=stream_color(video, first),
+        rotation=int(first.rotation),
+        frames_hint=frames,
+        live=live,
+    )
+    return MediaInfo(
+        video=info,
+        tracks=tuple(_track(stream) for stream in selection.tracks),
+        metadata=dict(container.metadata),
+        video_metadata=dict(video.metadata),
+        video_disposition=int(video.disposition),
+        chapters=tuple(_chapters(container, (start_of(container) or Fraction(0)) + start)),
+        duration=duration,
+    )
+
+
+def _track(stream: Any) -> Track:
+    context = stream.codec_context
+    codec = context.codec.canonical_name if context is not None else stream.name or "unknown"
+    return Track(
+        index=stream.index,
+        kind=stream.type,
+        codec=codec,
+        time_base=exact(stream.time_base) or Fraction(1, _MICROSECONDS),
+        metadata=dict(stream.metadata),
+        disposition=int(stream.disposition),
+        template=stream,
+    )
+
+
+def _chapters(container: Any, offset: Fraction) -> list[Chapter]:
+    made = []
+    for chapter in container.chapters():
+        time_base = exact(chapter["time_base"]) or Fraction(1, _MICROSECONDS)
+        shift = round(offset / time_base)
+        made.append(Chapter(chapter["start"] - shift, chapter["end"] - shift, time_base, dict(chapter["metadata"])))
+    return made
