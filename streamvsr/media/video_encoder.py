@@ -1,0 +1,179 @@
+"""One video stream of an output container: opening its encoder, feeding it, stamping what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import av
+from av.container import OutputContainer
+from av.video.stream import VideoStream
+
+from streamvsr.config import OutputOptions
+from streamvsr.errors import SinkError, UsageError
+from streamvsr.frames import Color, Frame, MediaInfo, StreamInfo
+from streamvsr.media.av_errors import FOREIGN
+from streamvsr.media.encoder_options import HARDWARE, MOV_FAMILY, SOFTWARE_TWIN, parse_rate, with_quality
+from streamvsr.media.pictures import color_after, to_av
+
+GRID_CONTAINERS = frozenset({"avi", "mxf", "yuv4mpegpipe", "rawvideo"})
+"""Containers without time stamps: frames count in steps of the frame rate. AVI fills every tick between two frames
+with an empty packet, so a finer time base makes it enormous or is refused."""
+
+MAX_RATE = 480
+"""Frames per second above which a stated rate is taken for a mistake (files that claim 1000 or 90000)."""
+
+ASSUMED_RATE = Fraction(25)
+"""For encoders' rate control and for grids, where nothing better is known. Time stamps decide what is shown when."""
+
+MAX_DENOMINATOR = 65535
+"""MPEG-4's limit for ticks a second."""
+
+STALE_TAGS = frozenset({"encoder", "rotate", "bps", "duration", "number_of_frames", "number_of_bytes"})
+"""Stream tags that describe the video that was read, in lower case; also what mkvmerge adds with a language suffix."""
+
+
+def kept_tags(metadata: Any) -> dict[str, str]:
+    """Stream metadata without what was only true of the stream that was read."""
+    return {
+        key: value
+        for key, value in metadata.items()
+        if key.lower().split("-")[0] not in STALE_TAGS and not key.lower().startswith("_statistics")
+    }
+
+
+class VideoEncoder:
+    """Owns the video stream of a container that is being set up, then written."""
+
+    def __init__(
+        self, container: OutputContainer, codec: str, options: dict[str, str], output: OutputOptions, media: MediaInfo,
+        pixel_format: str,
+    ) -> None:  # fmt: skip
+        """Raises UsageError for options that the encoder refuses, SinkError for one that cannot run on this machine."""
+        info = media.video
+        self.codec = codec
+        self.pixel_format = pixel_format
+        self.color = output_color(info, pixel_format)
+        self.rate = plausible_rate(info.frame_rate)
+        self.step = 1 / (self.rate or ASSUMED_RATE)
+        """Seconds from a frame to the next where its duration is not stated."""
+        self._last: int | None = None
+        self._durations: dict[int, int] = {}
+        """Stamps of frames inside the encoder, for those that do not hand durations through."""
+        self._container = str(container.format.name)
+        self.stream = self._add(container, info)
+        self._describe(media)
+        self._open(with_quality(output, codec, options), output, info)
+        ticks = self.stream.codec_context.time_base
+        # PyAV 19 has a rational type of its own, which Fraction does not compute with everywhere.
+        self.time_base = Fraction(ticks.numerator, ticks.denominator)
+
+    def _add(self, container: OutputContainer, info: StreamInfo) -> VideoStream:
+        try:
+            stream = container.add_stream(self.codec, rate=self.rate or ASSUMED_RATE)
+        except ValueError as exc:
+            raise UsageError(f"{self._container} cannot hold {self.codec}; choose another with -c:v or -f") from exc
+        assert isinstance(stream, VideoStream)
+        context = stream.codec_context
+        context.width, context.height, context.pix_fmt = info.width, info.height, self.pixel_format
+        # PyAV's default, slices, costs x264 quality and keeps other encoders on one core.
+        context.thread_type = "AUTO"
+        return stream
+
+    def _describe(self, media: MediaInfo) -> None:
+        info, context, color = media.video, self.stream.codec_context, self.color
+        context.color_range = 0 if color.full_range is None else 2 if color.full_range else 1
+        context.colorspace, context.color_primaries, context.color_trc = color.matrix, color.primaries, color.transfer
+        if color.chroma_location:
+            context.options["chroma_sample_location"] = str(color.chroma_location)
+        if info.sample_aspect_ratio > 0:
+            context.sample_aspect_ratio = info.sample_aspect_ratio.limit_denominator(65535)
+        if info.rotation:
+            self.stream.set_display_rotation(info.rotation)
+        self.stream.metadata.update(kept_tags(media.video_metadata))
+        self.stream.disposition = media.video_disposition
+
+    def _open(self, options: dict[str, str], output: OutputOptions, info: StreamInfo) -> None:
+        context = self.stream.codec_context
+        tag = options.pop("tag", "hvc1" if self.codec == "libx265" and self._container in MOV_FAMILY else None)
+        if tag is not None:
+            # hev1, FFmpeg's choice, plays nowhere at Apple's.
+            context.codec_tag = tag
+        quantiser = options.pop("q", None)
+        if quantiser is not None:
+            context.qscale, context.global_quality = True, round(float(quantiser))
+        if output.bit_rate is not None:
+            context.bit_rate = parse_rate(output.bit_rate, "-b:v")
+        if output.gop is not None:
+            context.gop_size = output.gop
+        context.options.update(options)
+        refused: Exception | None = None
+        for time_base in time_bases(self._container, self.codec, info.time_base, self.rate or ASSUMED_RATE):
+            context.time_base = time_base
+            try:
+                context.open()
+                return
+            except FOREIGN as exc:
+                refused = refused or exc
+        raise self._cannot_open(options) from refused
+
+    def _cannot_open(self, options: dict[str, str]) -> Exception:
+        width, height = self.stream.codec_context.width, self.stream.codec_context.height
+        if HARDWARE.search(self.codec):
+            twin = SOFTWARE_TWIN.get(self.codec.split("_")[0])
+            return SinkError(
+                f"the encoder {self.codec} cannot be used on this machine (no such device, or no driver)"
+                + (f"; -c:v {twin} does the same in software" if twin else "")
+            )
+        given = " ".join(f"-{key} {value}" for key, value in options.items())
+        return UsageError(
+            f"the encoder {self.codec} refuses {width}x{height} {self.pixel_format} with {given or 'its defaults'}"
+        )
+
+    def encode(self, frame: Frame) -> Iterator[av.Packet[Any]]:
+        picture = to_av(frame, av_format=self.pixel_format)
+        # Decoded pictures say what type they were; x264 would make each of the source's key frames one of its own.
+        picture.pict_type = 0
+        seconds = frame.pts * frame.time_base
+        pts = round(seconds / self.time_base)
+        if self._last is not None and pts <= self._last:
+            # Only a grid coarser than the stamps may bring two frames together; anything else is a fault upstream.
+            if self.time_base <= frame.time_base:
+                raise SinkError(f"frame time stamps do not increase: {float(seconds):.6f} s came again or backwards")
+            pts = self._last + 1
+        self._last = pts
+        duration = max(1, round((frame.duration * frame.time_base or self.step) / self.time_base))
+        picture.pts, picture.time_base, picture.duration = pts, self.time_base, duration
+        self._durations[pts] = duration
+        yield from self._stamped(self.stream.encode(picture))
+
+    def flush(self) -> Iterator[av.Packet[Any]]:
+        yield from self._stamped(self.stream.encode(None))
+
+    def _stamped(self, packets: list[av.Packet[Any]]) -> Iterator[av.Packet[Any]]:
+        for packet in packets:
+            duration = self._durations.pop(packet.pts if packet.pts is not None else -1, None)
+            if not packet.duration and duration is not None:
+                # Without it the last frame of an mp4 lasts as long as the one before, or not at all.
+                packet.duration = duration
+            yield packet
+
+
+def plausible_rate(rate: Fraction | None) -> Fraction | None:
+    return rate if rate is not None and 0 < rate <= MAX_RATE else None
+
+
+def output_color(info: StreamInfo, pixel_format: str) -> Color:
+    """The tags of what the encoder is fed with: the pictures' own, or what their conversion makes of them."""
+    if pixel_format == info.format.name and info.format.family != "rgb":
+        return info.color
+    return color_after(info.color, pixel_format, info.width, info.height)
+
+
+def time_bases(container: str, codec: str, exact: Fraction, rate: Fraction) -> list[Fraction]:
+    """What to try, best first: the stamps' own unit, a divisor of the frame's length, the frame's length."""
+    if container in GRID_CONTAINERS or codec.startswith(("mpeg1", "mpeg2")):
+        return [1 / rate]
+    fine = [] if rate.numerator > MAX_DENOMINATOR else [1 / (rate * (MAX_DENOMINATOR // rate.numerator))]
+    return [exact, *fine, Fraction(1, 60000), 1 / rate]
