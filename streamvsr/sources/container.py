@@ -146,8 +146,7 @@ class ContainerSource(Source):
             try:
                 self._container.seek(int((target - back) / time_base), stream=self._video)
                 first = self._read_on()
-                        except _UNSEEKABLE:
-
+            except _UNSEEKABLE:
                 continue
             stamp = first.pts if first.pts is not None else first.dts
             if stamp is None or stamp * time_base <= target:
@@ -185,7 +184,7 @@ class ContainerSource(Source):
     def _read(self) -> Iterator[av.VideoFrame | av.Packet[Any]]:
         """Decoded pictures, and packets to copy, with the stamps of the input."""
         for packet in self._demux():
-                        # Empty packets are PyAV's flush packets at the end, or AVI's "as before" in the middle, where flushing would
+            # Empty packets are PyAV's flush packets at the end, or AVI's "as before" in the middle, where flushing would
             # end the decoder. A missing dts does not tell the former: Matroska's first packets have none.
             if not packet.size:
                 continue
@@ -213,8 +212,8 @@ class ContainerSource(Source):
                 return
 
     def _decode(self, packet: av.Packet[Any] | None) -> Iterator[av.VideoFrame]:
-                """The pictures of one packet, or (None) all that the decoder still holds."""
-        for _ in range(1 if packet else MAX_BAD_PACKETS):
+        """The pictures of one packet, or (None) all that the decoder still holds."""
+        for _ in range(1 if packet is not None else MAX_BAD_PACKETS):
             try:
                 pictures = self._video.decode(packet)
             except (AvMemoryError, ExitError):
