@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 LOOK_SECONDS = 0.15
-"""The main thread looks up from waiting this often: to show progress, and for signals, which do not wake it on Windows."""
+"""How often the main thread looks up from waiting: for progress, and for signals, which do not wake it on Windows."""
 ABORT_SECONDS = 15.0
 """How long a run that is being dropped may take to close its files."""
 
@@ -105,7 +105,7 @@ def run_config(config: Config, notes: Sequence[str] = ()) -> int:
         try:
             told = _tell(run, talk, 0)
             display = make_display(talk)
-            stopped = _watch(run, display, interrupts, talk)
+            ending = _watch(run, display, interrupts, talk)
             display.close(run.progress())
             _tell(run, talk, told)
         except BaseException:
@@ -116,29 +116,29 @@ def run_config(config: Config, notes: Sequence[str] = ()) -> int:
             raise
         if config.run.stats:
             talk.block(_stats(run))
-        if interrupts.count >= 2 and stopped:
-            talk.note("aborted: nothing was kept")
+        if ending == "aborted":
+            talk.note("aborted")
             return INTERRUPTED
         run.result()
-        if stopped:
+        if ending == "stopped":
             talk.note(f"interrupted: what was done is in {config.output.path}")
             return INTERRUPTED
         return 0
 
 
-def _watch(run: Run, display: Display, interrupts: Interrupts, talk: Talk) -> bool:
-    """Wait for the run and hand signals on to it; whether it was asked to end early."""
-    handled = 0
+def _watch(run: Run, display: Display, interrupts: Interrupts, talk: Talk) -> str:
+    """Wait for the run and hand signals on to it; how it was told to end: "", "stopped" or "aborted"."""
+    ending = ""
     while not run.wait(LOOK_SECONDS):
-        if interrupts.count >= 1 and handled == 0:
-            handled = 1
+        if interrupts.count >= 1 and not ending:
+            ending = "stopped"
             talk.note("stopping: the output is being finished; interrupt again to drop it")
             run.stop()
-        if interrupts.count >= 2 and handled == 1:
-            handled = 2
+        if interrupts.count >= 2 and ending == "stopped":
+            ending = "aborted"
             run.abort()
         display.update(run.progress())
-    return handled > 0
+    return ending
 
 
 def _tell(run: Run, talk: Talk, told: int) -> int:

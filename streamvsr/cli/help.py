@@ -24,11 +24,11 @@ examples:
   streamvsr -r 24 frames/%05d.png -pix_fmt yuv420p10le out.mkv
   ffmpeg -i in.avi -c copy -f nut - | streamvsr - -f nut - | ffplay -"""
 
-_PATHS = (
-    "INPUT and OUTPUT are a file, a folder of pictures, a pattern (%05d.png), a URL, or - for a pipe. "
-    "Options before the input belong to it, later ones to the output, as in ffmpeg. Options with two dashes may stand anywhere. Audio, "
-    "subtitles, chapters, tags and every time stamp are kept."
-)
+_PATHS = """\
+INPUT and OUTPUT are a file, a folder of pictures, a pattern (%05d.png), a URL,
+or - for a pipe. Options before the input belong to it, later ones to the
+output, as in ffmpeg; options with two dashes may stand anywhere. Audio,
+subtitles, chapters, tags and every time stamp are kept."""
 
 
 def short_usage() -> str:
@@ -39,7 +39,7 @@ def full_help() -> str:
     """The whole text, at most ``WIDTH`` columns wide."""
     parts = [
         f"streamvsr makes low-quality video four times larger and clean.\n\n{_USAGE}",
-        textwrap.fill(_PATHS, WIDTH),
+        _PATHS,
         _EXAMPLES,
         _group("options of the input:", InputOptions),
         _group("options of the output:", OutputOptions, "Any other option goes to the encoder or the muxer."),

@@ -61,7 +61,7 @@ def translate(tokens: Sequence[Token]) -> tuple[list[Token], list[str]]:
 
     before_output = []
     if _is_folder(target):
-        target = os.path.join(target, "")
+        target = target if target.endswith(("/", os.sep)) else target + "/"
         if _truth(given.get("--is-save-as-png", "true")):
             before_output.append(Token("-c:v", "png"))
 

@@ -1,0 +1,198 @@
+"""What a run shows of itself while it goes and at its end."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+
+from streamvsr.cli import progress as progress_module
+from streamvsr.cli.progress import (
+    Bar,
+    NoDisplay,
+    PlainLines,
+    clock,
+    done_fraction,
+    eta_seconds,
+    make_display,
+    plain_line,
+)
+from streamvsr.cli.stats_table import stats_table
+from streamvsr.cli.talk import Talk, encodable, one_line, redact
+from streamvsr.pipeline.stats import Progress, RingLevel, StageStats
+
+pytestmark = pytest.mark.io
+
+HALF_WAY = Progress(
+    frames_in=130,
+    frames_out=120,
+    frames_total=312,
+    seconds_total=Fraction(1248, 100),
+    position_seconds=Fraction(48, 10),
+    dropped=0,
+    rings=(RingLevel("decode", 3, 16), RingLevel("encode", 1, 16)),
+    elapsed_seconds=16.0,
+    fps=8.0,
+)
+
+
+class Terminal(io.StringIO):
+    encoding = "ascii"
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_plain_line() -> None:
+    expected = "frame=  120/312  fps=8.0  time=00:00:04.80  eta=00:00:24  ring=decode 3/16 encode 1/16  dropped=0"
+    assert plain_line(HALF_WAY) == expected
+
+
+def test_final_line_gives_the_average() -> None:
+    assert plain_line(HALF_WAY, final=True) == "frame=  120/312  fps=7.5  time=00:00:04.80  dropped=0"
+
+
+def test_plain_line_of_a_live_run_that_has_just_begun() -> None:
+    live = replace(
+        HALF_WAY,
+        frames_out=0,
+        frames_total=None,
+        seconds_total=None,
+        position_seconds=None,
+        rings=(),
+        fps=0.0,
+        dropped=7,
+    )
+    assert plain_line(live) == "frame=    0  fps=0.0  time=00:00:00.00  dropped=7"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "00:00:00.00"), (59.999, "00:01:00.00"), (3661.5, "01:01:01.50"), (-1, "00:00:00.00")]
+)
+def test_clock(seconds: float, text: str) -> None:
+    assert clock(seconds, hundredths=True) == text
+
+
+def test_clock_of_a_long_run() -> None:
+    assert clock(360_000) == "100:00:00"
+
+
+def test_eta_by_time_where_frames_are_not_known() -> None:
+    by_time = replace(HALF_WAY, frames_total=None, seconds_total=Fraction(96, 10))
+    assert done_fraction(by_time) == 0.5
+    assert eta_seconds(by_time) == 16.0
+
+
+def test_a_container_that_promises_too_few_frames() -> None:
+    beyond = replace(HALF_WAY, frames_out=400)
+    assert done_fraction(beyond) == 1.0
+    assert eta_seconds(beyond) == 0.0
+
+
+def test_plain_lines_come_now_and_then_and_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(progress_module.time, "monotonic", lambda: now)
+    out = io.StringIO()
+    display = make_display(Talk(stream=out))
+    assert isinstance(display, PlainLines)
+    for step in range(60):
+        now = 100.0 + step / 5
+        display.update(HALF_WAY)
+    display.close(HALF_WAY)
+    display.close(HALF_WAY)
+    assert out.getvalue().splitlines() == [plain_line(HALF_WAY)] * 2 + [plain_line(HALF_WAY, final=True)]
+
+
+def test_quiet_shows_nothing() -> None:
+    assert isinstance(make_display(Talk(quiet=True, stream=Terminal())), NoDisplay)
+
+
+def test_a_dumb_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    assert isinstance(make_display(Talk(stream=Terminal())), PlainLines)
+
+
+def test_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    out = Terminal()
+    talk = Talk(stream=out)
+    bar = make_display(talk)
+    assert isinstance(bar, Bar)
+    bar.update(replace(HALF_WAY, dropped=2))
+    painted = out.getvalue()
+    for text in ("120/312", "8.0 fps", "eta 00:00:24", "rings 3/16 1/16", "dropped 2"):
+        assert text in painted
+    assert painted.isascii()  # the terminal says that it cannot show more
+    talk.warning("[bold]brackets[/] are not markup")
+    assert "warning: [bold]brackets[/] are not markup\n" in out.getvalue()
+    bar.close(HALF_WAY)
+    bar.close(HALF_WAY)
+    assert "7.5 fps  in 00:00:16" in out.getvalue()
+    talk.note("after")
+    assert out.getvalue().endswith("after\n")
+    assert capsys.readouterr().out == ""
+
+
+def test_bar_without_a_known_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    out = Terminal()
+    bar = make_display(Talk(stream=out))
+    bar.update(replace(HALF_WAY, frames_total=None, seconds_total=None))
+    bar.close(None)
+    assert "eta --:--:--" in out.getvalue()
+
+
+def test_stats_table() -> None:
+    stages = [
+        StageStats("decode", 100, 1.0, 0.0, 9.0),
+        StageStats("vsr", 100, 9.0, 0.5, 0.5),
+        StageStats("encode", 0, 0.0, 0.0, 0.0),
+    ]
+    assert stats_table(stages).splitlines() == [
+        "stage   frames  ms/frame  wait in  wait out  busy",
+        "decode     100      10.0    0.0 s     9.0 s   10%",
+        "vsr        100      90.0    0.5 s     0.5 s   90%  <- slowest",
+        "encode       0         -    0.0 s     0.0 s     -",
+    ]
+
+
+def test_stats_table_of_no_stages() -> None:
+    assert stats_table([]).startswith("stage")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("cannot open 'rtsp://user:secret@host/x'", "cannot open 'rtsp://***@host/x'"),
+        ("rtsp://user:p/a@ss@host/x: refused", "rtsp://***@host/x: refused"),
+        ("http://h/x?a=1&token=abc&b=2", "http://h/x?a=1&token=***&b=2"),
+        ("http://h/x?Password=abc'", "http://h/x?Password=***'"),
+        ("mail a@b.c about http://h/x", "mail a@b.c about http://h/x"),
+    ],
+)
+def test_credentials_never_reach_the_screen(text: str, shown: str) -> None:
+    assert redact(text) == shown
+    out = io.StringIO()
+    Talk(stream=out).error(text)
+    assert out.getvalue() == f"error: {shown}\n"
+
+
+def test_one_line() -> None:
+    assert one_line("a\nb\x1b[31m\udcff é\n") == "a b\\x1b[31m\\udcff é"
+
+
+def test_encodable() -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    assert encodable("é \u2573", stream) == "é \\u2573"
+
+
+def test_a_lost_screen_is_no_error() -> None:
+    class Lost(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    Talk(stream=Lost()).warning("nobody reads this")

@@ -1,0 +1,395 @@
+"""The program from its arguments to its exit code, with a run that only pretends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import types
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from streamvsr import __version__
+from streamvsr.cli import app, main
+from streamvsr.config import Config
+from streamvsr.errors import CheckpointError, ReaderLeftError, SinkError, SourceError, StreamvsrError
+from streamvsr.pipeline.stats import Progress, RingLevel, StageStats
+
+pytestmark = pytest.mark.io
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class FakeRun:
+    """Takes ``seconds``, then is done or failed; writes what happens to it into ``log``."""
+
+    def __init__(
+        self,
+        seconds: float = 0.0,
+        error: StreamvsrError | None = None,
+        *,
+        deaf: bool = False,
+        notes: tuple[str, ...] = (),
+    ) -> None:
+        self.notes = list(notes)
+        self.log: list[str] = []
+        self._seconds, self._error, self._deaf = seconds, error, deaf
+        self._over = threading.Event()
+        self._until = float("inf")
+
+    def start(self) -> None:
+        self.log.append("start")
+        self._until = time.monotonic() + self._seconds
+
+    def wait(self, timeout: float | None = None) -> bool:
+        left = self._until - time.monotonic()
+        if self._over.wait(max(0.0, left if timeout is None else min(timeout, left))):
+            return True
+        return time.monotonic() >= self._until
+
+    def stop(self) -> None:
+        self.log.append("stop")
+        if not self._deaf:
+            self._over.set()
+
+    def abort(self) -> None:
+        self.log.append("abort")
+        self._over.set()
+
+    def result(self) -> None:
+        if self._error:
+            raise self._error
+
+    def progress(self) -> Progress:
+        return Progress(12, 10, 20, None, Fraction(2, 5), 1, (RingLevel("decode", 1, 16),), 2.0, 5.0)
+
+    def stats(self) -> list[StageStats]:
+        return [StageStats("vsr", 10, 1.0, 0.5, 0.5)]
+
+
+def install(build: Callable[..., FakeRun]) -> None:
+    """Put ``build`` in the place of the real one, without importing that."""
+    module = types.ModuleType("streamvsr.build")
+    module.build = build  # type: ignore[attr-defined]
+    sys.modules["streamvsr.build"] = module
+
+
+class Bench:
+    """Runs ``main`` with fakes; remembers the config that was built."""
+
+    def __init__(self) -> None:
+        self.run = FakeRun()
+        self.config: Config | None = None
+        self.raises: BaseException | None = None
+        self.warnings: list[str] = []
+
+    def build(self, config: Config, *, warn: Callable[[str], None]) -> FakeRun:
+        self.config = config
+        for text in self.warnings:
+            warn(text)
+        if self.raises:
+            raise self.raises
+        return self.run
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Bench:
+    bench = Bench()
+    module = types.ModuleType("streamvsr.build")
+    module.build = bench.build  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "streamvsr.build", module)
+    monkeypatch.chdir(tmp_path)
+    return bench
+
+
+def test_done(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    bench.run = FakeRun(notes=("model rt: there is no GPU",))
+    bench.warnings = ["track 3 is left out"]
+    assert main(["a", "b"]) == 0
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines() == [
+        "warning: track 3 is left out",
+        "model rt: there is no GPU",
+        "frame=   10/20  fps=5.0  time=00:00:00.40  dropped=1",
+    ]
+    assert bench.run.log == ["start"]
+
+
+def test_a_note_that_comes_late_is_told(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    run = bench.run = FakeRun(notes=("early",))
+    run.wait = lambda timeout=None: run.notes.append("late") or True  # type: ignore[func-returns-value,method-assign]
+    assert main(["a", "b"]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert (lines[0], lines[-1], len(lines)) == ("early", "late", 3)
+
+
+def test_quiet(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    bench.run = FakeRun(notes=("note",))
+    bench.warnings = ["warning"]
+    assert main(["a", "b", "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_stats_even_when_quiet(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["a", "b", "--quiet", "--stats"]) == 0
+    assert "100.0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (SourceError("'a': no such file"), 1, "error: 'a': no such file\n"),
+        (CheckpointError("x.pth: two\nlines"), 1, "error: x.pth: two lines\n"),
+        (SourceError("rtsp://u:p@h/: refused"), 1, "error: rtsp://***@h/: refused\n"),
+        (ReaderLeftError("pipe"), 141, ""),
+        (KeyError("x"), 1, "error: internal: KeyError: 'x' (please report; --debug shows the traceback)\n"),
+        (MemoryError(), 1, "error: internal: MemoryError:  (please report; --debug shows the traceback)\n"),
+        (KeyboardInterrupt(), 130, ""),
+    ],
+)
+def test_errors_while_building(
+    bench: Bench, capsys: pytest.CaptureFixture[str], error: BaseException, code: int, text: str
+) -> None:
+    bench.raises = error
+    assert main(["a", "b"]) == code
+    assert capsys.readouterr() == ("", text)
+
+
+def test_error_of_the_run(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    bench.run = FakeRun(error=SinkError("disk full"))
+    assert main(["a", "b"]) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == "error: disk full"
+
+
+def test_debug_shows_the_traceback(
+    bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "_show_ffmpeg_messages", lambda: None)
+    bench.raises = ValueError("http://u:p@h/")
+    assert main(["a", "b", "--debug"]) == 1
+    err = capsys.readouterr().err
+    assert "Traceback" in err
+    assert "u:p" not in err
+    assert err.splitlines()[-1] == "error: internal: ValueError: http://***@h/ (please report)"
+
+
+def test_a_failing_screen_aborts_the_run(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.run = FakeRun(seconds=60)
+    monkeypatch.setattr(app, "make_display", lambda talk: 1 / 0)
+    assert main(["a", "b"]) == 1
+    assert bench.run.log == ["start", "abort"]
+
+
+def test_signal_handlers_are_given_back(bench: Bench) -> None:
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    assert main(["a", "b"]) == 0
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_from_another_thread(bench: Bench) -> None:
+    codes: list[int] = []
+    thread = threading.Thread(target=lambda: codes.append(main(["a", "b"])))
+    thread.start()
+    thread.join(20)
+    assert codes == [0]
+
+
+class TestTexts:
+    def test_no_arguments(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main([]) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.startswith("usage: streamvsr")
+
+    def test_version(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["--version"]) == 0
+        assert capsys.readouterr().out == f"streamvsr {__version__}\n"
+
+    def test_usage_error(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["a", "b", "--modle", "rt"]) == 2
+        assert capsys.readouterr().err == "error: unknown option --modle: did you mean --model?\n"
+
+    def test_usage_error_names_no_password(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["rtsp://u:p@h/"]) == 2
+        assert capsys.readouterr().err == "error: no output for 'rtsp://***@h/'\n"
+
+
+class TestModels:
+    @pytest.fixture(autouse=True)
+    def registry(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        fake = types.ModuleType("streamvsr.models.registry")
+        fake.listing = lambda: "rt  small"  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "streamvsr.models.registry", fake)
+        import streamvsr.models
+
+        monkeypatch.setattr(streamvsr.models, "registry", fake, raising=False)
+
+    def test_list(self, bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["models"]) == 0
+        assert capsys.readouterr().out == "rt  small\n"
+
+    def test_help(self, bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["models", "--help"]) == 0
+        assert "usage: streamvsr models" in capsys.readouterr().out
+
+    def test_no_arguments(self, bench: Bench) -> None:
+        assert main(["models", "rt"]) == 2
+
+    def test_a_file_of_that_name_wins(self, bench: Bench) -> None:
+        Path("models").write_bytes(b"")
+        assert main(["models", "b"]) == 0
+        assert bench.config is not None
+        assert bench.config.input.path == "models"
+
+
+class TestOutput:
+    @pytest.fixture(autouse=True)
+    def existing(self, bench: Bench) -> None:
+        Path("a").write_bytes(b"in")
+        Path("b").write_bytes(b"out")
+
+    @pytest.fixture
+    def terminal(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        # capsys first: it exchanges the streams that are changed here.
+        monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+        monkeypatch.setenv("TERM", "dumb")
+
+    def answer(self, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+        monkeypatch.setattr(sys.stdin, "readline", lambda: text, raising=False)
+
+    def test_y(self, bench: Bench) -> None:
+        assert main(["a", "b", "-y"]) == 0
+
+    def test_n(self, bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["a", "b", "-n"]) == 1
+        assert bench.config is None
+        assert "'b' already exists" in capsys.readouterr().err
+
+    def test_elsewhere_than_on_a_terminal(self, bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["a", "b"]) == 1
+        assert capsys.readouterr().err == "error: 'b' already exists; -y overwrites it\n"
+
+    @pytest.mark.usefixtures("terminal")
+    @pytest.mark.parametrize("text", ["y\n", "YES\n"])
+    def test_yes(
+        self, bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, text: str
+    ) -> None:
+        self.answer(monkeypatch, text)
+        assert main(["a", "b"]) == 0
+        assert bench.config is not None
+        assert bench.config.output.overwrite is True
+        assert "File 'b' already exists. Overwrite? [y/N] " in capsys.readouterr().err
+
+    @pytest.mark.usefixtures("terminal")
+    @pytest.mark.parametrize("text", ["\n", "n\n", "", "x\n"])
+    def test_no(self, bench: Bench, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+        self.answer(monkeypatch, text)
+        assert main(["a", "b"]) == 1
+        assert bench.config is None
+
+    @pytest.mark.usefixtures("terminal")
+    def test_nostdin_never_asks(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.answer(monkeypatch, "y\n")
+        assert main(["-nostdin", "a", "b"]) == 1
+
+    @pytest.mark.parametrize("target", ["a", "./a", "link"])
+    def test_the_input_itself(self, bench: Bench, capsys: pytest.CaptureFixture[str], target: str) -> None:
+        Path("link").symlink_to("a")
+        assert main(["-y", "a", target]) == 2
+        assert "is the input itself" in capsys.readouterr().err
+
+    def test_folders_pipes_and_new_files_are_left_to_the_sink(self, bench: Bench) -> None:
+        Path("folder").mkdir()
+        os.mkfifo("fifo")
+        for target in ("folder", "fifo", "new", "rtmp://h/x", "%03d.png"):
+            assert main(["a", target]) == 0
+
+    def test_no_video_to_a_terminal(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+        assert main(["a", "-"]) == 2
+
+    @pytest.mark.usefixtures("terminal")
+    def test_no_video_from_a_terminal(self, bench: Bench) -> None:
+        assert main(["-", "new"]) == 2
+
+
+CHILD = """
+import sys
+sys.path.insert(0, {tests!r})
+import test_cli_run as t
+from streamvsr.cli import main
+run = t.FakeRun(60, deaf={deaf})
+def build(config, *, warn):
+    if {in_build}:
+        print("ready", flush=True)
+        t.time.sleep(60)
+    return run
+t.install(build)
+start = run.start
+run.start = lambda: (start(), print("ready", flush=True))
+code = main(["a", "b"])
+print(" ".join(run.log), flush=True)
+sys.exit(code)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+class TestSignals:
+    def child(self, tmp_path: Path, *, deaf: bool = False, in_build: bool = False) -> subprocess.Popen[str]:
+        code = CHILD.format(tests=str(ROOT / "tests"), deaf=deaf, in_build=in_build)
+        process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        return process
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_first_stops(self, tmp_path: Path, number: signal.Signals) -> None:
+        with self.child(tmp_path) as process:
+            process.send_signal(number)
+            out, err = process.communicate(timeout=20)
+        assert process.returncode == 130
+        assert out == "start stop\n"
+        assert "stopping: " in err
+        assert err.splitlines()[-1] == "interrupted: what was done is in b"
+
+    def test_second_aborts(self, tmp_path: Path) -> None:
+        with self.child(tmp_path, deaf=True) as process:
+            process.send_signal(signal.SIGTERM)
+            assert process.stderr is not None
+            assert process.stderr.readline().startswith("stopping: ")
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=20)
+        assert process.returncode == 130
+        assert out == "start stop abort\n"
+        assert err.splitlines()[-1] == "aborted"
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_while_building(self, tmp_path: Path, number: signal.Signals) -> None:
+        with self.child(tmp_path, in_build=True) as process:
+            process.send_signal(number)
+            out, err = process.communicate(timeout=20)
+        assert (process.returncode, out, err) == (130, "\n", "")
+
+
+def test_a_reader_of_the_help_that_leaves(tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "streamvsr", "--help"], cwd=ROOT, stdout=write, stderr=subprocess.PIPE, timeout=20
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")
