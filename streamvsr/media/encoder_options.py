@@ -19,7 +19,14 @@ from streamvsr.config import OutputOptions
 from streamvsr.errors import UsageError
 from streamvsr.media.av_errors import mask
 
-FORMAT_ALIASES = {"mkv": "matroska", "ts": "mpegts", "y4m": "yuv4mpegpipe", "m4v": "mp4", "mpg": "mpeg", "yuv": "rawvideo"}
+FORMAT_ALIASES = {
+    "mkv": "matroska",
+    "ts": "mpegts",
+    "y4m": "yuv4mpegpipe",
+    "m4v": "mp4",
+    "mpg": "mpeg",
+    "yuv": "rawvideo",
+}
 
 SUFFIXES = {
     **{f".{name}": name for name in ("mp4", "mov", "webm", "nut", "avi", "flv", "mxf", "ogg", "gif", "apng", "ivf")},
@@ -36,7 +43,15 @@ SUFFIXES = {
 }
 """Checked before FFmpeg's own guess, which takes .m4v for an iPod's container."""
 
-SCHEMES = {"rtsp": "rtsp", "rtmp": "flv", "rtmps": "flv", "udp": "mpegts", "tcp": "mpegts", "rtp": "rtp", "icecast": "ogg"}
+SCHEMES = {
+    "rtsp": "rtsp",
+    "rtmp": "flv",
+    "rtmps": "flv",
+    "udp": "mpegts",
+    "tcp": "mpegts",
+    "rtp": "rtp",
+    "icecast": "ogg",
+}
 
 STREAMABLE = ("matroska", "nut", "mpegts", "yuv4mpegpipe", "flv", "avi", "mp4", "mov", "webm", "rawvideo")
 """What can be written to a pipe (mp4 and mov in fragments, which the sink sees to)."""
@@ -83,7 +98,10 @@ QSCALE = {"mjpeg": 2, "mpeg4": 2, "mpeg2video": 2, "mpeg1video": 2, "msmpeg4v3":
 DEFAULTS = {"libvpx-vp9": {"row-mt": "1", "cpu-used": "4"}, "ffv1": {"level": "3", "slicecrc": "1"}}
 """libvpx alone would take one core and some ten times the time for a percent of size."""
 
-X26_PRESETS = tuple("ultrafast superfast veryfast faster fast medium slow slower veryslow placebo".split())
+X26_PRESETS = (
+    *("ultrafast", "superfast", "veryfast", "faster", "fast"),
+    *("medium", "slow", "slower", "veryslow", "placebo"),
+)
 
 
 @dataclass(slots=True)
@@ -120,7 +138,7 @@ def output_format(output: OutputOptions, *, stdout: bool) -> str:
     if suffix in SUFFIXES:
         return SUFFIXES[suffix]
     nowhere = io.BytesIO()
-    nowhere.name = "x" + suffix  # type: ignore[attr-defined]
+    nowhere.name = "x" + suffix
     try:
         with av.open(nowhere, "w") as guessed:
             return str(guessed.format.name)
@@ -204,7 +222,7 @@ def split_options(options: Mapping[str, str], video_codec: str, audio_codec: str
 
 
 def with_quality(output: OutputOptions, codec: str, given: Mapping[str, str]) -> dict[str, str]:
-    """The encoder's options with -crf, -preset and what streamvsr sets by itself; UsageError where they do not apply."""
+    """The encoder's options with -crf, -preset and our defaults; UsageError where one does not apply."""
     known = option_names(codec)
     options = {**DEFAULTS.get(codec, {}), **given}
     chosen = {"crf", "qp", "q", "cq", "b", "global_quality", "lossless"} & set(given)

@@ -22,11 +22,13 @@ from streamvsr.media.av_errors import FOREIGN
 from streamvsr.media.encoder_options import MOV_FAMILY, encoder_name
 
 SILENT_LOSS = {
-    "mpegts": frozenset("aac aac_latm mp2 mp3 ac3 eac3 opus dca dts dvbsub dvb_subtitle dvb_teletext".split()),
+    "mpegts": frozenset(
+        ["aac", "aac_latm", "mp2", "mp3", "ac3", "eac3", "opus", "dca", "dts", "dvbsub", "dvb_subtitle", "dvb_teletext"]
+    ),
 }
 """Containers that take any codec and lose most: what they really hold."""
 
-UNPLAYABLE = {container: ("pcm_",) for container in ("mp4", "ipod", "3gp", "psp")}
+UNPLAYABLE = {**dict.fromkeys(MOV_FAMILY - {"mov"}, ("pcm_", "dvd_subtitle")), "avi": ("vorbis", "opus")}
 """Codecs (by how their names begin) that a container can hold and players do not expect there."""
 
 USUAL_AUDIO = {
@@ -45,7 +47,14 @@ USUAL_SUBTITLE = {**dict.fromkeys(MOV_FAMILY, "mov_text"), "webm": "webvtt", "ma
 STEREO_AT_MOST = {"libmp3lame": "ac3", "mp2": "ac3"}
 """Encoders without surround, and who takes over."""
 
-ALIKE = {"hls": "mpegts", "rtsp": "mpegts", "rtp": "mpegts", "rtp_mpegts": "mpegts", "dash": "mp4", "segment": "matroska"}
+ALIKE = {
+    "hls": "mpegts",
+    "rtsp": "mpegts",
+    "rtp": "mpegts",
+    "rtp_mpegts": "mpegts",
+    "dash": "mp4",
+    "segment": "matroska",
+}
 """Outputs that open files or connections when their header is written: what to try in their place."""
 
 NO_TRACKS = frozenset({"yuv4mpegpipe", "rawvideo", "image2pipe", "h264", "hevc", "obu", "ivf", "mjpeg", "apng", "null"})

@@ -12,10 +12,28 @@ from streamvsr.media.pictures import target_format
 WHOLE_CHROMA = frozenset({"libx264", "libx265"})
 """Encoders whose pictures have to divide evenly into chroma samples: H.264 cannot say "161 wide" in 4:2:0 at all."""
 
-TWINS = frozenset("nv12 nv16 nv24 p010le p016le p210le p410le bgr0 rgb0 bgra rgba rgb24 rgb48be rgba64be gray16be".split())
+TWINS = frozenset(
+    [
+        "nv12",
+        "nv16",
+        "nv24",
+        "p010le",
+        "p016le",
+        "p210le",
+        "p410le",
+        "bgr0",
+        "rgb0",
+        "bgra",
+        "rgba",
+        "rgb24",
+        "rgb48be",
+        "rgba64be",
+        "gray16be",
+    ]
+)
 """Formats whose samples are exactly those of a planar one, in another order."""
 
-Y4M_FORMATS = tuple(f"yuv{c}p{d}" for c in ("420", "422", "444") for d in ("", "10le", "12le", "14le", "16le")) + ("gray",)
+Y4M_FORMATS = (*(f"yuv{c}p{d}" for c in (420, 422, 444) for d in ("", "10le", "12le", "14le", "16le")), "gray")
 
 EIGHT_BITS = frozenset({"h264_nvenc"})
 """Encoders that list deeper formats, which only the newest hardware has for this codec."""

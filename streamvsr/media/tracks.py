@@ -23,7 +23,14 @@ MAX_JUMP_SECONDS = Fraction(1, 100)
 """How far audio stamps may be from counted samples before they are believed: more than the rounding of containers with
 millisecond stamps, less than anybody hears."""
 
-BITS_PER_CHANNEL = {"aac": 96_000, "libopus": 80_000, "libmp3lame": 96_000, "mp2": 128_000, "ac3": 96_000, "eac3": 96_000}
+BITS_PER_CHANNEL = {
+    "aac": 96_000,
+    "libopus": 80_000,
+    "libmp3lame": 96_000,
+    "mp2": 128_000,
+    "ac3": 96_000,
+    "eac3": 96_000,
+}
 
 LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 
@@ -67,7 +74,7 @@ class CopyWriter(TrackWriter):
         self._filter: av.BitStreamFilterContext | None = None
         context = plan.track.template.codec_context
         if fragmented and codec_id(plan.track) == "aac" and not context.extradata:
-            # AAC from MPEG-TS carries its parameters in every packet. The muxer converts by itself, except in fragments.
+            # AAC from MPEG-TS carries its parameters in every packet. The muxer converts it, except in fragments.
             self.stream.codec_context.extradata = audio_specific_config(context)
             # Not with the output stream as second argument: the filter would then set a tag that mp4 refuses.
             self._filter = av.BitStreamFilterContext("aac_adtstoasc", plan.track.template)
@@ -82,7 +89,7 @@ class CopyWriter(TrackWriter):
 def audio_specific_config(context: Any) -> bytes:
     """The two bytes that stand in an mp4 for what ADTS repeats: object type, rate, channels of the AAC-LC core."""
     profile = str(context.profile or "")
-    rate, channels = context.sample_rate, context.layout.nb_channels
+    rate, channels = int(context.sample_rate), int(context.layout.nb_channels)
     if "HE" in profile:
         rate //= 2
     if "v2" in profile:
@@ -117,7 +124,7 @@ class AudioWriter(TrackWriter):
         rate = _number(options.pop("ar", None), "-ar") or self._decoder.sample_rate
         channels = _number(options.pop("ac", None), "-ac")
         encoder.sample_rate = nearest_rate(rate, known.audio_rates)
-        encoder.layout = LAYOUTS[channels] if channels in LAYOUTS else self._decoder.layout
+        encoder.layout = LAYOUTS.get(channels or 0, self._decoder.layout)
         encoder.format = nearest_sample_format(self._decoder.format, known.audio_formats or ())
         encoder.time_base = Fraction(1, encoder.sample_rate)
         if output.audio_bit_rate is not None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import av
 from av.container import OutputContainer
+from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from streamvsr.config import OutputOptions
@@ -92,7 +93,7 @@ class VideoEncoder:
         if info.rotation:
             self.stream.set_display_rotation(info.rotation)
         self.stream.metadata.update(kept_tags(media.video_metadata))
-        self.stream.disposition = media.video_disposition
+        self.stream.disposition = Disposition(media.video_disposition)
 
     def _open(self, options: dict[str, str], output: OutputOptions, info: StreamInfo) -> None:
         context = self.stream.codec_context
@@ -108,7 +109,7 @@ class VideoEncoder:
         if output.gop is not None:
             context.gop_size = output.gop
         context.options.update(options)
-        refused: Exception | None = None
+        refused: BaseException | None = None
         for time_base in time_bases(self._container, self.codec, info.time_base, self.rate or ASSUMED_RATE):
             context.time_base = time_base
             try:

@@ -143,7 +143,7 @@ class ContainerSink(Sink):
         elif media.chapters:
             self._warn(f"{name} cannot hold chapters: {len(media.chapters)} left out")
         if media.video.rotation and name not in ROTATED:
-            self._warn(f"{name} cannot hold the rotation by {media.video.rotation} degrees: players will show it unturned")
+            self._warn(f"{name} cannot hold the rotation by {media.video.rotation} degrees: it is lost")
 
     def write_frame(self, frame: Frame) -> None:
         with self._translated():
@@ -264,8 +264,9 @@ def _start(container: OutputContainer, options: Mapping[str, str]) -> str:
     return f"-{unknown[0]}{close_names(unknown[0], COMMON_MUXER_OPTIONS)}" if unknown else ""
 
 
-COMMON_MUXER_OPTIONS = tuple(
-    "movflags fflags max_interleave_delta muxrate muxdelay frag_duration video_track_timescale brand timecode crf preset "
-    "tune profile metadata map shortest avoid_negative_ts write_tmcd hls_time hls_list_size rtsp_transport".split()
+COMMON_MUXER_OPTIONS = (
+    *("movflags", "fflags", "max_interleave_delta", "muxrate", "frag_duration", "video_track_timescale", "brand"),
+    *("timecode", "avoid_negative_ts", "write_tmcd", "hls_time", "hls_list_size", "rtsp_transport"),
+    *("crf", "preset", "tune", "profile", "metadata", "map"),
 )
 """For "did you mean": FFmpeg does not list its muxers' options through PyAV."""
