@@ -8,7 +8,6 @@ from fractions import Fraction
 
 import pytest
 
-from streamvsr.cli import progress as progress_module
 from streamvsr.cli.progress import (
     Bar,
     NoDisplay,
@@ -93,7 +92,7 @@ def test_a_container_that_promises_too_few_frames() -> None:
 
 def test_plain_lines_come_now_and_then_and_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr(progress_module.time, "monotonic", lambda: now)
+    monkeypatch.setattr("streamvsr.cli.progress.time.monotonic", lambda: now)
     out = io.StringIO()
     display = make_display(Talk(stream=out))
     assert isinstance(display, PlainLines)

@@ -254,15 +254,12 @@ class TestOutput:
         Path("a").write_bytes(b"in")
         Path("b").write_bytes(b"out")
 
-    @pytest.fixture
-    def terminal(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-        # capsys first: it exchanges the streams that are changed here.
+    def at_a_terminal(self, monkeypatch: pytest.MonkeyPatch, answer: str = "") -> None:
+        """Called by the test itself: between its fixtures and the test, pytest exchanges the streams."""
         monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+        monkeypatch.setattr(sys.stdin, "readline", lambda: answer, raising=False)
         monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
         monkeypatch.setenv("TERM", "dumb")
-
-    def answer(self, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-        monkeypatch.setattr(sys.stdin, "readline", lambda: text, raising=False)
 
     def test_y(self, bench: Bench) -> None:
         assert main(["a", "b", "-y"]) == 0
@@ -276,27 +273,24 @@ class TestOutput:
         assert main(["a", "b"]) == 1
         assert capsys.readouterr().err == "error: 'b' already exists; -y overwrites it\n"
 
-    @pytest.mark.usefixtures("terminal")
     @pytest.mark.parametrize("text", ["y\n", "YES\n"])
     def test_yes(
         self, bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, text: str
     ) -> None:
-        self.answer(monkeypatch, text)
+        self.at_a_terminal(monkeypatch, text)
         assert main(["a", "b"]) == 0
         assert bench.config is not None
         assert bench.config.output.overwrite is True
         assert "File 'b' already exists. Overwrite? [y/N] " in capsys.readouterr().err
 
-    @pytest.mark.usefixtures("terminal")
     @pytest.mark.parametrize("text", ["\n", "n\n", "", "x\n"])
     def test_no(self, bench: Bench, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-        self.answer(monkeypatch, text)
+        self.at_a_terminal(monkeypatch, text)
         assert main(["a", "b"]) == 1
         assert bench.config is None
 
-    @pytest.mark.usefixtures("terminal")
     def test_nostdin_never_asks(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.answer(monkeypatch, "y\n")
+        self.at_a_terminal(monkeypatch, "y\n")
         assert main(["-nostdin", "a", "b"]) == 1
 
     @pytest.mark.parametrize("target", ["a", "./a", "link"])
@@ -315,8 +309,8 @@ class TestOutput:
         monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
         assert main(["a", "-"]) == 2
 
-    @pytest.mark.usefixtures("terminal")
-    def test_no_video_from_a_terminal(self, bench: Bench) -> None:
+    def test_no_video_from_a_terminal(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.at_a_terminal(monkeypatch)
         assert main(["-", "new"]) == 2
 
 
