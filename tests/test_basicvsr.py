@@ -252,6 +252,8 @@ def test_sizes_are_read_off_the_weights() -> None:
     assert built.info.name == "realbasicvsr"
     with pytest.raises(CheckpointError, match="num_blocks = 4, but the weights have 3"):
         load(RealBasicVSRNet(12, 3, 2).state_dict(), {"num_blocks": "4"})
+    with pytest.raises(CheckpointError, match="dynamic_refine_thres has to be a number, not 'off'"):
+        load(RealBasicVSRNet(12, 3, 2).state_dict(), {"dynamic_refine_thres": "off"})
 
 
 def test_weights_that_do_not_fit_are_named() -> None:

@@ -6,6 +6,7 @@ They cost next to nothing, so they show what everything around the network costs
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Self
 
 import torch
@@ -31,13 +32,14 @@ def _cubic(distance: float) -> float:
     return 0.0
 
 
-def _phases() -> Tensor:
+@cache
+def _phases(device: torch.device, dtype: torch.dtype) -> Tensor:
     """(4, 5): for each of the four output positions within a source pixel, the weights of source pixels -2..2."""
     rows = []
     for phase in range(SCALE):
         centre = (phase + 0.5) / SCALE - 0.5
         rows.append([_cubic(tap - centre) for tap in range(-_REACH, _REACH + 1)])
-    return torch.tensor(rows, dtype=torch.float64)
+    return torch.tensor(rows, dtype=dtype, device=device)
 
 
 def bicubic_x4(planes: Tensor) -> Tensor:
@@ -46,7 +48,7 @@ def bicubic_x4(planes: Tensor) -> Tensor:
     Half-pixel centres, edges replicated, no clamping (a sharp edge overshoots by up to 13 % of its height). One
     convolution a direction, each giving the four positions within a source pixel.
     """
-    weights = _phases().to(planes)
+    weights = _phases(planes.device, planes.dtype)
     count, _, height, width = planes.shape
     padded = functional.pad(planes, (_REACH,) * 4, mode="replicate")
     tall = functional.conv2d(padded, weights.view(SCALE, 1, -1, 1))

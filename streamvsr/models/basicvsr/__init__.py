@@ -61,6 +61,13 @@ def shape_of(state: Mapping[str, Tensor]) -> dict[str, int]:
     return shape
 
 
+def _number(config: Mapping[str, str], name: str, default: float) -> float:
+    try:
+        return float(config.get(name, default))
+    except ValueError as error:
+        raise CheckpointError(f"{name} has to be a number, not {config[name]!r}") from error
+
+
 def load(state: Mapping[str, Tensor], config: Mapping[str, str]) -> BasicVSRModel:
     """Build the network that ``state`` (mm key names) belongs to.
 
@@ -70,7 +77,7 @@ def load(state: Mapping[str, Tensor], config: Mapping[str, str]) -> BasicVSRMode
     """
     shape = shape_of(state)
     for name, found in shape.items():
-        if name in config and int(config[name]) != found:
+        if _number(config, name, found) != found:
             raise CheckpointError(f"the config states {name} = {config[name]}, but the weights have {found}")
     network: BasicVSRNet | RealBasicVSRNet
     with torch.device("meta"):
@@ -80,6 +87,6 @@ def load(state: Mapping[str, Tensor], config: Mapping[str, str]) -> BasicVSRMode
         else:
             network = BasicVSRNet(shape["mid_channels"], shape["num_blocks"], shape["high_res_channels"])
     fill(network, state)
-    threshold = float(config.get("dynamic_refine_thres", OFF))
+    threshold = _number(config, "dynamic_refine_thres", OFF)
     scope = config.get("refine_scope", "frame")
     return BasicVSRModel(network, RefineRule(threshold, "window" if scope == "window" else "frame"))

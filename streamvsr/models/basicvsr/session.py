@@ -27,9 +27,10 @@ from streamvsr.models.basicvsr.network import BasicVSRNet
 
 MIN_SIZE_PX = 64
 """The least height and width: below, the smallest level of the flow pyramid is a single pixel."""
-BATCH_PIXELS_CPU = 1 << 18
+BATCH_PIXELS_CPU = 1 << 15
 BATCH_PIXELS_GPU = 1 << 20
-"""Pixels that are cleaned, or given to the flow network, at once; at least one frame or pair."""
+"""Pixels that are cleaned, or given to the flow network, at once; at least one frame or pair. A CPU gains nothing from
+batches, and needs 8 MB a feature map for this many."""
 
 
 class BasicVSRSession(Session):
@@ -111,7 +112,8 @@ class BasicVSRSession(Session):
 
     def _take_in(self, fresh: Tensor) -> None:
         """Clean the new frames and find the flows of the new pairs."""
-        pictures = [f.contiguous(memory_format=torch.channels_last) for f in fresh.unsqueeze(1)]
+        # Copies: the caller may fill its buffer anew while these are kept for the next window.
+        pictures = [f.clone(memory_format=torch.channels_last) for f in fresh.unsqueeze(1)]
         if self._cleaning is not None:
             pictures = clean(self._cleaning, pictures, self._rule, self._batch(fresh))
         previous = self._cleaned[-1] if self._cleaned else self._last

@@ -67,7 +67,7 @@ class SPyNet(nn.Module):
         flow = self._refine(*pyramids)
         if (full_height, full_width) != (height, width):
             flow = functional.interpolate(flow, size=(height, width), mode="bilinear", align_corners=False)
-            flow = flow * flow.new_tensor([width / full_width, height / full_height]).view(1, 2, 1, 1)
+            flow = torch.cat((flow[:, :1] * (width / full_width), flow[:, 1:] * (height / full_height)), dim=1)
         return flow
 
     def _pyramid(self, picture: Tensor, height: int, width: int) -> list[Tensor]:
