@@ -1,0 +1,81 @@
+"""Filters one after another. A frame goes through all of them before the next one is asked for::
+
+    push(frame) ──► filter 1 ──each frame──► filter 2 ──each frame──► ... ──► yielded
+
+At the end the first filter is flushed through the others, then the second, and so on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from streamvsr.filters.base import Filter
+from streamvsr.frames import Frame, StreamInfo
+
+
+class Chain(Filter):
+    """A list of filters as one filter; an empty one passes everything on.
+
+    As lazy as its links: closing an iterator half way closes the iterators of the links it had reached.
+    """
+
+    name = "chain"
+
+    def __init__(self, filters: Sequence[Filter]) -> None:
+        self.filters = tuple(filters)
+
+    def configure(self, info: StreamInfo) -> StreamInfo:
+        """Configure the links in order. ``lookahead`` is known afterwards: the sum of theirs."""
+        for link in self.filters:
+            info = link.configure(info)
+        self.lookahead = sum(link.lookahead for link in self.filters)
+        return info
+
+    def push(self, frame: Frame) -> Iterator[Frame]:
+        return self._through(iter((frame,)), 0)
+
+    def flush(self) -> Iterator[Frame]:
+        for position, link in enumerate(self.filters, start=1):
+            yield from self._through(link.flush(), position)
+
+    def close(self) -> None:
+        """Close every link, also after one of them raised; the first error is raised at the end."""
+        first: Exception | None = None
+        for link in self.filters:
+            try:
+                link.close()
+            except Exception as exc:
+                first = first or exc
+        if first is not None:
+            raise first
+
+    def _through(self, frames: Iterator[Frame], position: int) -> Iterator[Frame]:
+        """``frames``, come out of the links before ``position``, through those from there on."""
+        if position == len(self.filters):
+            yield from frames
+            return
+        link = self.filters[position]
+        try:
+            for frame in frames:
+                yield from self._through(link.push(frame), position + 1)
+        finally:
+            close = getattr(frames, "close", None)
+            if close is not None:
+                close()
+
+
+def segments(filters: Iterable[Filter]) -> list[list[Filter]]:
+    """The filters in runs that a thread each may work on: those of ``segment_of_its_own`` stand alone.
+
+    >>> segments([a, b, vsr, c])
+    [[a, b], [vsr], [c]]
+    """
+    runs: list[list[Filter]] = []
+    joinable = False
+    for link in filters:
+        if joinable and not link.segment_of_its_own:
+            runs[-1].append(link)
+        else:
+            runs.append([link])
+        joinable = not link.segment_of_its_own
+    return runs
