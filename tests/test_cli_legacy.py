@@ -26,7 +26,7 @@ def test_the_readme_s_pictures() -> None:
     assert (config.model.config, config.model.checkpoint) == tuple(CALL.split())
     assert (config.model.propagation, config.model.max_seq_len, config.model.overlap) == ("carry", None, None)
     assert config.input.path == "data/demo_000"
-    assert (config.output.path, config.output.video_codec) == ("results/demo_000/", "png")
+    assert config.output.path == "results/demo_000/%08d.png"
     assert not invocation.notes
 
 
@@ -34,7 +34,6 @@ def test_the_readme_s_video() -> None:
     config, _ = call("data/demo_001.mp4 results/demo_001.mp4 --fps=12.5 --max_seq_len=2")
     assert (config.model.propagation, config.model.max_seq_len, config.model.overlap) == ("window", 2, 0)
     assert config.output.path == "results/demo_001.mp4"
-    assert config.output.video_codec is None
     assert config.input.rate == Fraction(25, 2)
 
 
@@ -51,9 +50,9 @@ def test_options_may_stand_anywhere(line: str) -> None:
     assert parse(shlex.split(line)) == parse(shlex.split(f"{CALL} in out --max_seq_len 5"))
 
 
-@pytest.mark.parametrize(("text", "codec"), [("True", "png"), ("1", "png"), ("False", None), ("0", None), ("no", None)])
-def test_is_save_as_png_means_what_people_mean(text: str, codec: str | None) -> None:
-    assert call(f"in out --is_save_as_png {text}")[0].output.video_codec == codec
+@pytest.mark.parametrize(("text", "png"), [("True", True), ("1", True), ("False", False), ("0", False), ("no", False)])
+def test_is_save_as_png_means_what_people_mean(text: str, png: bool) -> None:
+    assert call(f"in out --is_save_as_png {text}")[0].output.path == ("out/%08d.png" if png else "out/")
 
 
 @pytest.mark.parametrize("line", ["in.mp4 out.mp4 --fps 30", "in.MKV out --fps 30"])
@@ -77,13 +76,12 @@ def test_without_a_rate_a_video_keeps_its_time_stamps() -> None:
 
 @pytest.mark.parametrize(
     ("target", "path"),
-    [("out", "out/"), ("out/", "out/"), ("results/v1.2", "results/v1.2/"), ("o.mkv", "o.mkv"), ("-", "-"),
-     ("o_%03d.png", "o_%03d.png"), ("rtmp://h/x", "rtmp://h/x")],
+    [("out", "out/%08d.png"), ("out/", "out/%08d.png"), ("results/v1.2", "results/v1.2/%08d.png"),
+     ("o.mkv", "o.mkv"), ("-", "-"), ("o_%03d.png", "o_%03d.png"), ("rtmp://h/x", "rtmp://h/x")],
 )  # fmt: skip
 def test_what_is_not_a_video_is_a_folder(target: str, path: str) -> None:
     config, _ = call(f"in {target}")
     assert config.output.path == path
-    assert config.output.video_codec == ("png" if path.endswith("/") else None)
 
 
 def test_today_s_options_can_be_added_and_win() -> None:
@@ -91,10 +89,6 @@ def test_today_s_options_can_be_added_and_win() -> None:
     assert config.input.start == 2
     assert (config.output.crf, config.output.overwrite) == (18.0, True)
     assert (config.model.device, config.model.overlap, config.model.propagation) == ("cuda", 3, "carry")
-
-
-def test_a_codec_of_the_user_s_wins_over_png() -> None:
-    assert call("in -c:v mjpeg out")[0].output.video_codec == "mjpeg"
 
 
 @pytest.mark.parametrize("weights", ["x.pth", "x.PT", "x.safetensors"])

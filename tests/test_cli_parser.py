@@ -202,6 +202,7 @@ def test_the_order_test_below_knows_all_our_options() -> None:
 
 @given(st.data())
 def test_our_options_mean_the_same_in_any_order_place_and_spelling(data: st.DataObject) -> None:
+    coin = st.booleans()
     chosen = data.draw(st.lists(st.sampled_from([*VALUES, *SWITCHES]), unique=True))
     words = {flag: [flag, data.draw(VALUES[flag])] if flag in VALUES else [flag] for flag in chosen}
     straight = parse(["a", "b", *(word for flag in chosen for word in words[flag])])
@@ -209,11 +210,12 @@ def test_our_options_mean_the_same_in_any_order_place_and_spelling(data: st.Data
     pieces: list[list[str]] = []
     for flag in data.draw(st.permutations(chosen)):
         name, *value = words[flag]
-        name = "--" + name[2:].replace("-", "_") if data.draw(st.booleans()) else name
-        pieces.append([f"{name}={value[0]}"] if value and data.draw(st.booleans()) else [name, *value])
+        name = "--" + name[2:].replace("-", "_") if data.draw(coin) else name
+        pieces.append([f"{name}={value[0]}"] if value and data.draw(coin) else [name, *value])
     cuts = sorted(data.draw(st.integers(0, len(pieces))) for _ in range(2))
     pieces.insert(cuts[1], ["b"])
-    pieces.insert(cuts[0], ["-i", "a"] if data.draw(st.booleans()) else ["a"])
+    with_i = data.draw(coin)
+    pieces.insert(cuts[0], ["-i", "a"] if with_i else ["a"])
     assert parse([word for piece in pieces for word in piece]) == straight
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from dataclasses import replace
 from fractions import Fraction
 
@@ -110,6 +111,12 @@ def test_quiet_shows_nothing() -> None:
 
 def test_a_dumb_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "dumb")
+    assert isinstance(make_display(Talk(stream=Terminal())), PlainLines)
+
+
+def test_a_terminal_without_rich_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setitem(sys.modules, "rich.console", None)
     assert isinstance(make_display(Talk(stream=Terminal())), PlainLines)
 
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
-from streamvsr import __version__
 from streamvsr.cli.interrupts import Interrupts
 from streamvsr.cli.output_check import settle_output
 from streamvsr.cli.parser import parse
@@ -82,7 +81,7 @@ def _command(words: Sequence[str]) -> int:
         print(full_help())
         return 0
     if invocation.config is None:
-        print(f"streamvsr {__version__}")
+        print(f"streamvsr {import_module('streamvsr').__version__}")
         return 0
     return run_config(invocation.config, invocation.notes)
 

@@ -19,6 +19,8 @@ _VIDEOS = (
     *(".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".mts", ".nut", ".flv", ".f4v"),
     *(".mpg", ".mpeg", ".vob", ".wmv", ".asf", ".mxf", ".ogv", ".3gp", ".y4m"),
 )
+_PATTERN = "%08d.png"
+"""As the original names the pictures of a video; those of a folder keep their names."""
 _TRUE = frozenset({"true", "1", "yes", "on", "t", "y"})
 _FALSE = frozenset({"false", "0", "no", "off", "f", "n", "none", ""})
 
@@ -59,11 +61,10 @@ def translate(tokens: Sequence[Token]) -> tuple[list[Token], list[str]]:
         if _is_video(source):
             notes.append("--fps: the input's own time stamps are ignored; leave --fps out to keep them")
 
-    before_output = []
     if _is_folder(target):
-        target = target if target.endswith(("/", os.sep)) else target + "/"
-        if _truth(given.get("--is-save-as-png", "true")):
-            before_output.append(Token("-c:v", "png"))
+        # A pattern makes PNGs of all pictures; in a bare folder each keeps the kind of file that it came from.
+        pattern = _PATTERN if _truth(given.get("--is-save-as-png", "true")) else ""
+        target = target.rstrip("/" + os.sep) + "/" + pattern
 
     result: list[Token] = list(before_input)
     position = 0
@@ -75,7 +76,7 @@ def translate(tokens: Sequence[Token]) -> tuple[list[Token], list[str]]:
             continue
         position += 1
         if position == 3:
-            result += [Token(None, source), *before_output]
+            result.append(Token(None, source))
         elif position == 4:
             result.append(Token(None, target))
         elif position > 4:

@@ -171,5 +171,7 @@ def make_display(talk: Talk) -> Display:
     if talk.quiet or talk.stream is None:
         return NoDisplay()
     if talk.stream.isatty() and os.environ.get("TERM") != "dumb":
-        return Bar(talk)
+        # Without rich, as in a cut-down image, lines do.
+        with suppress(ImportError):
+            return Bar(talk)
     return PlainLines(talk)
