@@ -188,7 +188,7 @@ GROUPS: Mapping[str, type] = {
 
 
 def check(config: Config) -> None:
-    """Raise ``UsageError`` for values out of range and for options that exclude each other.
+    """Raise ``UsageError`` for values out of range and for options that cannot go together.
 
     For every maker of a ``Config``, not the command line alone; it reads nothing but the config.
     """
@@ -197,9 +197,8 @@ def check(config: Config) -> None:
         for name, face in options_of(cls):
             _check_value(face, getattr(values, name))
     for options, what in ((config.input, "input"), (config.output, "output")):
-        if options.duration is not None and options.end is not None:
-            raise UsageError(f"-t and -to of the {what} exclude each other: give one of them")
-        if options.end is not None and options.end <= (options.start or 0):
+        # With a length given, the end does not count, as in ffmpeg.
+        if options.duration is None and options.end is not None and options.end <= (options.start or 0):
             raise UsageError(f"-to of the {what} must lie after its -ss")
     if config.output.video_codec == "copy":
         raise UsageError("-c:v copy: the picture goes through the network, so it has to be encoded: name an encoder")

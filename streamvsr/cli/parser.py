@@ -37,16 +37,20 @@ class Invocation:
 def parse(words: Sequence[str]) -> Invocation:
     """Read a command line (without the program's name). Raises ``UsageError``."""
     # Help is given whatever else is wrong with the line.
-    options = set(words[: words.index("--")] if "--" in words else words)
-    if options & _HELP:
+    before_end = set(words[: words.index("--")] if "--" in words else words)
+    if before_end & _HELP:
         return Invocation(show="help")
-    if options & _VERSION:
+    if before_end & _VERSION:
         return Invocation(show="version")
     tokens, notes = legacy.translate(tokenize(words))
     collector = _Collector()
     for token in tokens:
         collector.add(token)
-    return Invocation(collector.config(), notes=tuple(notes))
+    config = collector.config()
+    for side, options in (("input", config.input), ("output", config.output)):
+        if options.duration is not None and options.end is not None:
+            notes.append(f"-t and -to of the {side}: -t counts")
+    return Invocation(config, notes=tuple(notes))
 
 
 class _Collector:
