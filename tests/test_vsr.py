@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from streamvsr.errors import FilterError, ModelError, UsageError
 from streamvsr.filters.vsr import VsrFilter
 from streamvsr.frames import PIXEL_FORMATS, Color, Frame, PixelFormat, Plane, StreamInfo
-from streamvsr.media.color import KR_KB
+from streamvsr.media.color import KR_KB, from_rgb, to_rgb
 from tests.fakes import FakeModel, numbered
 
 LIMITED, FULL = Color(matrix=6, full_range=False), Color(matrix=6, full_range=True)
@@ -238,6 +238,28 @@ def test_untagged_sd_is_written_as_bt601_and_rgb_of_yuv_remembers_it() -> None:
             assert [int(p[30, 30]) for p in out.planes] == pytest.approx([0.7 * 255, 0.2 * 255, 0.3 * 255], abs=2)
 
 
+@pytest.mark.parametrize("domain", ["luma", "rgb"])
+@pytest.mark.parametrize("location", [0, 2, 3])
+@pytest.mark.parametrize("target", ["yuv420p10le", "yuv422p10le", "gbrp10le"])
+def test_a_coloured_dot_stays_at_four_times_its_place(target: str, location: int, domain: str) -> None:
+    """Painted in R'G'B', sent through 4:2:0 with its siting, enlarged, and weighed again in R'G'B'."""
+    color = Color(matrix=6, full_range=False, chroma_location=location)
+    yy, xx = np.mgrid[0:40, 0:56] + 0.5
+    dot = np.exp(-((xx - 27.3) ** 2 + (yy - 18.8) ** 2) / (2 * 3.0**2))
+    grey = np.full_like(dot, 0.3)
+    format = PIXEL_FORMATS["yuv420p10le"]
+    planes = from_rgb(torch.tensor(np.stack([grey + 0.6 * dot, grey, grey])), format, color)
+    frame = Frame(planes, format, 0, Fraction(1, 25), color=color)
+    vsr = VsrFilter(FakeModel(scale=4, domain=domain), output_format=target)  # type: ignore[arg-type]
+    (out,) = run(vsr, [frame])
+    rgb = to_rgb(out)[0].numpy()
+    weight = rgb[0] - rgb[1]
+    weight[weight < 0.03] = 0
+    py, px = np.mgrid[0:160, 0:224] + 0.5
+    assert (weight * px).sum() / weight.sum() == pytest.approx(4 * 27.3, abs=0.1)
+    assert (weight * py).sum() / weight.sum() == pytest.approx(4 * 18.8, abs=0.1)
+
+
 def test_chroma_of_the_luma_domain_keeps_flat_areas_exact() -> None:
     frame = patch((0.1, 0.8, 0.3), PIXEL_FORMATS["yuv420p10le"], LIMITED, 17, 9)
     (out,) = run(VsrFilter(FakeModel(scale=4)), [frame])
@@ -292,7 +314,7 @@ def test_device_dtype_and_threads_reach_the_model() -> None:
 
 
 def test_conversions_are_cheap() -> None:
-    """320x180 to 1280x720 in luma: about 2.5 ms a frame beside the network; the bound only catches accidents."""
+    """320x180 to 1280x720 in luma: about 1.5 ms a frame beside the network; the bound only catches accidents."""
     vsr = VsrFilter(FakeModel(scale=4, max_seq_len=1, overlap=0))
     frame = noise(PIXEL_FORMATS["yuv420p"], 320, 180, LIMITED)
     vsr.configure(info_of(frame))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamvsr.errors import UsageError
 from streamvsr.windows import Step, Windows
+
+pytestmark = pytest.mark.io
 
 
 def plan(windows: Windows, scenes: list[int]) -> list[Step]:
@@ -50,6 +52,7 @@ def plans(draw: st.DrawFn) -> tuple[int, int, str, list[int]]:
     return length, overlap, mode, draw(st.lists(st.integers(0, 40), min_size=1, max_size=4))
 
 
+@settings(deadline=None)
 @given(plans())
 def test_every_frame_is_kept_once_in_order_and_nothing_crosses_a_cut(case: tuple[int, int, str, list[int]]) -> None:
     length, overlap, mode, scenes = case
@@ -61,6 +64,7 @@ def test_every_frame_is_kept_once_in_order_and_nothing_crosses_a_cut(case: tuple
         assert any(a <= step.start and step.stop <= b for a, b in scene_bounds(scenes))
 
 
+@settings(deadline=None)
 @given(plans())
 def test_carry_begins_where_the_last_window_stopped_keeping(case: tuple[int, int, str, list[int]]) -> None:
     length, overlap, _, scenes = case
@@ -76,6 +80,7 @@ def test_carry_begins_where_the_last_window_stopped_keeping(case: tuple[int, int
         kept = step.keep_stop
 
 
+@settings(deadline=None)
 @given(plans())
 def test_independent_windows_give_context_on_both_sides(case: tuple[int, int, str, list[int]]) -> None:
     length, overlap, _, scenes = case
@@ -91,12 +96,14 @@ def test_independent_windows_give_context_on_both_sides(case: tuple[int, int, st
         assert len({s.start for s in inside}) == len(inside)  # no window is run twice
 
 
+@settings(deadline=None)
 @given(st.integers(1, 12), st.integers(0, 60))
 def test_overlap_0_makes_the_chunks_of_the_original_script(length: int, frames: int) -> None:
     chunks = [(i, min(i + length, frames)) for i in range(0, frames, length)]
     assert [(s.start, s.stop) for s in plan(Windows(length, 0, "window"), [frames])] == chunks
 
 
+@settings(deadline=None)
 @given(plans())
 def test_lookahead_is_reached_and_never_exceeded(case: tuple[int, int, str, list[int]]) -> None:
     length, overlap, mode, _ = case
