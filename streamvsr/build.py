@@ -31,14 +31,12 @@ def build(config: Config, *, warn: Callable[[str], None]) -> Run:
         source = open_source(config.input, config.output)
         undo.callback(source.close)
         source.on_warning = warn
-        filters, notes = _filters(config, source.info.video, warn)
-        for one in filters:
-            undo.callback(one.close)
-        info, chains = source.info.video, []
-        for segment in segments(filters):
-            chain = Chain(segment)
+        filters, reason = _filters(config, source.info.video)
+        info = source.info.video
+        chains = [Chain(segment) for segment in segments(filters)]
+        for chain in chains:
+            undo.callback(chain.close)
             info = chain.configure(info)
-            chains.append((segment, chain))
         media = source.info.with_video(info)
         sink = open_sink(config.output, media, names=getattr(source, "names", None), on_warning=warn)
         undo.callback(sink.abort)
@@ -46,11 +44,11 @@ def build(config: Config, *, warn: Callable[[str], None]) -> Run:
         spool = PacketSpool()
         rings = [Ring("decoded", DECODED_FRAMES)]
         stages = []
-        networks = [n for n, (segment, _) in enumerate(chains) if any(f.segment_of_its_own for f in segment)]
-        for number, (segment, chain) in enumerate(chains):
-            name = "+".join(one.name for one in segment)
+        last_network = max((n for n, chain in enumerate(chains) if chain.filters[0].segment_of_its_own), default=-1)
+        for number, chain in enumerate(chains):
+            name = "+".join(one.name for one in chain.filters)
             rings.append(Ring(name, FINISHED_FRAMES))
-            lets_go = bool(networks) and number <= networks[-1]
+            lets_go = number <= last_network
             stages.append(FilterStage(name, chain, rings[-2], rings[-1], lets_go_on_stop=lets_go))
         run = Run(
             SourceStage(source, rings[0], spool),
@@ -60,34 +58,39 @@ def build(config: Config, *, warn: Callable[[str], None]) -> Run:
             spool,
             frames_total=_expected_frames(config.output, media.video),
             seconds_total=media.duration,
-            notes=notes,
+            notes=[reason],
         )
         undo.pop_all()
         return run
 
 
-def _filters(config: Config, info: StreamInfo, warn: Callable[[str], None]) -> tuple[list[Filter], list[str]]:
-    """The chain of this run, and what the user should know of the choice of model."""
+def _filters(config: Config, info: StreamInfo) -> tuple[list[Filter], str]:
+    """The filters of this run, and a sentence for the user on the choice of model."""
     from streamvsr.models import registry
+    from streamvsr.models.device import choose_device, choose_dtype, has_gpu
 
-    filters: list[Filter] = []
-    choice = registry.select(config.model)
+    options = config.model
+    # Asking for a GPU costs the import of torch, which a run without a network should not pay.
+    gpu = options.model == registry.AUTO and registry.find_checkpoint("realbasicvsr") is not None and has_gpu()
+    choice = registry.select(options.model, options.checkpoint, options.config, gpu)
+    network: list[Filter] = []
     if choice.entry.name != "identity":
         from streamvsr.filters.vsr import VsrFilter
 
-        model = registry.load_model(choice, config.model, warn=warn)
-        filters.append(
+        device = choose_device(options.device)
+        network.append(
             VsrFilter(
-                model,
-                max_seq_len=config.model.max_seq_len,
-                overlap=config.model.overlap,
-                propagation=config.model.propagation,
+                registry.load_model(choice, options.config),
+                max_seq_len=options.max_seq_len,
+                overlap=options.overlap,
+                propagation=options.propagation,
                 output_format=wanted_format(config.output, info),
-                threads=config.model.threads,
+                device=device,
+                dtype=choose_dtype(options.precision, device),
+                threads=options.threads,
             )
         )
-    filters += _afterwards(config.output)
-    return filters, [choice.reason]
+    return [*network, *_afterwards(config.output)], choice.reason
 
 
 def _afterwards(output: OutputOptions) -> Sequence[Filter]:

@@ -136,7 +136,11 @@ class SinkStage(Stage):
     def __init__(
         self, sink: SinkLike, source: Ring, spool: PacketSpool, *, max_frames: int | None = None, name: str = "encode"
     ) -> None:
-        """``max_frames``: end after this many frames, and let the stages before know that nothing more is wanted."""
+        """``max_frames``: let go of frames after this many, and of packets that begin after the last one's end.
+
+        The input is read to its end all the same, since the sound of the last frames may stand behind them there: who
+        knows the limit bounds the input too.
+        """
         super().__init__()
         self.name = name
         self.rate = RateMeter()
@@ -152,6 +156,8 @@ class SinkStage(Stage):
     def run(self) -> None:
         end = Fraction(0)
         while (frame := self._source.get(self.clock)) is not None:
+            if self.clock.frames == self._max_frames:
+                continue
             self._write_packets(frame.seconds)
             self._sink.write_frame(frame)
             self.clock.frames += 1
@@ -160,15 +166,12 @@ class SinkStage(Stage):
             end = frame.seconds + frame.duration * frame.time_base
             if self.on_frame is not None:
                 self.on_frame(frame)
-            if self.clock.frames == self._max_frames:
-                self._source.close()
-                self.stopping.set()
-                break
         if self.clock.frames == 0:
             if self.stopping.is_set():
                 return  # close() lets go of the output: there is nothing to finalise
             raise NoVideoError("there was no frame to write: the input has none in the chosen range")
-        self._write_packets(end if self.stopping.is_set() else None)
+        cut_short = self.stopping.is_set() or self.clock.frames == self._max_frames
+        self._write_packets(end if cut_short else None)
         self._sink.finish()
         self._done = True
 

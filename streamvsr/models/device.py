@@ -1,0 +1,44 @@
+"""Where a network runs and with which numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from streamvsr.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+_DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+
+
+def has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def choose_device(name: str) -> torch.device:
+    """``auto``: the first CUDA device, else Apple's, else the CPU. Raises ``ModelError`` where ``name`` is not here."""
+    import torch
+
+    if name == "auto":
+        mps = torch.backends.mps.is_available()
+        name = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise ModelError(f"--device {name} cannot be used here ({reason}); try --device cpu") from error
+    return device
+
+
+def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """``auto`` is fp32 everywhere: half precision has not been measured on a GPU yet, and is slower on CPUs."""
+    import torch
+
+    if precision == "fp16" and device.type == "cpu":
+        raise ModelError("--precision fp16 needs a GPU: CPUs compute it slower than fp32; leave --precision out")
+    dtype: torch.dtype = getattr(torch, _DTYPES["fp32" if precision == "auto" else precision])
+    return dtype
