@@ -1,0 +1,72 @@
+"""Inputs: one file per kind, one line in the table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+
+from streamvsr.config import InputOptions, OutputOptions
+from streamvsr.errors import UsageError
+from streamvsr.sources.base import Source
+from streamvsr.sources.trimmed import Trimmed
+
+__all__ = ["Source", "Trimmed", "open_source"]
+
+
+def _is_pictures(input: InputOptions) -> bool:
+    from streamvsr.sources.picture_folder import is_pictures
+
+    return input.format in (None, "image2") and is_pictures(input.path)
+
+
+def _open_pictures(input: InputOptions, output: OutputOptions) -> Source:
+    from streamvsr.sources.picture_folder import PictureSource
+
+    return PictureSource(input, output)
+
+
+def _is_anything(_: InputOptions) -> bool:
+    return True
+
+
+def _open_container(input: InputOptions, output: OutputOptions) -> Source:
+    from streamvsr.sources.container import ContainerSource
+
+    return ContainerSource(input, output)
+
+
+SOURCES: tuple[tuple[Callable[[InputOptions], bool], Callable[[InputOptions, OutputOptions], Source]], ...] = (
+    (_is_pictures, _open_pictures),
+    (_is_anything, _open_container),
+)
+"""The first whose predicate is true opens the input. An opener honours ``input.start`` by making its time begin there:
+what it still gives from before (after a seek to a key frame) has negative stamps."""
+
+
+def open_source(input: InputOptions, output: OutputOptions) -> Source:
+    """Open an input and cut it as ``-ss``, ``-t``, ``-to`` and ``-frames:v`` say, with ffmpeg's meaning:
+
+    before the input, ``-to`` is a position in the input; after it, one in what would be the output without ``-ss``;
+    ``-t`` is a length and wins over ``-to``. With ``-r`` on the output, frames are counted there, not here.
+    """
+    input_end = _end(input, "the input's")
+    output_end = _end(output, "the output's")
+    opener = next(opener for fits, opener in SOURCES if fits(input))
+    source = opener(input, output)
+    if input.start is not None or input_end is not None:
+        begin = None if input.start is None else Fraction(0)
+        source = Trimmed(source, begin, None if input_end is None else input_end - (input.start or 0))
+    frames = output.frames if output.rate is None else None
+    if output.start is not None or output_end is not None or frames is not None:
+        source = Trimmed(source, output.start, output_end, frames)
+    return source
+
+
+def _end(options: InputOptions | OutputOptions, whose: str) -> Fraction | None:
+    """Where the run ends, in the time that ``-ss`` counts in."""
+    start = options.start or Fraction(0)
+    if options.duration is not None:
+        return start + options.duration
+    if options.end is not None and options.end <= start:
+        raise UsageError(f"{whose} -to ({float(options.end):g} s) is not after its -ss ({float(start):g} s)")
+    return options.end

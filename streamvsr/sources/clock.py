@@ -22,28 +22,48 @@ DEFAULT_RATE = Fraction(25)
 """Frames a second where neither the container nor the frames before tell."""
 
 
-class Clock:
-    """Turns raw stamps in ticks of ``time_base`` into pts from the start of the run."""
+COARSE_SECONDS = Fraction(1, 1000)
+"""Ticks longer than this (a whole frame in AVI and raw streams) are divided where a cut falls between two of them."""
 
-    def __init__(self, time_base: Fraction, frame_rate: Fraction | None, offset_seconds: Fraction) -> None:
-        self.time_base = time_base
-        self.offset = round(offset_seconds / time_base)
-        """In ticks; subtracted from every stamp, so frames before the start come out negative."""
+
+def ticks_per_tick(time_base: Fraction, start_seconds: Fraction) -> int:
+    """Into how many parts to divide a tick, so that a cut at ``start_seconds`` keeps sound and picture together."""
+    if time_base <= COARSE_SECONDS:
+        return 1
+    exact = (start_seconds / time_base).denominator
+    return exact if time_base / exact >= COARSE_SECONDS / 100 else -(-time_base // COARSE_SECONDS)
+
+
+class Clock:
+    """Turns raw stamps in ticks of the stream into pts from the start of the run.
+
+    ``offset_seconds`` of the input are left out. With ``cut`` frames before them come out negative, and none else;
+    without, the offset is the input's own beginning, rounded to a tick as ffmpeg does.
+    """
+
+    def __init__(
+        self, time_base: Fraction, frame_rate: Fraction | None, offset_seconds: Fraction, *, cut: bool = False
+    ) -> None:
+        self.parts = ticks_per_tick(time_base, offset_seconds) if cut else 1
+        """Ticks of ``time_base`` in one of the stream."""
+        self.time_base = time_base / self.parts
         self.jumps = 0
         """How often the stamps have jumped backwards."""
-        self._step = max(1, round(1 / ((frame_rate or DEFAULT_RATE) * time_base)))
+        offset = offset_seconds / self.time_base
+        self._offset = -(-offset // 1) if cut else round(offset)
+        self._step = max(1, round(1 / ((frame_rate or DEFAULT_RATE) * self.time_base)))
         self._last: int | None = None
         self._moved = 0
 
     def __call__(self, pts: int | None, dts: int | None, duration: int) -> int:
         raw = pts if pts is not None else dts
         if self._last is None:
-            self._last = (0 if raw is None else raw) - self.offset
+            self._last = (raw or 0) * self.parts - self._offset
             return self._last
         if raw is None:
-            self._last += duration or self._step
+            self._last += duration * self.parts or self._step
             return self._last
-        stamp = raw - self.offset + self._moved
+        stamp = raw * self.parts - self._offset + self._moved
         if stamp <= self._last:
             if (self._last - stamp) * self.time_base > JUMP_SECONDS:
                 self._moved += self._last + self._step - stamp
@@ -61,10 +81,11 @@ class ConstantClock:
     jumps = 0
 
     def __init__(self, frame_rate: Fraction, start_seconds: Fraction) -> None:
-        self.time_base = 1 / frame_rate
-        self.offset = round(start_seconds * frame_rate)
-        self._next = -self.offset
+        self.frame_rate = frame_rate
+        self.parts = ticks_per_tick(1 / frame_rate, start_seconds)
+        self.time_base = 1 / frame_rate / self.parts
+        self._next = -(start_seconds // self.time_base)
 
     def __call__(self, pts: int | None, dts: int | None, duration: int) -> int:  # noqa: ARG002
-        self._next += 1
-        return self._next - 1
+        self._next += self.parts
+        return self._next - self.parts

@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -70,6 +70,9 @@ class ContainerSource(Source):
         self._reader: Reader | None = None
         self._container: Any = None
         self._damaged, self._pictures = 0, 0
+        self._pending: deque[av.VideoFrame | av.Packet[Any]] = deque()
+        """What the constructor has read; the iteration begins with it."""
+        self._events = self._read()
         try:
             self._container = self._open(input)
             self._begin(input, output)
@@ -91,7 +94,11 @@ class ContainerSource(Source):
         file: Any = given.path
         timeout: tuple[float, float] | None = None
         if given.path in STDIN_NAMES:
-            file = self._reader = open_stdin()
+            if self._reader is None:
+                self._reader = open_stdin()
+            elif hasattr(self._reader, "seek"):
+                self._reader.seek(0)
+            file = self._reader
         elif "://" in given.path:
             # FFmpeg's own protocol whitelists keep playlists from the network away from local files.
             poll = given.path.lower().startswith(_RESUMABLE)
@@ -102,7 +109,7 @@ class ContainerSource(Source):
             container.flags &= ~av.container.Flags.gen_pts.value
         return container
 
-    def _begin(self, given: InputOptions, output: OutputOptions) -> None:
+    def _begin(self, given: InputOptions, output: OutputOptions, *, seek: bool = True) -> None:
         container, name = self._container, mask(self._path)
         selection = select(list(container.streams), output, name)
         for stream in selection.left_out:
@@ -115,11 +122,19 @@ class ContainerSource(Source):
 
         stampless = bool(container.format.flags & av.format.Flags.no_timestamps.value)
         rewinds = self._reader is None or hasattr(self._reader, "seek")
-        seekable = rewinds and not (self._live or stampless or given.rate)
+        seekable = seek and rewinds and not (self._live or stampless or given.rate)
         begin, time_base, start = start_of(container), exact(video.time_base), given.start or Fraction(0)
         assert time_base is not None
         if start and seekable:
-            first = self._seek((begin or Fraction(0)) + start, begin or Fraction(0), time_base)
+            found = self._seek((begin or Fraction(0)) + start, begin or Fraction(0), time_base)
+            if found is None:
+                # Seeking back to the beginning misses the first key frame of some MPEG streams; opening anew does not.
+                self._events.close()
+                self._container.close()
+                self._container = self._open(given)
+                self._begin(given, output, seek=False)
+                return
+            first = found
         else:
             first = self._read_on()
         stamp = first.pts if first.pts is not None else first.dts
@@ -131,15 +146,15 @@ class ContainerSource(Source):
         if given.rate is not None or (stampless and stamp is None):
             self._clock = ConstantClock(given.rate or rate or Fraction(25), start)
         else:
-            self._clock = Clock(time_base, rate, self._offset)
+            self._clock = Clock(time_base, rate, self._offset, cut=bool(start))
         self.info = describe(container, selection, first, self._clock, start, self._live)
         if not rewinds:
             # What containers say of their length is wrong where FFmpeg cannot look at the end of the input.
             self.info = replace(self.info, duration=None, video=replace(self.info.video, frames_hint=None))
         self._tags = color_of(first)
 
-    def _seek(self, target: Fraction, begin: Fraction, time_base: Fraction) -> av.VideoFrame:
-        """Go to a key frame at or before ``target`` seconds; from the beginning where the input cannot seek."""
+    def _seek(self, target: Fraction, begin: Fraction, time_base: Fraction) -> av.VideoFrame | None:
+        """Go to a key frame at or before ``target`` seconds; None where the input cannot do that."""
         for back in SEEK_BACK_SECONDS:
             if target - back <= begin:
                 break
@@ -151,15 +166,13 @@ class ContainerSource(Source):
             stamp = first.pts if first.pts is not None else first.dts
             if stamp is None or stamp * time_base <= target:
                 return first
-        with contextlib.suppress(*FOREIGN):
-            self._container.seek(int(begin / time_base), stream=self._video)
-        return self._read_on()
+        return None
 
     def _read_on(self) -> av.VideoFrame:
         """Read up to the first picture from here; what is read is kept for the iteration."""
         self._damaged = self._pictures = 0
         self._events = self._read()
-        self._pending: deque[av.VideoFrame | av.Packet[Any]] = deque()
+        self._pending.clear()
         for event in self._events:
             self._pending.append(event)
             if isinstance(event, av.VideoFrame):
@@ -181,10 +194,10 @@ class ContainerSource(Source):
         if self._clock.jumps:
             self.on_warning(f"'{mask(self._path)}': time stamps jump back {self._clock.jumps} times; sound may be off")
 
-    def _read(self) -> Iterator[av.VideoFrame | av.Packet[Any]]:
+    def _read(self) -> Generator[av.VideoFrame | av.Packet[Any]]:
         """Decoded pictures, and packets to copy, with the stamps of the input."""
         for packet in self._demux():
-            # Empty packets are PyAV's flush packets at the end, or AVI's "as before" in the middle, where flushing would
+            # Empty packets are PyAV's flush packets at the end, or AVI's "as before" in the middle, where a flush would
             # end the decoder. A missing dts does not tell the former: Matroska's first packets have none.
             if not packet.size:
                 continue
@@ -256,7 +269,8 @@ class ContainerSource(Source):
                 "cut it there (-ss, -to) and enlarge the parts one by one"
             )
         tags = color_of(picture)
-        duration = 1 if isinstance(self._clock, ConstantClock) else picture.duration or 0
+        ticks = 1 if isinstance(self._clock, ConstantClock) else picture.duration or 0
+        duration = ticks * self._clock.parts
         if duration * time_base * MAX_FRAME_RATE < 1:
             duration = 0  # One tick of a container that claims 1000 frames a second.
         color = info.color if tags == self._tags else tags
@@ -286,6 +300,8 @@ class ContainerSource(Source):
             self._reader.stop()
 
     def close(self) -> None:
+        self._pending.clear()
+        self._events.close()
         if self._container is not None:
             with contextlib.suppress(*FOREIGN):
                 self._container.close()

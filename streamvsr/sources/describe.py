@@ -60,7 +60,7 @@ def describe(
 ) -> MediaInfo:
     """``start``: seconds of the input that the run leaves out at its beginning."""
     video = selection.video
-    rate = 1 / clock.time_base if isinstance(clock, ConstantClock) else frame_rate(video)
+    rate = clock.frame_rate if isinstance(clock, ConstantClock) else frame_rate(video)
     duration = None
     if container.duration and container.duration > 0 and not live:
         duration = max(Fraction(0), Fraction(container.duration, _MICROSECONDS) - start)

@@ -1,0 +1,172 @@
+"""Pictures as a video: a folder, a numbered pattern, a glob, or one picture.
+
+Read with OpenCV rather than FFmpeg, whose picture demuxer refuses gaps and first numbers above 4, ignores the
+orientation that cameras store, and changes the format from picture to picture without a word.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import cast
+
+import cv2
+import numpy as np
+
+from streamvsr.config import InputOptions, OutputOptions
+from streamvsr.errors import NoVideoError, SourceError
+from streamvsr.frames import PIXEL_FORMATS, Color, Frame, MediaInfo, Packet, PixelFormat, Plane, StreamInfo
+from streamvsr.media.av_errors import source_error
+from streamvsr.media.pictures import RGB, UNSTATED, resolve_color
+from streamvsr.sources.base import Source
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".webp", ".bmp", ".ppm", ".pgm", ".jp2"})
+
+DEFAULT_RATE = Fraction(25)
+"""Pictures a second without ``-r``, as in ffmpeg."""
+
+_NUMBER = re.compile(r"%(0?)(\d*)d")
+_JPEG = (".jpg", ".jpeg", ".jpe")
+
+
+class PictureSource(Source):
+    """Pictures in natural order (``9.png`` before ``10.png``), all of one size, at a constant rate."""
+
+    names: Sequence[str]
+    """The pictures' paths, one for each frame in order."""
+
+    def __init__(self, input: InputOptions, output: OutputOptions) -> None:  # noqa: ARG002
+        super().__init__()
+        self._stop = threading.Event()
+        rate, start = input.rate or DEFAULT_RATE, input.start or Fraction(0)
+        names = find_pictures(input.path)
+        if not names:
+            what = "has no pictures in it" if os.path.isdir(input.path) else "matches no picture"
+            raise NoVideoError(f"'{input.path}': {what} ({', '.join(sorted(SUFFIXES))})")
+        # As when seeking in a file: pictures before the start are not read, the run begins near 0.
+        skipped = min(-(-start * rate // 1), len(names) - 1)
+        self.names = names[skipped:]
+        self._first_pts = skipped - round(start * rate)
+        planes, self._format = read_picture(self.names[0])
+        height, width = planes[0].shape
+        matrix = RGB if self._format.family == "rgb" else UNSTATED
+        self._color = resolve_color(Color(matrix=matrix, full_range=True), width, height)
+        video = StreamInfo(
+            width=width,
+            height=height,
+            format=self._format,
+            time_base=1 / rate,
+            frame_rate=rate,
+            color=self._color,
+            frames_hint=len(self.names),
+        )
+        self.info = MediaInfo(video=video, duration=len(self.names) / rate)
+
+    def __iter__(self) -> Iterator[Frame | Packet]:
+        video = self.info.video
+        for pts, name in enumerate(self.names, self._first_pts):
+            if self._stop.is_set():
+                return
+            planes, layout = read_picture(name)
+            height, width = planes[0].shape
+            if (width, height) != (video.width, video.height):
+                raise SourceError(
+                    f"'{name}' is {width}x{height}, the pictures before it are {video.width}x{video.height}; "
+                    "pictures of one video have one size"
+                )
+            planes = fitted(planes, layout, self._format, name)
+            yield Frame(planes, self._format, pts, video.time_base, 1, self._color)
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def close(self) -> None:
+        self._stop.set()
+
+
+def is_pictures(path: str) -> bool:
+    """True for what PictureSource reads: folders, picture files, patterns and globs of pictures."""
+    if os.path.isdir(path):
+        return True
+    return Path(path).suffix.lower() in SUFFIXES and "://" not in path
+
+
+def find_pictures(path: str) -> list[str]:
+    """The pictures that a path names, in order; a file of exactly this name goes before patterns."""
+    if os.path.isdir(path):
+        entries = [e.path for e in os.scandir(path) if Path(e.name).suffix.lower() in SUFFIXES and e.name[0] != "."]
+        return sorted(entries, key=natural_key)
+    if os.path.isfile(path):
+        return [path]
+    folder, base = os.path.split(path)
+    if number := _NUMBER.search(base):
+        digits = rf"\d{{{int(number[2])},}}" if number[1] and number[2] else r"\d+"
+        before, after = base[: number.start()].replace("%%", "%"), base[number.end() :].replace("%%", "%")
+        fits = re.compile(f"{re.escape(before)}({digits}){re.escape(after)}")
+        found = [(int(m[1]), e.path) for e in _scan(folder, path) if (m := fits.fullmatch(e.name))]
+        return [name for _, name in sorted(found)]
+    if glob.has_magic(path):
+        return sorted((n for n in glob.glob(path) if Path(n).suffix.lower() in SUFFIXES), key=natural_key)
+    raise SourceError(f"no such file: '{path}'")
+
+
+def _scan(folder: str, path: str) -> list[os.DirEntry[str]]:
+    try:
+        return list(os.scandir(folder or "."))
+    except OSError as exc:
+        raise source_error(exc, folder or path) from exc
+
+
+def natural_key(path: str) -> list[tuple[int, int, str]]:
+    """Sorts ``2.png`` before ``10.png``; names that differ in leading zeros only keep a fixed order."""
+    parts = re.split(r"(\d+)", os.path.basename(path))
+    return [(0, int(p), p) if p.isdecimal() else (1, 0, p) for p in parts if p]
+
+
+def read_picture(name: str) -> tuple[tuple[Plane, ...], PixelFormat]:
+    """Decode one picture to planes in Frame order (R, G, B[, A] or grey)."""
+    try:
+        data = np.fromfile(name, np.uint8)  # cv2.imread fails without a word, and on some names on Windows.
+    except OSError as exc:
+        raise source_error(exc, name) from exc
+    # Unchanged keeps alpha and 16 bits but also ignores the orientation of photos, which JPEGs have and need.
+    flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH if name.lower().endswith(_JPEG) else cv2.IMREAD_UNCHANGED
+    try:
+        pixels = cv2.imdecode(data, flags) if data.size else None
+    except cv2.error as exc:
+        raise SourceError(f"'{name}': OpenCV cannot decode this picture") from exc
+    if pixels is None:
+        raise SourceError(f"'{name}': this picture is damaged, or not a picture")
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise SourceError(f"'{name}': pictures of {pixels.dtype} samples cannot be read; convert it to 8 or 16 bits")
+    channels = [cast(Plane, channel) for channel in cv2.split(pixels)]
+    if len(channels) >= 3:
+        channels[:3] = channels[2::-1]
+    base = {1: "gray", 3: "gbrp", 4: "gbrap"}[len(channels)]
+    for plane in channels:
+        plane.flags.writeable = False
+    return tuple(channels), PIXEL_FORMATS[base if pixels.dtype == np.uint8 else f"{base}16le"]
+
+
+def fitted(planes: tuple[Plane, ...], have: PixelFormat, want: PixelFormat, name: str) -> tuple[Plane, ...]:
+    """``planes`` in the format of the first picture, where that loses nothing; encoders save grey pictures as grey."""
+    if have == want:
+        return planes
+    if have.bits > want.bits or (want.family == "gray" and have.family != "gray") or (have.alpha and not want.alpha):
+        raise SourceError(
+            f"'{name}' is {have.name}, the first picture is {want.name}, which cannot hold it; "
+            "convert the pictures to one format"
+        )
+    if have.bits < want.bits:
+        # 255 * 257 = 65535: white stays white.
+        planes = tuple(plane.astype(np.uint16) * np.uint16(257) for plane in planes)
+    if have.family == "gray" and want.family == "rgb":
+        planes = planes * 3
+    if want.alpha and not have.alpha:
+        planes = (*planes, np.full_like(planes[0], want.peak))
+    return planes

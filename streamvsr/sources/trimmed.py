@@ -1,0 +1,158 @@
+"""A part of another source: ``-ss``, ``-t``, ``-to`` and ``-frames:v``, exact in rationals.
+
+::
+
+    source   ──┬──────┬─────────────────────┬────────
+               0    start                  end
+    frames            [first >= start ... last < end]
+    packets           [begin >= start ... begin < end]      shifted so that ``start`` becomes 0
+
+Sound usually comes a little behind or before its pictures, so after the last frame the source is read on until every
+audio track has passed the end. Subtitles are not waited for: their next packet may be minutes away.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from fractions import Fraction
+
+from streamvsr.frames import Chapter, Frame, MediaInfo, Packet
+from streamvsr.sources.base import Source
+from streamvsr.sources.clock import ticks_per_tick
+
+MAX_LATE_SECONDS = 10
+"""How far behind the end pictures are read (and thrown away) while sound is waited for; it may have fallen silent."""
+
+MAX_HELD_PACKETS = 10_000
+"""Packets kept back while ``frames`` is given: whether they belong is known when the pictures have come so far."""
+
+
+class Trimmed(Source):
+    """Frames and packets of ``source`` from ``start`` to ``end`` seconds (of its time), at most ``frames`` frames."""
+
+    def __init__(
+        self, source: Source, start: Fraction | None = None, end: Fraction | None = None, frames: int | None = None
+    ) -> None:
+        super().__init__()
+        self.warnings = source.warnings
+        self.on_warning = source.on_warning
+        self._source, self._start, self._end, self._frames = source, start, end, frames
+        self._audio = {track.index for track in source.info.tracks if track.kind == "audio"}
+        self._parts = ticks_per_tick(source.info.video.time_base, start) if start else 1
+        info = _trimmed_info(source.info, start or Fraction(0), end, frames)
+        self.info = replace(info, video=replace(info.video, time_base=info.video.time_base / self._parts))
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The names of the pictures, where the source has any (it counts its pictures from 0)."""
+        names: Sequence[str] = getattr(self._source, "names", ())
+        skipped = -(-(self._start or Fraction(0)) // self._source.info.video.time_base)
+        return names[skipped:]
+
+    def __iter__(self) -> Iterator[Frame | Packet]:
+        self._source.on_warning = self.on_warning
+        end, counted = self._end, 0
+        reached = Fraction(0)
+        """Where the pictures end that went out already."""
+        held: deque[Packet] = deque()
+        waiting: set[int] | None = None
+        """Audio tracks that have not passed the end; None while pictures are still to come."""
+        for item in self._source:
+            if isinstance(item, Packet):
+                begin = _begin(item)
+                if self._start is not None and begin is not None and begin < self._start:
+                    continue
+                if end is not None and begin is not None and begin >= end:
+                    if waiting is not None:
+                        waiting.discard(item.track)
+                elif self._frames is not None and waiting is None and begin is not None and begin >= reached:
+                    held.append(item)
+                    if len(held) > MAX_HELD_PACKETS:
+                        yield self._shifted(held.popleft())
+                else:
+                    yield self._shifted(item)
+            elif waiting is None:
+                if self._start is not None and item.seconds < self._start:
+                    continue
+                if end is not None and item.seconds >= end:
+                    waiting = set(self._audio)
+                else:
+                    counted, reached = counted + 1, self._end_of(item)
+                    yield self._shifted(item)
+                    if self._frames is not None and counted >= self._frames:
+                        end = reached if end is None else min(end, reached)
+                        waiting = set(self._audio)
+                while held and ((_begin(held[0]) or Fraction(0)) < reached or waiting is not None):
+                    packet = held.popleft()
+                    if (_begin(packet) or Fraction(0)) < reached:
+                        yield self._shifted(packet)
+                    elif waiting is not None:
+                        waiting.discard(packet.track)
+            elif end is not None and item.seconds > end + MAX_LATE_SECONDS:
+                break
+            if waiting is not None and not waiting:
+                break
+        for packet in held:
+            yield self._shifted(packet)
+
+    def _end_of(self, frame: Frame) -> Fraction:
+        if frame.duration:
+            return frame.seconds + frame.duration * frame.time_base
+        rate = self._source.info.video.frame_rate
+        return frame.seconds + (1 / rate if rate else frame.time_base)
+
+    def _shifted(self, item: Frame | Packet) -> Frame | Packet:
+        if not self._start:
+            return item
+        if isinstance(item, Frame):
+            k, time_base = self._parts, item.time_base / self._parts
+            pts = item.pts * k - round(self._start / time_base)
+            return replace(item, pts=pts, time_base=time_base, duration=item.duration * k)
+        shift = round(self._start / item.time_base)
+        stamps = (None if stamp is None else stamp - shift for stamp in (item.pts, item.dts))
+        return replace(item, pts=next(stamps), dts=next(stamps))
+
+    def stop(self) -> None:
+        self._source.stop()
+
+    def close(self) -> None:
+        self._source.close()
+
+
+def _begin(packet: Packet) -> Fraction | None:
+    """When a packet is heard or shown, in seconds."""
+    stamp = packet.pts if packet.pts is not None else packet.dts
+    return None if stamp is None else stamp * packet.time_base
+
+
+def _trimmed_info(info: MediaInfo, start: Fraction, end: Fraction | None, frames: int | None) -> MediaInfo:
+    until = end if info.duration is None else min(end, info.duration) if end is not None else info.duration
+    duration = None if until is None else max(Fraction(0), until - start)
+    rate, hint = info.video.frame_rate, info.video.frames_hint
+    if duration is not None and rate is not None:
+        # -(-a // b): rounded up, because a frame that begins before the end is shown.
+        expected = -(-duration * rate // 1)
+        hint = expected if hint is None else min(hint, expected)
+    if frames is not None:
+        hint = frames if hint is None else min(hint, frames)
+        if rate is not None:
+            duration = frames / rate if duration is None else min(duration, frames / rate)
+            until = start + duration
+    return replace(
+        info,
+        video=replace(info.video, frames_hint=hint),
+        duration=duration,
+        chapters=tuple(_clipped(info.chapters, start, until)),
+    )
+
+
+def _clipped(chapters: Sequence[Chapter], start: Fraction, until: Fraction | None) -> Iterator[Chapter]:
+    for chapter in chapters:
+        shift = round(start / chapter.time_base)
+        begin, end = max(0, chapter.start - shift), chapter.end - shift
+        if until is not None:
+            end = min(end, round((until - start) / chapter.time_base))
+        if end > begin:
+            yield replace(chapter, start=begin, end=end)
