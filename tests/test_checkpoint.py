@@ -44,6 +44,11 @@ def layouts(state: dict[str, Tensor]) -> dict[str, Any]:
         "module": under("module.", state),
         "module.generator": {"state_dict": under("module.generator.", state)},
         "generator.module": {"state_dict": under("generator.module.", state) | leftovers},
+        "averaged by mmengine": {
+            "state_dict": under("generator.", state, 1)
+            | under("generator_ema.module.", state)
+            | {"generator_ema.steps": torch.zeros(1), "data_preprocessor.mean": torch.zeros(3)},
+        },
         "bare with leftovers": state | leftovers,
     }
 

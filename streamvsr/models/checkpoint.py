@@ -28,6 +28,8 @@ NETWORK_PREFIXES = ("generator_ema.", "generator.")
 """Where a restorer keeps the network that restores, best first."""
 LEFTOVERS = ("step_counter", "discriminator.", "perceptual_loss.", "gan_loss.", "pixel_loss.", "cleaning_loss.")
 """Parts of a training checkpoint that are of no use here."""
+AVERAGE_COUNTERS = ("steps", "n_averaged")
+"""Buffers that averaging wrappers (mmengine's, torch's) keep beside the weights."""
 NO_CHECKPOINT = {
     b"version https://git-lfs": "a Git LFS pointer: fetch the file itself (git lfs pull)",
     b"<!doctype": "a web page: the download went wrong",
@@ -122,7 +124,7 @@ def unwrap(raw: Any) -> dict[str, Tensor]:
     for prefix in NETWORK_PREFIXES:
         part = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
         if part:
-            return _strip(part, "module.")
+            return _strip({k: v for k, v in part.items() if k not in AVERAGE_COUNTERS}, "module.")
     return {key: value for key, value in state.items() if not key.startswith(LEFTOVERS)}
 
 
