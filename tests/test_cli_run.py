@@ -179,6 +179,14 @@ def test_debug_shows_the_traceback(
     assert err.splitlines()[-1] == "error: internal: ValueError: http://***@h/ (please report)"
 
 
+@pytest.mark.parametrize(("path", "shown"), [("a", True), ("rtsp://h/x", True), ("rtsp://u:p@h/x", False)])
+def test_ffmpeg_may_not_print_passwords(bench: Bench, monkeypatch: pytest.MonkeyPatch, path: str, shown: bool) -> None:
+    calls: list[bool] = []
+    monkeypatch.setattr(app, "_show_ffmpeg_messages", lambda: calls.append(True))
+    assert main([path, "b", "--debug"]) == 0
+    assert bool(calls) == shown
+
+
 def test_a_failing_screen_aborts_the_run(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.run = FakeRun(seconds=60)
     monkeypatch.setattr(app, "make_display", lambda talk: 1 / 0)

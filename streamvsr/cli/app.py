@@ -15,7 +15,7 @@ from streamvsr.cli.interrupts import Interrupts
 from streamvsr.cli.output_check import settle_output
 from streamvsr.cli.parser import parse
 from streamvsr.cli.progress import Display, NoDisplay, make_display
-from streamvsr.cli.talk import Talk
+from streamvsr.cli.talk import Talk, redact
 from streamvsr.config import Config
 from streamvsr.errors import ReaderLeftError, StreamvsrError
 
@@ -95,7 +95,9 @@ def run_config(config: Config, notes: Sequence[str] = ()) -> int:
     with Interrupts() as interrupts:
         from streamvsr.build import build
 
-        if config.run.debug:
+        if config.run.debug and any(redact(path) != path for path in (config.input.path, config.output.path)):
+            talk.note("FFmpeg's own messages are left out: they would show the password in the URL")
+        elif config.run.debug:
             _show_ffmpeg_messages()
         run = build(config, warn=talk.warning)
         interrupts.arm()
