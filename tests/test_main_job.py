@@ -50,7 +50,8 @@ def check_audio(before: Probe, after: Probe, *, cut: bool) -> None:
     tracks_in, tracks_out = before.of_type("audio"), after.of_type("audio")
     assert len(tracks_in) == len(tracks_out)
     for a, b in zip(tracks_in, tracks_out, strict=True):
-        assert a["codec_name"] == b["codec_name"]
+        # MP4 has one number for all layers of MPEG audio: ffprobe reads layer 2 back as "mp3", also from ffmpeg's files.
+        assert a["codec_name"] == b["codec_name"] or (a["codec_name"], b["codec_name"]) == ("mp2", "mp3")
         assert a.get("tags", {}).get("language", "und") == b.get("tags", {}).get("language", "und")
         packets_in, packets_out = before.packets[a["index"]], after.packets[b["index"]]
         assert packets_out, "no audio packet came out"
@@ -117,7 +118,7 @@ def test_rotation_and_aspect(name: str, suffix: str, shared_data: Path, ffprobe:
     assert main([str(source), *FAST, "-frames:v", "5", "--model", "identity", str(target)]) == 0
     before, after = probe(ffprobe, source), probe(ffprobe, target)
     assert rotation(after) == rotation(before)
-    assert after.video.get("sample_aspect_ratio") == before.video.get("sample_aspect_ratio")
+    assert after.video.get("sample_aspect_ratio", "1:1") == before.video.get("sample_aspect_ratio", "1:1")
 
 
 def test_subrip_becomes_mp4_text(shared_data: Path, ffprobe: str, tmp_path: Path) -> None:
@@ -143,4 +144,5 @@ def test_a_piece_of_the_input(seek: str, length: str, shared_data: Path, ffprobe
     where = {digest: t for t, digest in first_in}
     moved = [(where[d] - wanted[0]) - (t - after.video_pts[0]) for t, d in after.packets[track]]
     assert abs(median(moved)) <= MILLISECOND
-    assert after.packets[track][-1][0] >= Fraction(length) - Fraction(1, 10)
+    inside = [t for t, _ in first_in if start <= t - before.video_pts[0] < end]
+    assert len(after.packets[track]) == len(inside)
