@@ -126,8 +126,8 @@ def output_format(output: OutputOptions, *, stdout: bool) -> str:
         try:
             ContainerFormat(name, "w")
         except ValueError:
-            known = {*av.formats_available, *FORMAT_ALIASES}
-            raise UsageError(f"unknown output format {output.format!r}{close_names(name, known)}") from None
+            hint = close_names(name, {*SUFFIXES.values(), *FORMAT_ALIASES}) or close_names(name, av.formats_available)
+            raise UsageError(f"unknown output format {output.format!r}{hint}") from None
         return name
     if stdout:
         raise UsageError(f"writing to a pipe needs -f: one of {', '.join(STREAMABLE)}")
@@ -185,10 +185,12 @@ def parse_rate(text: str, flag: str) -> int:
 
 
 def option_names(codec: str) -> frozenset[str]:
-    """The options that an encoder takes: its own, and those that all encoders share."""
-    known = av.CodecContext.create(codec, "w").supported_options
-    encoding = av.codec.context.OptionFlags.ENCODING_PARAM
-    return frozenset([o.name for o in known.private] + [o.name for o in known.generic if o.flags & encoding])
+    """The options that an encoder takes: its own, and those that all encoders of its kind share."""
+    context = av.CodecContext.create(codec, "w")
+    flags = av.codec.context.OptionFlags
+    shared = flags.ENCODING_PARAM | (flags.AUDIO_PARAM if context.type == "audio" else flags.VIDEO_PARAM)
+    known = context.supported_options
+    return frozenset([o.name for o in known.private] + [o.name for o in known.generic if o.flags & shared == shared])
 
 
 AUDIO_ONLY = frozenset({"ar", "ac"})

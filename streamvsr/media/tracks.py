@@ -124,21 +124,17 @@ class AudioWriter(TrackWriter):
         rate = _number(options.pop("ar", None), "-ar") or self._decoder.sample_rate
         channels = _number(options.pop("ac", None), "-ac")
         encoder.sample_rate = nearest_rate(rate, known.audio_rates)
-        encoder.layout = LAYOUTS.get(channels or 0, self._decoder.layout)
         encoder.format = nearest_sample_format(self._decoder.format, known.audio_formats or ())
+        same = self._decoder.layout
+        layouts = [LAYOUTS[channels]] if channels in LAYOUTS else [same, LAYOUTS.get(same.nb_channels, "5.1"), "stereo"]
+        encoder.layout = next((x for x in layouts if _takes(codec, encoder, x)), layouts[-1])
         encoder.time_base = Fraction(1, encoder.sample_rate)
         if output.audio_bit_rate is not None:
             encoder.bit_rate = parse_rate(output.audio_bit_rate, "-b:a")
         elif codec in BITS_PER_CHANNEL:
             encoder.bit_rate = BITS_PER_CHANNEL[codec] * encoder.layout.nb_channels
         encoder.options.update(options)
-        try:
-            encoder.open()
-        except FOREIGN:
-            # A layout that this encoder does not know: the common one with as many channels, or stereo.
-            encoder.layout = LAYOUTS.get(encoder.layout.nb_channels, "stereo") if channels is None else "stereo"
-            encoder.bit_rate = min(encoder.bit_rate or 0, 320_000)
-            encoder.open()
+        encoder.open()
 
     def write(self, packet: Packet) -> Iterator[AvPacket]:
         try:
@@ -193,6 +189,18 @@ class AudioWriter(TrackWriter):
         if self._warn is not None:
             self._warn(f"{self._name}: a damaged packet was passed over ({exc})")
             self._warn = None
+
+
+def _takes(codec: str, like: Any, layout: Any) -> bool:
+    """Whether the encoder opens with these channels; asked of another context, because one that failed stays broken."""
+    context: Any = av.CodecContext.create(codec, "w")
+    context.sample_rate, context.format, context.layout = like.sample_rate, like.format, layout
+    context.time_base = Fraction(1, like.sample_rate)
+    try:
+        context.open()
+    except FOREIGN:
+        return False
+    return True
 
 
 def _number(text: str | None, flag: str) -> int | None:

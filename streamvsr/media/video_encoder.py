@@ -28,6 +28,9 @@ MAX_RATE = 480
 ASSUMED_RATE = Fraction(25)
 """For encoders' rate control and for grids, where nothing better is known. Time stamps decide what is shown when."""
 
+ANY_TIME_BASE = frozenset({"libx264", "libx265", "libsvtav1", "libvpx-vp9", "libvpx", "ffv1", "prores_ks", "mjpeg"})
+"""Encoders that are known to take any unit of time; others are asked before they are opened for good."""
+
 MAX_DENOMINATOR = 65535
 """MPEG-4's limit for ticks a second."""
 
@@ -63,23 +66,20 @@ class VideoEncoder:
         self._durations: dict[int, int] = {}
         """Stamps of frames inside the encoder, for those that do not hand durations through."""
         self._container = str(container.format.name)
-        self.stream = self._add(container, info)
+        self._refusal: BaseException | None = None
+        self.stream = self._add(container)
         self._describe(media)
         self._open(with_quality(output, codec, options), output, info)
         ticks = self.stream.codec_context.time_base
         # PyAV 19 has a rational type of its own, which Fraction does not compute with everywhere.
         self.time_base = Fraction(ticks.numerator, ticks.denominator)
 
-    def _add(self, container: OutputContainer, info: StreamInfo) -> VideoStream:
+    def _add(self, container: OutputContainer) -> VideoStream:
         try:
             stream = container.add_stream(self.codec, rate=self.rate or ASSUMED_RATE)
         except ValueError as exc:
             raise UsageError(f"{self._container} cannot hold {self.codec}; choose another with -c:v or -f") from exc
         assert isinstance(stream, VideoStream)
-        context = stream.codec_context
-        context.width, context.height, context.pix_fmt = info.width, info.height, self.pixel_format
-        # PyAV's default, slices, costs x264 quality and keeps other encoders on one core.
-        context.thread_type = "AUTO"
         return stream
 
     def _describe(self, media: MediaInfo) -> None:
@@ -96,7 +96,23 @@ class VideoEncoder:
         self.stream.disposition = Disposition(media.video_disposition)
 
     def _open(self, options: dict[str, str], output: OutputOptions, info: StreamInfo) -> None:
-        context = self.stream.codec_context
+        tried = time_bases(self._container, self.codec, info.time_base, self.rate or ASSUMED_RATE)
+        time_base = tried[0]
+        if self.codec not in ANY_TIME_BASE and not HARDWARE.search(self.codec):
+            # On contexts to throw away: PyAV 19 crashes when a context whose opening failed is opened again.
+            scratch = (av.VideoCodecContext.create(self.codec, "w") for _ in tried)
+            works = (t for t, c in zip(tried, scratch, strict=True) if self._opens(c, dict(options), output, info, t))
+            time_base = next(works, time_base)
+        if not self._opens(self.stream.codec_context, dict(options), output, info, time_base):
+            raise self._cannot_open(options) from self._refusal
+
+    def _opens(
+        self, context: Any, options: dict[str, str], output: OutputOptions, info: StreamInfo, time_base: Fraction
+    ) -> bool:
+        context.width, context.height, context.pix_fmt = info.width, info.height, self.pixel_format
+        context.framerate, context.time_base = self.rate or ASSUMED_RATE, time_base
+        # PyAV's default, slices, costs x264 quality and keeps other encoders on one core.
+        context.thread_type = "AUTO"
         tag = options.pop("tag", "hvc1" if self.codec == "libx265" and self._container in MOV_FAMILY else None)
         if tag is not None:
             # hev1, FFmpeg's choice, plays nowhere at Apple's.
@@ -109,15 +125,12 @@ class VideoEncoder:
         if output.gop is not None:
             context.gop_size = output.gop
         context.options.update(options)
-        refused: BaseException | None = None
-        for time_base in time_bases(self._container, self.codec, info.time_base, self.rate or ASSUMED_RATE):
-            context.time_base = time_base
-            try:
-                context.open()
-                return
-            except FOREIGN as exc:
-                refused = refused or exc
-        raise self._cannot_open(options) from refused
+        try:
+            context.open()
+        except FOREIGN as exc:
+            self._refusal = exc
+            return False
+        return True
 
     def _cannot_open(self, options: dict[str, str]) -> Exception:
         width, height = self.stream.codec_context.width, self.stream.codec_context.height
@@ -173,8 +186,8 @@ def output_color(info: StreamInfo, pixel_format: str) -> Color:
 
 
 def time_bases(container: str, codec: str, exact: Fraction, rate: Fraction) -> list[Fraction]:
-    """What to try, best first: the stamps' own unit, a divisor of the frame's length, the frame's length."""
+    """What to try, best first: the stamps' own unit, a fine divisor of the frame's length, that length."""
     if container in GRID_CONTAINERS or codec.startswith(("mpeg1", "mpeg2")):
         return [1 / rate]
-    fine = [] if rate.numerator > MAX_DENOMINATOR else [1 / (rate * (MAX_DENOMINATOR // rate.numerator))]
+    fine = [Fraction(1, rate.numerator * n)] if (n := MAX_DENOMINATOR // rate.numerator) else []
     return [exact, *fine, Fraction(1, 60000), 1 / rate]

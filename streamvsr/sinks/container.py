@@ -48,10 +48,13 @@ STALE_TAGS = frozenset({"major_brand", "minor_version", "compatible_brands", "en
 
 
 def wanted_format(output: OutputOptions, info: StreamInfo) -> str:
-    """The planar format nearest to what the encoder will be fed with, known before the sink is opened."""
+    """The planar format nearest to what the encoder will be fed with, known before the sink is opened.
+
+    The size in ``info`` may be that of the input, so odd sizes make no difference here.
+    """
     container = output_format(output, stdout=output.path in STDOUT)
     codec = encoder_name(output.video_codec, container)
-    return planar_twin(choose_format(codec, container, info.format, info.width, info.height, output.pixel_format))
+    return planar_twin(choose_format(codec, container, info.format, 0, 0, output.pixel_format))
 
 
 class ContainerSink(Sink):
