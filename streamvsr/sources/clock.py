@@ -34,23 +34,33 @@ def ticks_per_tick(time_base: Fraction, start_seconds: Fraction) -> int:
     return exact if time_base / exact >= COARSE_SECONDS / 100 else -(-time_base // COARSE_SECONDS)
 
 
-class Clock:
-    """Turns raw stamps in ticks of the stream into pts from the start of the run.
+class Shift:
+    """Moves the stamps of one stream by ``offset_seconds``.
 
-    ``offset_seconds`` of the input are left out. With ``cut`` frames before them come out negative, and none else;
-    without, the offset is the input's own beginning, rounded to a tick as ffmpeg does.
+    With ``cut``, what lies before the offset comes out negative, and nothing else does; without, the offset is the
+    input's own beginning, rounded to a tick as ffmpeg does.
     """
 
-    def __init__(
-        self, time_base: Fraction, frame_rate: Fraction | None, offset_seconds: Fraction, *, cut: bool = False
-    ) -> None:
+    def __init__(self, time_base: Fraction, offset_seconds: Fraction, *, cut: bool) -> None:
         self.parts = ticks_per_tick(time_base, offset_seconds) if cut else 1
         """Ticks of ``time_base`` in one of the stream."""
         self.time_base = time_base / self.parts
+        """Of the shifted stamps."""
+        offset = offset_seconds / self.time_base
+        self.ticks = -(-offset // 1) if cut else round(offset)
+
+    def __call__(self, stamp: int) -> int:
+        return stamp * self.parts - self.ticks
+
+
+class Clock:
+    """Turns raw stamps of the video stream into pts from the start of the run."""
+
+    def __init__(self, shift: Shift, frame_rate: Fraction | None) -> None:
+        self.time_base, self.parts = shift.time_base, shift.parts
         self.jumps = 0
         """How often the stamps have jumped backwards."""
-        offset = offset_seconds / self.time_base
-        self._offset = -(-offset // 1) if cut else round(offset)
+        self._shift = shift
         self._step = max(1, round(1 / ((frame_rate or DEFAULT_RATE) * self.time_base)))
         self._last: int | None = None
         self._moved = 0
@@ -58,12 +68,12 @@ class Clock:
     def __call__(self, pts: int | None, dts: int | None, duration: int) -> int:
         raw = pts if pts is not None else dts
         if self._last is None:
-            self._last = (raw or 0) * self.parts - self._offset
+            self._last = self._shift(raw or 0)
             return self._last
         if raw is None:
             self._last += duration * self.parts or self._step
             return self._last
-        stamp = raw * self.parts - self._offset + self._moved
+        stamp = self._shift(raw) + self._moved
         if stamp <= self._last:
             if (self._last - stamp) * self.time_base > JUMP_SECONDS:
                 self._moved += self._last + self._step - stamp

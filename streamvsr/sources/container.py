@@ -29,8 +29,8 @@ from streamvsr.frames import Frame, Packet
 from streamvsr.media.av_errors import FOREIGN, mask, source_error
 from streamvsr.media.pictures import color_of, from_av, target_format
 from streamvsr.sources.base import Source
-from streamvsr.sources.clock import Clock, ConstantClock
-from streamvsr.sources.describe import MAX_FRAME_RATE, describe, exact, frame_rate, start_of
+from streamvsr.sources.clock import Clock, ConstantClock, Shift
+from streamvsr.sources.describe import MAX_FRAME_RATE, TICK, describe, exact, frame_rate, start_of
 from streamvsr.sources.selection import select
 from streamvsr.sources.stdin import Reader, open_stdin
 
@@ -115,7 +115,7 @@ class ContainerSource(Source):
         for stream in selection.left_out:
             self.on_warning(f"'{name}': data stream 0:{stream.index} is left out: it cannot be copied")
         video = self._video = selection.video
-        self._copied = {s.index: exact(s.time_base) for s in selection.tracks if s.type != "attachment"}
+
         self._streams = [video, *(s for s in selection.tracks if s.type != "attachment")]
         video.thread_type = "AUTO"
         video.codec_context.options = dict(given.options)
@@ -140,14 +140,15 @@ class ContainerSource(Source):
         stamp = first.pts if first.pts is not None else first.dts
         if stamp is not None and not start:
             begin = stamp * time_base if begin is None else min(begin, stamp * time_base)
-        self._offset = (begin or Fraction(0)) + start
+        offset = (begin or Fraction(0)) + start
         rate = frame_rate(video)
         self._clock: Clock | ConstantClock
         if given.rate is not None or (stampless and stamp is None):
             self._clock = ConstantClock(given.rate or rate or Fraction(25), start)
         else:
-            self._clock = Clock(time_base, rate, self._offset, cut=bool(start))
-        self.info = describe(container, selection, first, self._clock, start, self._live)
+            self._clock = Clock(Shift(time_base, offset, cut=bool(start)), rate)
+        self._shifts = {s.index: Shift(exact(s.time_base) or TICK, offset, cut=bool(start)) for s in selection.tracks}
+        self.info = describe(container, selection, first, self._clock, self._shifts, start, self._live)
         if not rewinds:
             # What containers say of their length is wrong where FFmpeg cannot look at the end of the input.
             self.info = replace(self.info, duration=None, video=replace(self.info.video, frames_hint=None))
@@ -205,8 +206,9 @@ class ContainerSource(Source):
                 yield from self._decode(packet)
             else:
                 yield packet
-        # Also where the input was stopped: the decoder still holds pictures.
-        yield from self._decode(None)
+        # A stopped decoder would give its key pictures without the ones between them.
+        if not self._stop.is_set():
+            yield from self._decode(None)
 
     def _demux(self) -> Iterator[av.Packet[Any]]:
         silent_seconds = 0.0
@@ -280,16 +282,14 @@ class ContainerSource(Source):
             raise source_error(exc, self._path) from exc
 
     def _packet(self, packet: av.Packet[Any]) -> Packet:
-        time_base = self._copied[packet.stream_index]
-        assert time_base is not None
-        shift = round(self._offset / time_base)
+        shift = self._shifts[packet.stream_index]
         return Packet(
             track=packet.stream_index,
             data=bytes(packet),
-            pts=None if packet.pts is None else packet.pts - shift,
-            dts=None if packet.dts is None else packet.dts - shift,
-            duration=packet.duration or 0,
-            time_base=time_base,
+            pts=None if packet.pts is None else shift(packet.pts),
+            dts=None if packet.dts is None else shift(packet.dts),
+            duration=(packet.duration or 0) * shift.parts,
+            time_base=shift.time_base,
             keyframe=packet.is_keyframe,
             side_data=tuple((side.data_type, bytes(side)) for side in packet.iter_sidedata()),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -9,13 +10,16 @@ import av
 
 from streamvsr.frames import Chapter, Color, MediaInfo, StreamInfo, Track
 from streamvsr.media.pictures import color_of, resolve_color, target_format
-from streamvsr.sources.clock import Clock, ConstantClock
+from streamvsr.sources.clock import Clock, ConstantClock, Shift
 from streamvsr.sources.selection import Selection
 
 MAX_FRAME_RATE = 500
 """Higher ones are tick rates of the container (Matroska and FLV files that claim 600 or 1000 frames a second)."""
 
 _MICROSECONDS = 1_000_000
+
+TICK = Fraction(1, _MICROSECONDS)
+"""FFmpeg's own tick, for streams that have none (attachments)."""
 
 
 def exact(value: Any) -> Fraction | None:
@@ -55,6 +59,7 @@ def describe(
     selection: Selection,
     first: av.VideoFrame,
     clock: Clock | ConstantClock,
+    shifts: Mapping[int, Shift],
     start: Fraction,
     live: bool,
 ) -> MediaInfo:
@@ -83,7 +88,7 @@ def describe(
     )
     return MediaInfo(
         video=info,
-        tracks=tuple(_track(stream) for stream in selection.tracks),
+        tracks=tuple(_track(stream, shifts[stream.index]) for stream in selection.tracks),
         metadata=dict(container.metadata),
         video_metadata=dict(video.metadata),
         video_disposition=int(video.disposition),
@@ -92,14 +97,14 @@ def describe(
     )
 
 
-def _track(stream: Any) -> Track:
+def _track(stream: Any, shift: Shift) -> Track:
     context = stream.codec_context
     codec = context.codec.canonical_name if context is not None else stream.name or "unknown"
     return Track(
         index=stream.index,
         kind=stream.type,
         codec=codec,
-        time_base=exact(stream.time_base) or Fraction(1, _MICROSECONDS),
+        time_base=shift.time_base,
         metadata=dict(stream.metadata),
         disposition=int(stream.disposition),
         template=stream,
@@ -109,7 +114,7 @@ def _track(stream: Any) -> Track:
 def _chapters(container: Any, offset: Fraction) -> list[Chapter]:
     made = []
     for chapter in container.chapters():
-        time_base = exact(chapter["time_base"]) or Fraction(1, _MICROSECONDS)
+        time_base = exact(chapter["time_base"]) or TICK
         shift = round(offset / time_base)
         made.append(Chapter(chapter["start"] - shift, chapter["end"] - shift, time_base, dict(chapter["metadata"])))
     return made

@@ -24,6 +24,7 @@ from streamvsr.frames import PIXEL_FORMATS, Color, Frame, MediaInfo, Packet, Pix
 from streamvsr.media.av_errors import source_error
 from streamvsr.media.pictures import RGB, UNSTATED, resolve_color
 from streamvsr.sources.base import Source
+from streamvsr.sources.clock import ticks_per_tick
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".webp", ".bmp", ".ppm", ".pgm", ".jp2"})
 
@@ -51,7 +52,10 @@ class PictureSource(Source):
         # As when seeking in a file: pictures before the start are not read, the run begins near 0.
         skipped = min(-(-start * rate // 1), len(names) - 1)
         self.names = names[skipped:]
-        self._first_pts = skipped - round(start * rate)
+        parts = ticks_per_tick(1 / rate, start)
+        time_base = 1 / rate / parts
+        first_pts = skipped * parts - round(start / time_base)
+        self._stamps = range(first_pts, first_pts + len(self.names) * parts, parts)
         planes, self._format = read_picture(self.names[0])
         height, width = planes[0].shape
         matrix = RGB if self._format.family == "rgb" else UNSTATED
@@ -60,7 +64,7 @@ class PictureSource(Source):
             width=width,
             height=height,
             format=self._format,
-            time_base=1 / rate,
+            time_base=time_base,
             frame_rate=rate,
             color=self._color,
             frames_hint=len(self.names),
@@ -69,7 +73,7 @@ class PictureSource(Source):
 
     def __iter__(self) -> Iterator[Frame | Packet]:
         video = self.info.video
-        for pts, name in enumerate(self.names, self._first_pts):
+        for pts, name in zip(self._stamps, self.names, strict=True):
             if self._stop.is_set():
                 return
             planes, layout = read_picture(name)
@@ -80,7 +84,7 @@ class PictureSource(Source):
                     "pictures of one video have one size"
                 )
             planes = fitted(planes, layout, self._format, name)
-            yield Frame(planes, self._format, pts, video.time_base, 1, self._color)
+            yield Frame(planes, self._format, pts, video.time_base, self._stamps.step, self._color)
 
     def stop(self) -> None:
         self._stop.set()

@@ -20,7 +20,7 @@ from fractions import Fraction
 
 from streamvsr.frames import Chapter, Frame, MediaInfo, Packet
 from streamvsr.sources.base import Source
-from streamvsr.sources.clock import ticks_per_tick
+from streamvsr.sources.clock import Shift
 
 MAX_LATE_SECONDS = 10
 """How far behind the end pictures are read (and thrown away) while sound is waited for; it may have fallen silent."""
@@ -40,9 +40,15 @@ class Trimmed(Source):
         self.on_warning = source.on_warning
         self._source, self._start, self._end, self._frames = source, start, end, frames
         self._audio = {track.index for track in source.info.tracks if track.kind == "audio"}
-        self._parts = ticks_per_tick(source.info.video.time_base, start) if start else 1
-        info = _trimmed_info(source.info, start or Fraction(0), end, frames)
-        self.info = replace(info, video=replace(info.video, time_base=info.video.time_base / self._parts))
+        given, begin = source.info, start or Fraction(0)
+        self._shift = Shift(given.video.time_base, begin, cut=True)
+        self._shifts = {track.index: Shift(track.time_base, begin, cut=True) for track in given.tracks}
+        info = _trimmed_info(given, begin, end, frames)
+        self.info = replace(
+            info,
+            video=replace(info.video, time_base=self._shift.time_base),
+            tracks=tuple(replace(track, time_base=self._shifts[track.index].time_base) for track in info.tracks),
+        )
 
     @property
     def names(self) -> Sequence[str]:
@@ -106,13 +112,12 @@ class Trimmed(Source):
     def _shifted(self, item: Frame | Packet) -> Frame | Packet:
         if not self._start:
             return item
+        shift = self._shift if isinstance(item, Frame) else self._shifts[item.track]
+        duration = item.duration * shift.parts
         if isinstance(item, Frame):
-            k, time_base = self._parts, item.time_base / self._parts
-            pts = item.pts * k - round(self._start / time_base)
-            return replace(item, pts=pts, time_base=time_base, duration=item.duration * k)
-        shift = round(self._start / item.time_base)
-        stamps = (None if stamp is None else stamp - shift for stamp in (item.pts, item.dts))
-        return replace(item, pts=next(stamps), dts=next(stamps))
+            return replace(item, pts=shift(item.pts), time_base=shift.time_base, duration=duration)
+        pts, dts = (None if stamp is None else shift(stamp) for stamp in (item.pts, item.dts))
+        return replace(item, pts=pts, dts=dts, time_base=shift.time_base, duration=duration)
 
     def stop(self) -> None:
         self._source.stop()

@@ -1,0 +1,473 @@
+"""One contract for every source over every kind of input; frames carry their number, so lost or swapped ones show."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import pytest
+from av.stream import Disposition
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamvsr.config import InputOptions, OutputOptions
+from streamvsr.errors import NoVideoError, SourceError, UsageError
+from streamvsr.frames import Frame, Packet
+from streamvsr.sources import Source, Trimmed, open_source
+from streamvsr.sources import container as container_module
+from streamvsr.sources.clock import Clock, ConstantClock, Shift
+from streamvsr.sources.container import ContainerSource
+from streamvsr.sources.picture_folder import PictureSource, natural_key
+from streamvsr.sources.selection import select
+from streamvsr.sources.stdin import PipeReader, SpoolReader, open_stdin
+
+pytestmark = pytest.mark.io
+
+COUNT, WIDTH, HEIGHT, RATE = 24, 64, 48, 25
+TICK = Fraction(1, RATE)
+
+
+def painted(number: int, width: int = WIDTH) -> np.ndarray:
+    """A picture with its number in eight bars, dark for 0 and bright for 1."""
+    luma = np.repeat([40 + 170 * (number >> bit & 1) for bit in range(8)], width // 8).astype(np.uint8)
+    return np.tile(luma, (HEIGHT, 1))
+
+
+def number_of(frame: Frame) -> int:
+    bars = frame.planes[0].astype(float).mean(axis=0).reshape(8, -1).mean(axis=1) > 125 * (frame.format.peak / 255)
+    return sum(1 << bit for bit in range(8) if bars[bit])
+
+
+def write_movie(
+    path: Path, *, sound: str | None = "aac", pts: list[int] | None = None, width: int = WIDTH, **options: str
+) -> None:
+    with av.open(str(path), "w", options=options) as out:
+        video: Any = out.add_stream("libx264", rate=RATE, options={"crf": "12", "g": "8", "bf": "2", "preset": "fast"})
+        video.width, video.height, video.pix_fmt = width, HEIGHT, "yuv420p"
+        audio: Any = out.add_stream(sound, rate=48000) if sound else None
+        video.codec_context.time_base = Fraction(1, 1000) if pts else TICK
+        for number in range(COUNT):
+            frame = av.VideoFrame(width, HEIGHT, "yuv420p")
+            planes = (painted(number, width), np.full((HEIGHT // 2, width // 2), 128, np.uint8))
+            for plane, values in zip(frame.planes, (*planes, planes[1]), strict=True):
+                np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:, : values.shape[1]] = values
+            frame.pts, frame.time_base = (pts[number] if pts else number), video.codec_context.time_base
+            out.mux(video.encode(frame))
+        out.mux(video.encode(None))
+        for part in range(0 if audio is None else 45):
+            samples = np.sin(np.arange(part * 1024, part * 1024 + 1024) / 20).astype(np.float32)
+            tone: Any = av.AudioFrame.from_ndarray(samples[None], "fltp", "mono")
+            tone.rate, tone.pts, tone.time_base = 48000, part * 1024, Fraction(1, 48000)
+            out.mux(audio.encode(tone))
+        if audio is not None:
+            out.mux(audio.encode(None))
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("clips")
+    for name in ("movie.mp4", "movie.mkv", "movie.nut"):
+        write_movie(folder / name)
+    write_movie(folder / "late.ts", sound="mp2", output_ts_offset="100")
+    write_movie(folder / "movie.avi", sound="libmp3lame")
+    write_movie(folder / "fragments.mp4", movflags="frag_keyframe+empty_moov+default_base_moof")
+    write_movie(folder / "raw.h264", sound=None)
+    frames = [np.concatenate([painted(n).ravel(), np.full(WIDTH * HEIGHT // 2, 128, np.uint8)]) for n in range(COUNT)]
+    (folder / "raw.yuv").write_bytes(b"".join(f.tobytes() for f in frames))
+    header = f"YUV4MPEG2 W{WIDTH} H{HEIGHT} F{RATE}:1 Ip A1:1 C420mpeg2\n".encode()
+    (folder / "movie.y4m").write_bytes(header + b"".join(b"FRAME\n" + f.tobytes() for f in frames))
+    (folder / "pictures").mkdir()
+    for number in range(COUNT):
+        cv2.imwrite(str(folder / "pictures" / f"shot {number}.png"), painted(number))
+        cv2.imwrite(str(folder / f"deep_{number + 7:04}.tif"), cv2.merge([painted(number).astype(np.uint16) * 257] * 3))
+    return folder
+
+
+Opener = Callable[[Path], Source]
+
+
+def from_file(name: str, **options: Any) -> Opener:
+    return lambda clips: ContainerSource(InputOptions(path=str(clips / name), **options), OutputOptions())
+
+
+def from_pictures(name: str) -> Opener:
+    return lambda clips: PictureSource(InputOptions(path=str(clips / name)), OutputOptions())
+
+
+def from_pipe(name: str) -> Opener:
+    def opened(clips: Path) -> Source:
+        read, write = os.pipe()
+
+        def feed() -> None:
+            try:
+                with open(write, "wb") as pipe:
+                    pipe.write((clips / name).read_bytes())
+            except BrokenPipeError:
+                pass  # The source was stopped.
+
+        threading.Thread(target=feed, daemon=True).start()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(container_module, "open_stdin", lambda: open_stdin(read))
+            return ContainerSource(InputOptions(path="-"), OutputOptions())
+
+    return opened
+
+
+RAW = {"format": "rawvideo", "size": (WIDTH, HEIGHT), "pixel_format": "yuv420p", "rate": Fraction(RATE)}
+FILES = ["movie.mp4", "movie.mkv", "movie.nut", "late.ts", "movie.avi", "fragments.mp4", "raw.h264", "movie.y4m"]
+OPENERS: dict[str, Opener] = {
+    **{name: from_file(name) for name in FILES},
+    "raw.yuv": from_file("raw.yuv", **RAW),
+    "constant rate": from_file("movie.mkv", rate=Fraction(RATE)),
+    **{f"pipe {name}": from_pipe(name) for name in (*FILES[:4], "fragments.mp4", "raw.h264", "movie.y4m")},
+    "folder": from_pictures("pictures"),
+    "pattern": from_pictures("deep_%04d.tif"),
+    "glob": from_pictures("pictures/*.png"),
+    "trimmed": lambda clips: Trimmed(from_file("movie.mp4")(clips), None, Fraction(1000)),
+}
+
+
+@pytest.fixture(params=OPENERS)
+def source(request: pytest.FixtureRequest, clips: Path) -> Iterator[Source]:
+    opened = OPENERS[request.param](clips)
+    yield opened
+    opened.close()
+    opened.close()
+
+
+def read(source: Source) -> tuple[list[Frame], list[Packet]]:
+    items = list(source)
+    return [i for i in items if isinstance(i, Frame)], [i for i in items if isinstance(i, Packet)]
+
+
+def test_every_frame_once_in_order_at_its_time(source: Source) -> None:
+    info = source.info
+    frames, packets = read(source)
+    assert [number_of(f) for f in frames] == list(range(COUNT))
+    assert [f.seconds - frames[0].seconds for f in frames] == [n * TICK for n in range(COUNT)]
+    assert all(a.pts < b.pts for a, b in itertools.pairwise(frames))
+    assert 0 <= frames[0].seconds < Fraction(1, 10)
+    for frame in frames:
+        assert (frame.width, frame.height, frame.format) == (info.video.width, info.video.height, info.video.format)
+        assert (frame.time_base, frame.color) == (info.video.time_base, info.video.color)
+        assert [p.shape for p in frame.planes] == list(frame.format.plane_shapes(WIDTH, HEIGHT))
+        assert not any(p.flags.writeable for p in frame.planes)
+        assert frame.duration * frame.time_base in (0, TICK)
+    assert info.video.color.matrix != 2
+    assert info.video.color.full_range is not None
+    assert info.video.frame_rate == RATE
+    assert info.video.frames_hint is None or abs(info.video.frames_hint - COUNT) <= 3
+    assert {p.track for p in packets} == {t.index for t in info.tracks}
+    times = [p.seconds for p in packets if p.seconds is not None]
+    assert times == sorted(times)
+    assert all(abs(t) < 1.1 for t in times)
+    assert source.warnings == []
+
+
+def test_stop_ends_the_iteration_as_if_the_input_ended(source: Source) -> None:
+    seen = []
+    for item in source:
+        if isinstance(item, Frame):
+            seen.append(number_of(item))
+            source.stop()
+            source.stop()
+    assert seen == list(range(len(seen)))
+    assert 1 <= len(seen) <= COUNT
+
+
+def test_it_can_be_closed_in_the_middle(source: Source) -> None:
+    iteration = iter(source)
+    next(iteration)
+    source.close()
+
+
+@pytest.mark.parametrize("start", ["0.3", "0.32", "0.77"])
+@pytest.mark.parametrize("name", [*FILES, "pictures"])
+def test_a_start_gives_the_same_frames_as_reading_from_the_beginning(clips: Path, name: str, start: str) -> None:
+    begin = Fraction(start)
+    whole, sound = read(open_source(InputOptions(path=str(clips / name)), OutputOptions()))
+    part = open_source(InputOptions(path=str(clips / name), start=begin), OutputOptions())
+    frames, packets = read(part)
+    expected = [f for f in whole if f.seconds >= begin]
+    assert [number_of(f) for f in frames] == [number_of(f) for f in expected]
+    for got, want in zip(frames, expected, strict=True):
+        assert abs(got.seconds - (want.seconds - begin)) <= Fraction(1, 1000)
+    assert [p.data for p in packets] == [p.data for p in sound if (p.seconds or 0) >= begin]
+    part.close()
+
+
+@pytest.mark.parametrize(
+    ("given", "output", "expected"),
+    [
+        ({"duration": Fraction(1, 5)}, {}, range(5)),
+        ({"end": Fraction(1, 5)}, {}, range(5)),
+        ({"start": Fraction(1, 5), "end": Fraction(2, 5)}, {}, range(5, 10)),
+        ({"start": Fraction(1, 5), "duration": Fraction(2, 5)}, {}, range(5, 15)),
+        ({}, {"start": Fraction(1, 5), "end": Fraction(2, 5)}, range(5, 10)),
+        ({}, {"frames": 3}, range(3)),
+        ({"start": Fraction(1, 5)}, {"start": Fraction(1, 5), "frames": 4}, range(10, 14)),
+        ({}, {"frames": 3, "rate": Fraction(50)}, range(COUNT)),
+        ({"start": Fraction(20)}, {}, range(0)),
+    ],
+)
+@pytest.mark.parametrize("name", ["movie.mp4", "pictures"])
+def test_cutting(clips: Path, name: str, given: dict[str, Any], output: dict[str, Any], expected: range) -> None:
+    source = open_source(InputOptions(path=str(clips / name), **given), OutputOptions(**output))
+    frames, packets = read(source)
+    assert [number_of(f) for f in frames] == list(expected)
+    if expected and (given or output) and "rate" not in output:
+        assert frames[0].pts == 0
+        assert source.info.video.frames_hint == len(expected)
+        end = len(expected) * TICK
+        assert all(p.seconds is not None and (p.seconds < end or len(expected) == COUNT) for p in packets)
+        if name == "movie.mp4":
+            assert packets[-1].seconds is not None
+            assert packets[-1].seconds > end - Fraction(1, 20), "sound is kept up to the end of the pictures"
+    source.close()
+
+
+def test_an_end_before_the_start_is_refused(clips: Path) -> None:
+    with pytest.raises(UsageError, match="-to"):
+        open_source(InputOptions(path=str(clips / "movie.mp4"), start=Fraction(3), end=Fraction(2)), OutputOptions())
+
+
+def test_variable_rate_is_kept_to_the_tick(tmp_path: Path) -> None:
+    stamps = [0, *itertools.accumulate([33, 52, 100] * 8)][:COUNT]
+    write_movie(tmp_path / "vfr.mkv", pts=stamps, sound=None)
+    frames, _ = read(open_source(InputOptions(path=str(tmp_path / "vfr.mkv")), OutputOptions()))
+    # Matroska's own beginning (the delay of B-frames) is left in.
+    assert [(f.seconds - frames[0].seconds) * 1000 for f in frames] == stamps
+
+
+def test_damage_is_passed_over_and_told(clips: Path, tmp_path: Path) -> None:
+    data = bytearray((clips / "raw.h264").read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 12] = b"\xaa" * 12
+    (tmp_path / "damaged.h264").write_bytes(data)
+    told: list[str] = []
+    source = open_source(InputOptions(path=str(tmp_path / "damaged.h264")), OutputOptions())
+    source.on_warning = told.append
+    frames, _ = read(source)
+    assert COUNT - 10 <= len(frames) <= COUNT
+    assert any("damaged" in line for line in told)
+
+
+def test_a_change_of_size_ends_the_run_by_name(tmp_path: Path) -> None:
+    write_movie(tmp_path / "a.h264", sound=None)
+    write_movie(tmp_path / "b.h264", sound=None, width=128)
+    (tmp_path / "both.h264").write_bytes((tmp_path / "a.h264").read_bytes() + (tmp_path / "b.h264").read_bytes())
+    source = open_source(InputOptions(path=str(tmp_path / "both.h264")), OutputOptions())
+    frames = []
+    with pytest.raises(SourceError, match="64x48 yuv420p to 128x48"):
+        frames.extend(source)
+    assert [number_of(f) for f in frames if isinstance(f, Frame)] == list(range(COUNT))
+
+
+@pytest.mark.parametrize("start", [None, Fraction(1)])
+def test_what_cannot_be_opened(clips: Path, tmp_path: Path, start: Fraction | None) -> None:
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    (tmp_path / "text.mp4").write_text("not a video at all\n" * 50)
+    (tmp_path / "text.png").write_text("not a picture")
+    (tmp_path / "nothing").mkdir()
+    cases: list[tuple[str, type[SourceError], str]] = [
+        (str(tmp_path / "x.mp4"), SourceError, f"no such file: '{tmp_path / 'x.mp4'}'"),
+        (str(tmp_path / "x.png"), SourceError, f"no such file: '{tmp_path / 'x.png'}'"),
+        (str(tmp_path / "no" / "%04d.png"), SourceError, "no such file"),
+        (str(tmp_path / "empty.mp4"), SourceError, "empty.mp4"),
+        (str(tmp_path / "text.mp4"), SourceError, "text.mp4"),
+        (str(tmp_path / "text.png"), SourceError, "damaged"),
+        (str(tmp_path / "nothing"), NoVideoError, "no pictures"),
+        (str(tmp_path / "*.jpg"), NoVideoError, "matches no picture"),
+        ("rtsp://bob:hunter2@127.0.0.1:1/x", SourceError, "rtsp://***@127.0.0.1:1/x"),
+        ("nosuch://x", SourceError, "protocol"),
+    ]
+    for path, kind, text in cases:
+        with pytest.raises(kind) as caught:
+            open_source(InputOptions(path=path, start=start), OutputOptions())
+        assert text in str(caught.value)
+        assert "hunter2" not in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_stopped_pipe_does_not_wait_for_data() -> None:
+    read_end, write_end = os.pipe()
+    os.write(write_end, b"12345678")
+    reader = PipeReader(read_end)
+    got: list[bytes] = []
+    waiting = threading.Thread(target=lambda: got.extend(iter(reader.read, b"")))
+    waiting.start()
+    reader.stop()
+    waiting.join(10)
+    assert not waiting.is_alive()
+    assert got in ([b"12345678"], [])
+    reader.close()
+    reader.stop()
+    os.close(read_end)
+    os.close(write_end)
+
+
+def test_an_mp4_with_its_index_last_is_spooled_and_others_are_not(clips: Path) -> None:
+    for name, kind in (("movie.mp4", SpoolReader), ("fragments.mp4", PipeReader), ("movie.mkv", PipeReader)):
+        read_end, write_end = os.pipe()
+        os.write(write_end, (clips / name).read_bytes()[:8192])
+        os.close(write_end)
+        reader = open_stdin(read_end)
+        assert type(reader) is kind, name
+        assert reader.read(8) == (clips / name).read_bytes()[:8]
+        reader.close()
+        os.close(read_end)
+
+
+# Pictures
+
+
+def test_names_are_kept_for_those_who_write_pictures(clips: Path) -> None:
+    options = InputOptions(path=str(clips / "pictures"), start=Fraction(1, 5))
+    source = open_source(options, OutputOptions(start=Fraction(1, 5)))
+    frames, _ = read(source)
+    assert isinstance(source, Trimmed)
+    assert [Path(n).name for n in source.names] == [f"shot {number_of(f)}.png" for f in frames]
+
+
+def test_mixed_pictures(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "1.png"), np.full((4, 6, 4), (3, 2, 1, 9), np.uint8))
+    cv2.imwrite(str(tmp_path / "2.png"), np.full((4, 6), 77, np.uint8))
+    first, second = (f for f in open_source(InputOptions(path=str(tmp_path)), OutputOptions()) if isinstance(f, Frame))
+    assert [int(p[0, 0]) for p in first.planes] == [1, 2, 3, 9]
+    assert [int(p[0, 0]) for p in second.planes] == [77, 77, 77, 255]
+    cv2.imwrite(str(tmp_path / "3.png"), np.zeros((4, 6, 3), np.uint16))
+    with pytest.raises(SourceError, match=r"3\.png.*gbrp16le"):
+        list(open_source(InputOptions(path=str(tmp_path)), OutputOptions()))
+    cv2.imwrite(str(tmp_path / "3.png"), np.zeros((4, 8, 3), np.uint8))
+    with pytest.raises(SourceError, match=r"3\.png.*8x4.*6x4"):
+        list(open_source(InputOptions(path=str(tmp_path)), OutputOptions()))
+
+
+def test_one_picture_is_a_video_of_one_frame(clips: Path) -> None:
+    source = open_source(InputOptions(path=str(clips / "pictures" / "shot 5.png"), rate=Fraction(10)), OutputOptions())
+    (frame,) = read(source)[0]
+    assert number_of(frame) == 5
+    assert (frame.format.name, frame.time_base, source.info.duration) == ("gray", Fraction(1, 10), Fraction(1, 10))
+
+
+def test_natural_order() -> None:
+    names = ["a10.png", "a9.png", "b1.png", "a9b2.png", "1.png", "02.png"]
+    assert sorted(names, key=natural_key) == ["1.png", "02.png", "a9.png", "a9b2.png", "a10.png", "b1.png"]
+
+
+# Stream choice
+
+
+def stream(index: int, kind: str, size: tuple[int, int] = (0, 0), flags: int = 0, **tags: str) -> Any:
+    codec = SimpleNamespace(canonical_name="codec")
+    context = SimpleNamespace(width=size[0], height=size[1], codec=codec)
+    return SimpleNamespace(index=index, type=kind, disposition=Disposition(flags), metadata=tags, codec_context=context)
+
+
+STREAMS = [
+    stream(0, "video", (640, 360)),
+    stream(1, "video", (320, 180), Disposition.default),
+    stream(2, "video", (4000, 4000), Disposition.attached_pic),
+    stream(3, "audio", language="eng"),
+    stream(4, "audio", language="fre"),
+    stream(5, "subtitle", language="eng"),
+    stream(6, "data"),
+    stream(7, "attachment"),
+]
+
+
+@pytest.mark.parametrize(
+    ("options", "video", "tracks"),
+    [
+        ({}, 1, [3, 4, 5, 7]),
+        ({"no_audio": True}, 1, [5, 7]),
+        ({"no_subtitles": True, "no_data": True}, 1, [3, 4, 7]),
+        ({"maps": ("0:v:0",)}, 0, []),
+        ({"maps": ("0:0", "0:a:1", "0:a:0")}, 0, [4, 3]),
+        ({"maps": ("0:v:0", "0:a", "-0:a:m:language:fre")}, 0, [3]),
+        ({"maps": ("0:1", "0:m:language:eng")}, 1, [3, 5]),
+        ({"maps": ("0:v:1", "0:s?", "0:9?")}, 1, [5]),
+        ({"maps": ("0", "-0:0")}, 1, [3, 4, 5, 7]),
+        ({"maps": ("0:2",)}, 2, []),
+        ({"maps": ("0:v:disp:default", "0:t")}, 1, [7]),
+    ],
+)
+def test_stream_choice(options: dict[str, Any], video: int, tracks: list[int]) -> None:
+    chosen = select(STREAMS, OutputOptions(**options), "x.mkv")
+    assert (chosen.video.index, [s.index for s in chosen.tracks]) == (video, tracks)
+
+
+@pytest.mark.parametrize(
+    ("maps", "kind", "text"),
+    [
+        (("0:v",), UsageError, "-map 0:0"),
+        (("0:a",), NoVideoError, "-map chooses no video"),
+        (("0:a:7",), UsageError, "matches no stream"),
+        (("1:v",), UsageError, "one input"),
+        (("0:v:0", "0:x"), UsageError, "not understood"),
+    ],
+)
+def test_wrong_maps(maps: tuple[str, ...], kind: type[Exception], text: str) -> None:
+    with pytest.raises(kind, match=text):
+        select(STREAMS, OutputOptions(maps=maps), "x.mkv")
+
+
+def test_cover_art_is_not_a_video() -> None:
+    with pytest.raises(NoVideoError, match="0:2 cover art"):
+        select(STREAMS[2:4], OutputOptions(), "song.mp3")
+
+
+# Time
+
+
+STAMPS = st.lists(st.one_of(st.none(), st.integers(-(2**40), 2**40)), min_size=1, max_size=50)
+
+
+@given(stamps=STAMPS, offset=st.fractions(0, 1000), cut=st.booleans())
+def test_stamps_always_rise(stamps: list[int | None], offset: Fraction, cut: bool) -> None:
+    clock = Clock(Shift(Fraction(1, 90000), offset, cut=cut), Fraction(25))
+    got = [clock(stamp, None, 0) for stamp in stamps]
+    assert all(a < b for a, b in itertools.pairwise(got))
+
+
+@given(
+    steps=st.lists(st.integers(1, 10**6), max_size=50),
+    first=st.integers(0, 10**6),
+    ticks=st.sampled_from([24, 25, 1000, 90000]),
+    offset=st.fractions(0, 100, max_denominator=1000),
+)
+def test_good_stamps_are_only_shifted_and_a_cut_is_exact(
+    steps: list[int], first: int, ticks: int, offset: Fraction
+) -> None:
+    stamps = list(itertools.accumulate(steps, initial=first))
+    clock = Clock(Shift(Fraction(1, ticks), offset, cut=True), None)
+    got = [clock(stamp, None, 0) for stamp in stamps]
+    assert [g - got[0] for g in got] == [(s - stamps[0]) * clock.parts for s in stamps]
+    for stamp, pts in zip(stamps, got, strict=True):
+        assert (pts < 0) == (Fraction(stamp, ticks) < offset)
+        assert abs(pts * clock.time_base - (Fraction(stamp, ticks) - offset)) <= Fraction(1, 1000)
+
+
+def test_clock_rules() -> None:
+    clock = Clock(Shift(Fraction(1, 1000), Fraction(0), cut=False), Fraction(25))
+    # Missing first, dts instead of pts, missing with and without duration, a repeated one (no drift), a jump back.
+    raw = [(None, None, 0), (None, 40, 0), (None, None, 0), (None, None, 50), (130, 0, 0), (170, 0, 0), (210, 0, 0)]
+    assert [clock(*r) for r in raw] == [0, 40, 80, 130, 131, 170, 210]
+    late = [clock(9000, None, 0), clock(20, None, 0), clock(60, None, 0)]
+    assert late == [9000, 9040, 9080]
+    assert clock.jumps == 1
+    constant = ConstantClock(Fraction(30000, 1001), Fraction(0))
+    assert [constant(5, 5, 5) * constant.time_base for _ in range(3)] == [
+        0,
+        Fraction(1001, 30000),
+        Fraction(2002, 30000),
+    ]
