@@ -122,7 +122,9 @@ def run_config(config: Config, notes: Sequence[str] = ()) -> int:
             return INTERRUPTED
         run.result()
         if ending == "stopped":
-            talk.note(f"interrupted: what was done is in {config.output.path}")
+            done = run.progress().frames_out
+            what = f"{done} frames are in {config.output.path}" if done else "nothing was written"
+            talk.note(f"interrupted: {what}")
             return INTERRUPTED
         return 0
 
