@@ -1,0 +1,312 @@
+"""The shipped network: exact however it is cut, better than bicubic, stable for hours, and trainable again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.torch import load_file
+from torch.nn import functional as F
+
+from streamvsr.errors import CheckpointError, SourceError, StreamvsrError
+from streamvsr.models.rt import RTModel, is_rt, load
+from streamvsr.models.rt.network import RTNet
+from streamvsr.training import evaluate_rt, rt
+from streamvsr.training.data import load_clips, load_sequence, split_shrink
+from tests.conftest import ROOT
+
+CHECKPOINT = ROOT / "checkpoints" / "rt.safetensors"
+HELD_OUT = (
+    "clips/deer_1080p.mp4@2",
+    "clips/phone_4k60_portrait.mp4@4",
+    "clips/water_cc0_360p.mp4",
+    "gt/roof_540p/gt",
+)
+
+
+def lively_net(channels: int = 4, blocks: int = 1) -> RTNet:
+    """Untrained, but with a memory and a residual large enough that a mistake in either shows."""
+    torch.manual_seed(3)
+    net = RTNet(channels, blocks)
+    with torch.no_grad():
+        net.leave.weight.normal_(std=0.3)
+        net.recur.weight.normal_(std=0.5)
+    return net
+
+
+def run(model: RTModel, frames: torch.Tensor) -> torch.Tensor:
+    return torch.stack(list(model.session().window(frames, len(frames), range(len(frames)))))
+
+
+@pytest.fixture(scope="module")
+def shipped() -> RTModel:
+    return load(load_file(CHECKPOINT), {})
+
+
+# --- exactness
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_cutting_changes_no_bit(data: st.DataObject) -> None:
+    length = data.draw(st.integers(1, 14), "length")
+    window = data.draw(st.integers(2, 9), "window")
+    overlap = data.draw(st.integers(1, window - 1), "overlap")
+    height, width = data.draw(st.tuples(st.integers(1, 9), st.integers(1, 9)), "size")
+    model = RTModel(lively_net())
+    frames = torch.rand(length, 1, height, width, generator=torch.Generator().manual_seed(length))
+    session, done, given_before = model.session(), 0, 0
+    parts: list[torch.Tensor] = []
+    while done < length:
+        end = min(done + window, length)
+        kept = (end if end == length else end - overlap) - done
+        parts += session.window(frames[done:end], end - max(given_before, done), range(kept))
+        given_before, done = end, done + kept
+    assert torch.equal(torch.stack(parts), run(model, frames))
+
+
+def test_frames_before_keep_are_run_but_not_given() -> None:
+    model, frames = RTModel(lively_net()), torch.rand(6, 1, 5, 6)
+    whole = run(model, frames)
+    session = model.session()
+    assert torch.equal(torch.stack(list(session.window(frames[:5], 5, range(2, 4)))), whole[2:4])
+    assert torch.equal(torch.stack(list(session.window(frames[4:], 1, range(2)))), whole[4:])
+
+
+def test_more_than_one_frame_ahead_changes_nothing() -> None:
+    model, frames = RTModel(lively_net()), torch.rand(6, 1, 5, 6)
+    assert model.info.causal_after == 1
+    changed = frames.clone()
+    changed[4:] = 0
+    a, b = run(model, frames), run(model, changed)
+    assert torch.equal(a[:3], b[:3])
+    assert not torch.equal(a[3], b[3])
+
+
+def test_reset_forgets_and_frames_stay_untouched() -> None:
+    model, frames = RTModel(lively_net()), torch.rand(4, 1, 5, 6)
+    before = frames.clone()
+    session = model.session()
+    first = torch.stack(list(session.window(frames, 4, range(4))))
+    second = torch.stack(list(session.window(frames, 4, range(4))))
+    session.reset()
+    third = torch.stack(list(session.window(frames, 4, range(4))))
+    assert torch.equal(frames, before)
+    assert torch.equal(first, third)
+    assert not torch.equal(first, second)
+
+
+def test_without_residual_it_is_bicubic() -> None:
+    net = lively_net()
+    with torch.no_grad():
+        net.leave.weight.zero_()
+    frames = torch.rand(2, 1, 7, 9)
+    expected = F.interpolate(frames, scale_factor=4, mode="bicubic", align_corners=False)
+    assert run(RTModel(net), frames).shape == (2, 1, 28, 36)
+    torch.testing.assert_close(run(RTModel(net), frames), expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("shape", "new", "keep"),
+    [
+        ((2, 3, 4, 4), 2, range(2)),
+        ((0, 1, 4, 4), 0, range(0)),
+        ((2, 1, 4, 4), 3, range(2)),
+        ((2, 1, 4, 4), 2, range(3)),
+    ],
+)
+def test_wrong_windows_are_refused(shape: tuple[int, ...], new: int, keep: range) -> None:
+    with pytest.raises(ValueError, match="frames"):
+        RTModel(lively_net()).session().window(torch.zeros(shape), new, keep)
+
+
+def test_another_size_needs_a_reset() -> None:
+    session = RTModel(lively_net()).session()
+    list(session.window(torch.zeros(1, 1, 4, 4), 1, range(1)))
+    with pytest.raises(ValueError, match="reset"):
+        session.window(torch.zeros(1, 1, 4, 5), 1, range(1))
+
+
+def test_half_precision_is_close(shipped: RTModel) -> None:
+    frames = torch.rand(3, 1, 8, 8)
+    half = load(load_file(CHECKPOINT), {}).to(torch.device("cpu"), torch.bfloat16)
+    result = run(half, frames.bfloat16())
+    assert result.dtype == torch.bfloat16
+    assert (result.float() - run(shipped, frames)).abs().mean() < 0.02
+
+
+# --- the checkpoint
+
+
+def test_checkpoint_and_its_metadata() -> None:
+    with safe_open(CHECKPOINT, "pt") as file:
+        metadata = file.metadata()
+    state = load_file(CHECKPOINT)
+    assert is_rt(state)
+    model = load(state, metadata)
+    assert metadata["architecture"] == model.info.name == "rt"
+    assert (int(metadata["channels"]), int(metadata["blocks"])) == (model.net.channels, len(model.net.blocks))
+    for key in ("scale", "training_data", "licence", "recipe", "command", "seed", "steps", "held_out_psnr_y"):
+        assert metadata[key], key
+    assert not any(word in text for text in metadata.values() for word in ("/work", "/home", "/tmp"))
+    assert model.net.macs_per_pixel < 36_000
+    card = CHECKPOINT.with_suffix(".md").read_text()
+    assert all(name.split("@")[0] in card for name in metadata["training_data"].split(", "))
+
+
+def test_size_is_read_off_the_weights() -> None:
+    net = lively_net(6, 2)
+    model = load({k: v.half() for k, v in net.state_dict().items()}, {"scale": "4"})
+    assert (model.net.channels, len(model.net.blocks)) == (6, 2)
+
+
+@pytest.mark.parametrize("spoil", ["lacks", "shape", "scale"])
+def test_wrong_weights_are_named(spoil: str) -> None:
+    state, config = dict(lively_net().state_dict()), {}
+    if spoil == "lacks":
+        del state["recur.weight"]
+    elif spoil == "shape":
+        state["leave.weight"] = state["leave.weight"][:, :2]
+    else:
+        config["scale"] = "2"
+    with pytest.raises(CheckpointError, match="rt") as caught:
+        load(state, config)
+    assert "\n" not in str(caught.value)
+
+
+def test_beats_bicubic_on_held_out_clips(shared_data: Path) -> None:
+    net = evaluate_rt.read_network(CHECKPOINT)
+    scores = [evaluate_rt.evaluate(net, str(shared_data / spec), limit=8) for spec in HELD_OUT]
+    assert all(score.gain > 0.3 for score in scores), scores
+    assert sum(score.gain for score in scores) / len(scores) >= 0.9, scores
+
+
+# --- stability
+
+
+def moving_picture(count: int, height: int = 36, width: int = 48) -> torch.Tensor:
+    """Stripes and a bright square that come round again every 60 frames: (count, 1, height, width)."""
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    out = []
+    for t in range(count):
+        phase = 2 * np.pi * t / 60
+        picture = 0.5 + 0.3 * np.sin(x * 1.1 + 6 * np.sin(phase)) * np.cos(y * 0.7)
+        row, column = int(14 + 10 * np.sin(phase)), int(20 + 14 * np.cos(phase))
+        picture[row : row + 6, column : column + 6] = 1
+        out.append(picture)
+    return torch.from_numpy(np.stack(out))[:, None].float()
+
+
+@pytest.mark.parametrize("still", [True, False])
+def test_long_runs_do_not_drift(shipped: RTModel, still: bool) -> None:
+    one_round = moving_picture(60)
+    if still:
+        one_round = one_round[:1].expand(60, -1, -1, -1)
+    session = shipped.session()
+    rounds = [torch.stack(list(session.window(one_round, 60, range(60)))) for _ in range(20)]
+    # 1200 frames: neither wandering off (from round to round) nor far from a fresh start.
+    assert (rounds[-1] - rounds[2]).abs().max() < 0.01
+    fresh = run(shipped, one_round)
+    assert (rounds[-1][30:] - fresh[30:]).abs().mean() < 0.005
+    assert rounds[-1].mean() == pytest.approx(float(one_round.mean()), abs=0.01)
+
+
+def test_flat_pictures_stay_flat(shipped: RTModel) -> None:
+    for level in (0.0, 0.25, 0.5, 1.0):
+        result = run(shipped, torch.full((40, 1, 24, 24), level))[-1, 0, 32:-32, 32:-32]
+        assert (result - level).abs().max() < 0.01
+
+
+def test_noise_out_of_range_stays_bounded(shipped: RTModel) -> None:
+    result = run(shipped, torch.randn(60, 1, 16, 16) * 3)
+    assert result.isfinite().all()
+    assert result.abs().max() < 30
+
+
+# --- training
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a photo and a short clip, both made here."""
+    folder = tmp_path_factory.mktemp("material")
+    pictures = (moving_picture(10, 64, 80)[:, 0].numpy() * 255).round().astype(np.uint8)
+    with av.open(str(folder / "photo.png"), "w", format="image2") as out:
+        stream = out.add_stream("png", rate=1)
+        stream.width, stream.height, stream.pix_fmt = 80, 64, "rgb24"
+        rgb = np.repeat(pictures[0][:, :, None], 3, 2)
+        out.mux(stream.encode(av.VideoFrame.from_ndarray(rgb, "rgb24")))
+        out.mux(stream.encode(None))
+    with av.open(str(folder / "clip.mkv"), "w") as out:
+        stream = out.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 80, 64, "gray"
+        for picture in pictures:
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "gray")))
+        out.mux(stream.encode(None))
+    return folder
+
+
+def train(material: Path, name: str, *more: str) -> rt.Trainer:
+    command = ["--data", str(material), "--out", str(material / "out" / f"{name}.safetensors"), "--patch", "32"]
+    command += ["--run", str(material / "out" / name), "--steps", "8", "--batch", "2", "--channels", "4", *more]
+    return rt.train(rt.parser().parse_args(command))
+
+
+def test_resumed_training_ends_like_an_uninterrupted_one(material: Path) -> None:
+    whole = train(material, "whole", "--note", "licence=CC0")
+    train(material, "parts", "--stop-at", "5")
+    parts = train(material, "parts", "--resume")
+    assert parts.step == whole.step == 8
+    for key, value in whole.average.items():
+        assert torch.equal(value, parts.average[key]), key
+    path = material / "out" / "whole.safetensors"
+    with safe_open(path, "pt") as file:
+        assert file.metadata()["licence"] == "CC0"
+    assert load(load_file(path), {}).net.channels == 4
+    assert evaluate_rt.main([str(path), str(material / "clip.mkv"), "--limit", "2"]) == 0
+    lines = (material / "out" / "parts" / "log.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines] == ["5", "8"]
+    with pytest.raises(StreamvsrError, match="--resume"):
+        train(material, "whole")
+
+
+def test_luma_is_read_alike_from_video_and_picture(material: Path) -> None:
+    photo, clip = load_sequence(str(material / "photo.png")), load_sequence(str(material / "clip.mkv"))
+    assert (photo.shape, clip.shape) == ((1, 64, 80), (10, 64, 80))
+    assert np.abs(photo[0].astype(int) - clip[0]).max() <= 1
+    assert load_sequence(str(material / "clip.mkv") + "@2", 3).shape == (3, 32, 40)
+
+
+def test_errors_say_what_to_do(material: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "broken.mp4").write_bytes(b"nothing")
+    (tmp_path / "empty").mkdir()
+    for spec, words in (
+        (tmp_path / "nowhere", "no such file"),
+        (tmp_path / "empty", "no videos or pictures"),
+        (tmp_path / "broken.mp4", "cannot be decoded"),
+        (f"{material}@4", "after shrinking by 4"),
+        (f"{material}@99", "1 to 16"),
+    ):
+        with pytest.raises(StreamvsrError, match=words):
+            load_clips([str(spec)], 32)
+    with pytest.raises(SourceError, match="no such file"):
+        load_sequence(str(tmp_path / "nowhere"))
+    assert split_shrink("user@host/clip.mp4") == (Path("user@host/clip.mp4"), 1)
+    for more, words in (
+        (("--patch", "30"), "multiple of 4"),
+        (("--note", "x"), "KEY=TEXT"),
+        (("--resume",), "nothing to"),
+    ):
+        with pytest.raises(StreamvsrError, match=words):
+            train(material, "never", *more)
+    command = ["--data", str(tmp_path / "nowhere"), "--out", str(tmp_path / "x.safetensors")]
+    assert rt.main([*command, "--run", str(tmp_path / "run")]) == 1
+    assert evaluate_rt.main([str(tmp_path / "none.safetensors"), "x"]) == 1
+    assert evaluate_rt.main([str(tmp_path / "broken.mp4"), "x"]) == 1
+    assert capsys.readouterr().err.count("error: ") == 3
