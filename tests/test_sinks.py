@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -94,6 +97,13 @@ def test_stamps_that_do_not_increase_are_an_error(tmp_path: Path) -> None:
         sink.write_frame(two)
     sink.abort()
     assert not list(tmp_path.iterdir())
+
+
+def test_pictures_of_another_size_are_not_scaled_in_silence(tmp_path: Path) -> None:
+    sink = sink_for(tmp_path / "out.mp4")
+    with pytest.raises(SinkError, match="32x32"):
+        sink.write_frame(next(frames(info(width=32, height=32), [0])))
+    sink.abort()
 
 
 def test_a_run_that_begins_late_keeps_its_place(tmp_path: Path, ffprobe: str) -> None:
@@ -266,6 +276,8 @@ def test_options_reach_encoder_and_muxer(tmp_path: Path, ffprobe: str) -> None:
     head = out.read_bytes()
     assert head.index(b"moov") < head.index(b"mdat")
     assert b"crf=30" in head
+    # Slices are what PyAV asks for by itself; they cost quality.
+    assert b"sliced_threads=0" in head
 
 
 @pytest.mark.parametrize(("text", "value"), [("800k", 800_000), ("2.5M", 2_500_000), ("1Mi", 1 << 20), ("4000", 4000)])
@@ -420,6 +432,72 @@ def test_the_reader_of_a_fifo_leaves(tmp_path: Path) -> None:
 def test_a_pipe_needs_a_format() -> None:
     with pytest.raises(UsageError, match="matroska"):
         sink_for("-")
+
+
+WRITE_TO_STDOUT = """
+import sys
+from tests.outputs import info, write
+from streamvsr.errors import ReaderLeftError
+try:
+    write("-", info(width=640, height=480), [n * 3003 for n in range(30)], format=sys.argv[1])
+except ReaderLeftError as exc:
+    sys.exit(exc.exit_code)
+"""
+
+
+@pytest.mark.parametrize("container", ["mp4", "nut", "matroska", "y4m", "image2pipe"])
+def test_standard_output(tmp_path: Path, container: str) -> None:
+    command = [sys.executable, "-c", WRITE_TO_STDOUT, container]
+    root = Path(__file__).resolve().parent.parent
+    done = subprocess.run(command, cwd=root, capture_output=True, check=True, timeout=60)
+    (tmp_path / "copy").write_bytes(done.stdout)
+    assert numbers(tmp_path / "copy") == list(range(30))
+
+
+def test_the_reader_of_standard_output_leaves() -> None:
+    root = Path(__file__).resolve().parent.parent
+    command = [sys.executable, "-c", WRITE_TO_STDOUT, "y4m"]
+    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as writer:
+        assert writer.stdout is not None
+        writer.stdout.read(100)
+        writer.stdout.close()
+        assert writer.wait(60) == 141
+
+
+def test_nowhere() -> None:
+    write("-", info(), CFR, format="null")
+
+
+def test_hls_is_written_in_place(tmp_path: Path, ffprobe: str) -> None:
+    out = tmp_path / "list.m3u8"
+    write(out, info(), CFR, gop=10, options={"hls_time": "0.3", "hls_list_size": "0"})
+    assert len(list(tmp_path.glob("*.ts"))) >= 2
+    assert Shown(ffprobe, out).of("video")
+    with pytest.raises(UsageError, match="-y"):
+        write(out, info(), CFR)
+
+
+def test_a_network_output(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = socket.create_server(("127.0.0.1", port))
+    got = bytearray()
+
+    def receive() -> None:
+        with server.accept()[0] as connection:
+            while data := connection.recv(65536):
+                got.extend(data)
+
+    reader = threading.Thread(target=receive, daemon=True)
+    reader.start()
+    write(f"tcp://127.0.0.1:{port}", info(), CFR)
+    reader.join(20)
+    server.close()
+    (tmp_path / "copy.ts").write_bytes(got)
+    assert numbers(tmp_path / "copy.ts") == list(range(30))
+    with pytest.raises(SinkError, match="refused"):
+        sink_for(f"tcp://user:secret@127.0.0.1:{port}")
 
 
 def test_dev_null(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 FFmpeg tells only when the header is written that a container cannot hold a track, and MPEG-TS does not tell at all: it
 turns what it does not know into private data. So every track is tried on a header that goes to memory, together with
-those accepted before it (FLV takes one audio track, not two).
+those accepted before it (some containers take one audio track only).
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from streamvsr.config import OutputOptions
 from streamvsr.errors import SinkError, UsageError
 from streamvsr.frames import Color, Frame, MediaInfo, StreamInfo
 from streamvsr.media.av_errors import FOREIGN
-from streamvsr.media.encoder_options import HARDWARE, MOV_FAMILY, SOFTWARE_TWIN, parse_rate, with_quality
+from streamvsr.media.encoder_options import HARDWARE, MOV_FAMILY, SOFTWARE_TWIN, option_names, parse_rate, with_quality
 from streamvsr.media.pictures import color_after, to_av
 
 GRID_CONTAINERS = frozenset({"avi", "mxf", "yuv4mpegpipe", "rawvideo"})
@@ -69,6 +69,9 @@ class VideoEncoder:
         self._refusal: BaseException | None = None
         self.stream = self._add(container)
         self._describe(media)
+        if self._container == "avi" and "bf" in option_names(codec):
+            # AVI knows decoding times only: with B-frames every player shows the video late against the audio.
+            options = {"bf": "0", **options}
         self._open(with_quality(output, codec, options), output, info)
         ticks = self.stream.codec_context.time_base
         # PyAV 19 has a rational type of its own, which Fraction does not compute with everywhere.

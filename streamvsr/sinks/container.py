@@ -73,6 +73,7 @@ class ContainerSink(Sink):
         converted = next((p.codec for p in plans if p.action == "convert" and p.track.kind == "audio"), None)
         split = split_options(output.options, codec, converted)
         self._frames = 0
+        self._size = info.width, info.height
         self._live = info.live
         self._target: Target | None = None
         self._container: OutputContainer | None = None
@@ -149,6 +150,11 @@ class ContainerSink(Sink):
             self._warn(f"{name} cannot hold the rotation by {media.video.rotation} degrees: it is lost")
 
     def write_frame(self, frame: Frame) -> None:
+        if (frame.width, frame.height) != self._size:
+            # PyAV would scale it without a word.
+            raise SinkError(
+                f"a picture of {frame.width}x{frame.height} came into a video of {'x'.join(map(str, self._size))}"
+            )
         with self._translated():
             self._release()
             self._frames += 1
@@ -234,8 +240,10 @@ def _muxer_options(
     if name == "yuv4mpegpipe" and "strict" not in given:
         # More than 8 bits are an extension that everybody reads.
         own["strict"] = "-1"
-    if (streamed or info.live) and "max_interleave_delta" not in given:
-        own["max_interleave_delta"] = str(LIVE_INTERLEAVE_MICROSECONDS)
+    if streamed or info.live:
+        # Else a reader at the other end sees nothing of a quiet video for the first megabyte.
+        own |= {"max_interleave_delta": str(LIVE_INTERLEAVE_MICROSECONDS), "flush_packets": "1"}
+        own = {key: value for key, value in own.items() if key not in given}
     fragmented = any(word in movflags for word in ("frag_", "fragment", "empty_moov", "dash", "cmaf"))
     return dict(given), own, name in MOV_FAMILY and fragmented
 
