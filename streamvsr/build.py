@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from typing import Any
 
-from streamvsr.config import Config, OutputOptions
+from streamvsr.config import Config, ModelOptions, OutputOptions
 from streamvsr.filters.base import Filter
 from streamvsr.filters.chain import Chain, segments
 from streamvsr.frames import StreamInfo
@@ -70,31 +71,35 @@ def build(config: Config, *, warn: Callable[[str], None]) -> Run:
 
 def _filters(config: Config, info: StreamInfo) -> tuple[list[Filter], str]:
     """The filters of this run, and a sentence for the user on the choice of model."""
+    network, reason = make_vsr(config.model, output_format=wanted_format(config.output, info))
+    return [*network, *_afterwards(config.output)], reason
+
+
+def make_vsr(options: ModelOptions, **overrides: Any) -> tuple[list[Filter], str]:
+    """The network of ``options`` as a filter (none for ``identity``), and a sentence for the user on its choice.
+
+    ``overrides`` are keyword arguments of ``VsrFilter`` that the options do not hold, such as ``output_format``.
+    """
     from streamvsr.models import registry
     from streamvsr.models.device import choose_device, choose_dtype, has_gpu
 
-    options = config.model
     # Asking for a GPU costs the import of torch, which a run without a network should not pay.
     gpu = options.model == registry.AUTO and registry.find_checkpoint("realbasicvsr") is not None and has_gpu()
     choice = registry.select(options.model, options.checkpoint, options.config, gpu)
-    network: list[Filter] = []
-    if choice.entry.name != "identity":
-        from streamvsr.filters.vsr import VsrFilter
+    if choice.entry.name == "identity":
+        return [], choice.reason
+    from streamvsr.filters.vsr import VsrFilter
 
-        device = choose_device(options.device)
-        network.append(
-            VsrFilter(
-                registry.load_model(choice, options.config),
-                max_seq_len=options.max_seq_len,
-                overlap=options.overlap,
-                propagation=options.propagation,
-                output_format=wanted_format(config.output, info),
-                device=device,
-                dtype=choose_dtype(options.precision, device),
-                threads=options.threads,
-            )
-        )
-    return [*network, *_afterwards(config.output)], choice.reason
+    device = choose_device(options.device)
+    settings: dict[str, Any] = {
+        "max_seq_len": options.max_seq_len,
+        "overlap": options.overlap,
+        "propagation": options.propagation,
+        "device": device,
+        "dtype": choose_dtype(options.precision, device),
+        "threads": options.threads,
+    }
+    return [VsrFilter(registry.load_model(choice, options.config), **settings | overrides)], choice.reason
 
 
 def _afterwards(output: OutputOptions) -> Sequence[Filter]:
