@@ -140,7 +140,7 @@ def _architecture(path: Path, state: Mapping[str, Tensor], config: Mapping[str, 
     found = recognise(state)
     if found is None:
         known = ", ".join(dict.fromkeys(r.architecture for r in RECOGNISERS if r.supported))
-        raise CheckpointError(f"{path}: weights of an unknown network (first key: {min(state)}); known: rt, {known}")
+        raise CheckpointError(f"{path}: weights of an unknown network (first key: {min(state)}); known: {known}")
     if not found.supported:
         raise CheckpointError(f"{path}: weights of {found.architecture}, which streamvsr cannot run")
     return found.architecture

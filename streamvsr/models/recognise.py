@@ -28,6 +28,7 @@ def _has(key: str, present: Collection[str]) -> bool:
 
 
 RECOGNISERS: tuple[Recogniser, ...] = (
+    Recogniser("rt", ("recur.weight", "leave.weight")),
     Recogniser("realbasicvsr", ("image_cleaning.", "basicvsr.fusion.weight", "basicvsr.spynet.")),
     Recogniser("IconVSR", ("spynet.", "edvr.", "backward_resblocks."), supported=False),
     Recogniser("IconVSR", ("spynet.", "edvr.", "backward_trunk."), supported=False),
@@ -39,7 +40,7 @@ RECOGNISERS: tuple[Recogniser, ...] = (
     Recogniser("Real-ESRGAN compact (SRVGGNetCompact)", ("body.0.weight", "body.1.weight"), supported=False),
     Recogniser("ESRGAN (RRDBNet)", ("conv_first.weight", "conv_body.weight"), supported=False),
 )
-"""Tried in this order. Files of our own say ``architecture`` in their metadata and do not come this far."""
+"""Tried in this order; where a safetensors file states its ``architecture``, that holds instead."""
 
 _BASICSR: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"^(backward|forward)_trunk\."), r"\1_resblocks."),
