@@ -252,6 +252,10 @@ def test_filters_learn_what_the_sink_wants(tmp_path: Path) -> None:
         ({"metadata": ("title",)}, "key=value"),
         ({"video_codec": "libvpx-vp9", "format": "flv", "crf": -5}, "libvpx-vp9"),
         ({"format": "webm", "video_codec": "libx264"}, "webm"),
+        ({"options": {"tune": "flim"}}, "flim"),
+        ({"options": {"x264-params": "bframs=1"}}, "bframs"),
+        ({"options": {"movflags": "fastart"}}, "fastart"),
+        ({"options": {"metadata:s:v": "title"}}, "key=value"),
     ],
 )
 def test_what_is_wrong_with_the_options_is_said_before_the_first_frame(
@@ -266,11 +270,15 @@ def test_options_reach_encoder_and_muxer(tmp_path: Path, ffprobe: str) -> None:
     out = tmp_path / "out.mp4"
     write(
         out, info(), CFR, crf=30, preset="fast", gop=5, metadata=("title=T", "comment=C"),
-        options={"profile:v": "baseline", "movflags": "+faststart", "tune": "zerolatency", "x264-params": "bframes=0"},
+        options={
+            "metadata:s:v:0": "language=deu", "profile:v": "baseline", "movflags": "+faststart",
+            "tune": "zerolatency", "x264-params": "bframes=0",
+        },
     )  # fmt: skip
     shown = Shown(ffprobe, out)
     video = shown.of("video")[0]
     assert video["profile"] == "Constrained Baseline"
+    assert video["tags"]["language"] == "deu"
     assert sum(p["flags"].startswith("K") for p in shown.packets(video)) == 6
     assert shown.whole["format"]["tags"]["title"] == "T"
     head = out.read_bytes()

@@ -16,6 +16,7 @@ from streamvsr.errors import SinkError, UsageError
 from streamvsr.frames import Color, Frame, MediaInfo, StreamInfo
 from streamvsr.media.av_errors import FOREIGN
 from streamvsr.media.encoder_options import HARDWARE, MOV_FAMILY, SOFTWARE_TWIN, option_names, parse_rate, with_quality
+from streamvsr.media.ffmpeg_log import listening
 from streamvsr.media.pictures import color_after, to_av
 
 GRID_CONTAINERS = frozenset({"avi", "mxf", "yuv4mpegpipe", "rawvideo"})
@@ -67,6 +68,7 @@ class VideoEncoder:
         """Stamps of frames inside the encoder, for those that do not hand durations through."""
         self._container = str(container.format.name)
         self._refusal: BaseException | None = None
+        self._said: list[str] = []
         self.stream = self._add(container)
         self._describe(media)
         if self._container == "avi" and "bf" in option_names(codec):
@@ -129,10 +131,15 @@ class VideoEncoder:
             context.gop_size = output.gop
         context.options.update(options)
         try:
-            context.open()
+            with listening() as said:
+                context.open()
         except FOREIGN as exc:
-            self._refusal = exc
+            self._refusal, self._said = exc, said
             return False
+        unknown = next((line for line in said if "Error parsing option" in line), None)
+        if unknown is not None:
+            # x264 passes over what it does not know in -x264-params.
+            raise UsageError(unknown)
         return True
 
     def _cannot_open(self, options: dict[str, str]) -> Exception:
@@ -144,8 +151,9 @@ class VideoEncoder:
                 + (f"; -c:v {twin} does the same in software" if twin else "")
             )
         given = " ".join(f"-{key} {value}" for key, value in options.items())
+        reason = f" ({self._said[-1]})" if self._said else ""
         return UsageError(
-            f"the encoder {self.codec} refuses {width}x{height} {self.pixel_format} with {given or 'its defaults'}"
+            f"{self.codec} refuses {width}x{height} {self.pixel_format} with {given or 'its defaults'}{reason}"
         )
 
     def encode(self, frame: Frame) -> Iterator[av.Packet[Any]]:

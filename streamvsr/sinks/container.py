@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -21,6 +22,7 @@ from streamvsr.errors import SinkError, StreamvsrError, UsageError
 from streamvsr.frames import Frame, MediaInfo, Packet, StreamInfo
 from streamvsr.media.av_errors import FOREIGN, sink_error
 from streamvsr.media.encoder_options import MOV_FAMILY, close_names, encoder_name, output_format, split_options
+from streamvsr.media.ffmpeg_log import listening
 from streamvsr.media.passthrough import plan_tracks
 from streamvsr.media.pixel_choice import choose_format, planar_twin
 from streamvsr.media.stamps import Stamps
@@ -69,9 +71,10 @@ class ContainerSink(Sink):
         codec = encoder_name(output.video_codec, name)
         self.pixel_format = choose_format(codec, name, info.format, info.width, info.height, output.pixel_format)
         self._say_choice(info, codec, given=output.pixel_format is not None)
+        free, stream_tags = _stream_tags(output.options)
         plans = plan_tracks(media.tracks, name, output, on_warning)
         converted = next((p.codec for p in plans if p.action == "convert" and p.track.kind == "audio"), None)
-        split = split_options(output.options, codec, converted)
+        split = split_options(free, codec, converted)
         self._frames = 0
         self._size = info.width, info.height
         self._live = info.live
@@ -109,6 +112,9 @@ class ContainerSink(Sink):
                         continue
                     self._writers[plan.track.index] = writer
                 self._describe(container, name, media, output)
+                for kind, place, key, value in stream_tags:
+                    for stream in [s for s in container.streams if s.type == kind][place]:
+                        stream.metadata[key] = value
                 unknown = _start(container, muxer)
                 if unknown:
                     raise UsageError(f"unknown option {unknown}: neither {codec} nor {name} knows it")
@@ -248,6 +254,23 @@ def _muxer_options(
     return dict(given), own, name in MOV_FAMILY and fragmented
 
 
+def _stream_tags(options: Mapping[str, str]) -> tuple[dict[str, str], list[tuple[str, slice, str, str]]]:
+    """Free options without ``-metadata:s:a:1 language=deu`` and its like, and those as (kind, which, key, value)."""
+    free, tags = dict(options), []
+    kinds = {"v": "video", "a": "audio", "s": "subtitle", "t": "attachment"}
+    for given, text in options.items():
+        match = re.fullmatch(r"metadata:s:([vast])(?::(\d+))?", given.lstrip("-"))
+        if match is None:
+            continue
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise UsageError(f"-{given} {text}: give it as key=value")
+        place = slice(None) if match[2] is None else slice(int(match[2]), int(match[2]) + 1)
+        tags.append((kinds[match[1]], place, key, value))
+        del free[given]
+    return free, tags
+
+
 class _Unused(logging.Handler):
     """PyAV tells only its log which muxer options nobody took."""
 
@@ -267,7 +290,12 @@ def _start(container: OutputContainer, options: Mapping[str, str]) -> str:
     propagate, log.propagate = log.propagate, False
     log.addHandler(listener)
     try:
-        container.start_encoding()
+        with listening() as said:
+            container.start_encoding()
+    except ValueError as exc:
+        if options and said:
+            raise UsageError(f"{container.format.name} refuses its options: {said[-1]}") from exc
+        raise
     finally:
         log.removeHandler(listener)
         log.propagate = propagate
