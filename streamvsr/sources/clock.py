@@ -35,19 +35,18 @@ def ticks_per_tick(time_base: Fraction, start_seconds: Fraction) -> int:
 
 
 class Shift:
-    """Moves the stamps of one stream by ``offset_seconds``.
+    """Moves the stamps of one stream: ``begin_seconds`` of the input becomes 0, then ``start_seconds`` after it does.
 
-    With ``cut``, what lies before the offset comes out negative, and nothing else does; without, the offset is the
-    input's own beginning, rounded to a tick as ffmpeg does.
+    The first is the input's own beginning, rounded to a tick as ffmpeg does. The second is a cut: what lies before it
+    comes out negative, nothing else does, and what lies behind it is what an uncut run has there.
     """
 
-    def __init__(self, time_base: Fraction, offset_seconds: Fraction, *, cut: bool) -> None:
-        self.parts = ticks_per_tick(time_base, offset_seconds) if cut else 1
+    def __init__(self, time_base: Fraction, begin_seconds: Fraction, start_seconds: Fraction) -> None:
+        self.parts = ticks_per_tick(time_base, start_seconds)
         """Ticks of ``time_base`` in one of the stream."""
         self.time_base = time_base / self.parts
         """Of the shifted stamps."""
-        offset = offset_seconds / self.time_base
-        self.ticks = -(-offset // 1) if cut else round(offset)
+        self.ticks = round(begin_seconds / time_base) * self.parts - (-start_seconds // self.time_base)
 
     def __call__(self, stamp: int) -> int:
         return stamp * self.parts - self.ticks

@@ -42,8 +42,9 @@ MAX_BAD_PACKETS = 100
 MAX_PACKETS_BEFORE_PICTURE = 10_000
 """Bounds what the constructor reads (and keeps) of an input that never gives a picture."""
 
-SEEK_BACK_SECONDS = (0, 3, 15, 60)
-"""How much before the start to aim, one after the other while a seek lands behind it (MPEG streams have no index)."""
+SEEK_BACK_SECONDS = (Fraction(1, 2), 3, 15, 60)
+"""How much before the start to aim: a little, because sound may be stored ahead of its pictures; then more, while a
+seek lands behind the start (MPEG streams have no index)."""
 
 OPEN_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS = 15.0, 15.0
 """How long a network input may be silent; FFmpeg itself waits for ever."""
@@ -138,16 +139,16 @@ class ContainerSource(Source):
         else:
             first = self._read_on()
         stamp = first.pts if first.pts is not None else first.dts
-        if stamp is not None and not start:
+        if stamp is not None and not (start and seekable):
             begin = stamp * time_base if begin is None else min(begin, stamp * time_base)
-        offset = (begin or Fraction(0)) + start
+        begin = begin or Fraction(0)
         rate = frame_rate(video)
         self._clock: Clock | ConstantClock
         if given.rate is not None or (stampless and stamp is None):
             self._clock = ConstantClock(given.rate or rate or Fraction(25), start)
         else:
-            self._clock = Clock(Shift(time_base, offset, cut=bool(start)), rate)
-        self._shifts = {s.index: Shift(exact(s.time_base) or TICK, offset, cut=bool(start)) for s in selection.tracks}
+            self._clock = Clock(Shift(time_base, begin, start), rate)
+        self._shifts = {s.index: Shift(exact(s.time_base) or TICK, begin, start) for s in selection.tracks}
         self.info = describe(container, selection, first, self._clock, self._shifts, start, self._live)
         if not rewinds:
             # What containers say of their length is wrong where FFmpeg cannot look at the end of the input.

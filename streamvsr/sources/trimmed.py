@@ -41,8 +41,8 @@ class Trimmed(Source):
         self._source, self._start, self._end, self._frames = source, start, end, frames
         self._audio = {track.index for track in source.info.tracks if track.kind == "audio"}
         given, begin = source.info, start or Fraction(0)
-        self._shift = Shift(given.video.time_base, begin, cut=True)
-        self._shifts = {track.index: Shift(track.time_base, begin, cut=True) for track in given.tracks}
+        self._shift = Shift(given.video.time_base, Fraction(0), begin)
+        self._shifts = {track.index: Shift(track.time_base, Fraction(0), begin) for track in given.tracks}
         info = _trimmed_info(given, begin, end, frames)
         self.info = replace(
             info,
