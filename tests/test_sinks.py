@@ -180,6 +180,15 @@ def test_the_usual_encoders_open_and_keep_every_frame(tmp_path: Path, codec: str
     assert numbers(tmp_path / "o.mkv") == list(range(6))
 
 
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "libsvtav1", "libvpx-vp9"])
+def test_encoders_do_not_talk_over_the_progress_line(
+    tmp_path: Path, codec: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "o.mkv", info(width=128, height=96), CFR[:3], video_codec=codec)
+    said = capfd.readouterr()
+    assert said.out + said.err == ""
+
+
 def test_hevc_in_mp4_has_the_tag_that_players_want(tmp_path: Path, ffprobe: str) -> None:
     write(tmp_path / "o.mp4", info(), CFR[:3], video_codec="hevc")
     assert Shown(ffprobe, tmp_path / "o.mp4").of("video")[0]["codec_tag_string"] == "hvc1"
@@ -566,6 +575,29 @@ def test_short_writes_are_finished(tmp_path: Path) -> None:
     assert (tmp_path / "x").read_bytes() == bytes(range(100))
 
 
+def test_a_pipe_that_does_not_block_is_waited_for(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    file, got, data = OutputFile("-", descriptor=writing), bytearray(), bytes(range(256)) * 2000
+
+    def read() -> None:
+        while part := os.read(reading, 5000):
+            got.extend(part)
+
+    thread = threading.Thread(target=read, daemon=True)
+    threading.Timer(0.1, thread.start).start()
+    assert file.write(data) == len(data)
+    file.close()
+    os.close(writing)
+    while not thread.ident:
+        pass
+    thread.join(10)
+    os.close(reading)
+    assert bytes(got) == data
+    with pytest.raises(ValueError, match="closed"):
+        file.write(b"x")
+
+
 def test_a_live_recording_is_written_in_place_and_kept(tmp_path: Path) -> None:
     out = tmp_path / "live.mp4"
     stream = info(live=True)
@@ -575,6 +607,15 @@ def test_a_live_recording_is_written_in_place_and_kept(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["live.mp4"]
     sink.abort()
     assert len(numbers(out)) >= 60
+
+
+def test_a_live_recording_that_cannot_start_leaves_the_old_one(tmp_path: Path) -> None:
+    out = tmp_path / "live.mkv"
+    out.write_bytes(b"old")
+    with pytest.raises(UsageError):
+        sink_for(out, info(live=True), overwrite=True, options={"nonsense": "1"})
+    sink_for(out, info(live=True), overwrite=True).abort()
+    assert out.read_bytes() == b"old"
 
 
 def test_same_file(tmp_path: Path) -> None:

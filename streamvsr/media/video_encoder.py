@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
@@ -130,6 +131,8 @@ class VideoEncoder:
         if output.gop is not None:
             context.gop_size = output.gop
         context.options.update(options)
+        # SVT-AV1 writes about itself to stderr, and listens to nothing else.
+        os.environ.setdefault("SVT_LOG", "1")
         try:
             with listening() as said:
                 context.open()

@@ -6,6 +6,7 @@ import io
 import os
 import re
 import secrets
+import select
 import stat
 from contextlib import suppress
 from pathlib import Path
@@ -54,16 +55,17 @@ class OutputFile(io.RawIOBase):
     """
 
     def __init__(self, path: str, *, descriptor: int | None = None, lazy: bool = False) -> None:
-        """``lazy``: hold back what is written until ``release``: opening a FIFO waits for its reader, and the header of
-        a run that fails before its first frame should not reach the other end."""
+        """``lazy``: hold back what is written until ``release``: opening a FIFO waits for its reader, and a run that
+        fails before its first frame should neither send a header nor empty a file that was there."""
         self.name = path
         """FFmpeg opens the file again by this name when it moves the index to the front (``+faststart``)."""
         self.error: OSError | None = None
-        self._held: list[bytes] | None = [] if lazy else None
+        self._held: io.BytesIO | None = io.BytesIO() if lazy else None
         self._descriptor = descriptor
         self._raw: io.RawIOBase | None = None if lazy else self._open()
-        mode = os.fstat(descriptor).st_mode if descriptor is not None else _mode(path)
-        self._seekable = mode is None or stat.S_ISREG(mode)
+        mode = _mode(path)
+        # Standard output is never sought in, though it may be a file: with >> the beginning is somebody else's.
+        self._seekable = descriptor is None and (mode is None or stat.S_ISREG(mode))
 
     def _open(self) -> io.RawIOBase:
         if self._descriptor is not None:
@@ -77,15 +79,20 @@ class OutputFile(io.RawIOBase):
         return self._seekable
 
     def write(self, data: bytes) -> int:  # type: ignore[override]
+        if self.closed:
+            raise ValueError("the file is closed")
         if self._held is not None:
-            self._held.append(bytes(data))
-            return len(data)
+            return self._held.write(data)
         try:
             if self._raw is None:
                 self._raw = self._open()
             rest = memoryview(data)
             while rest:
-                rest = rest[self._raw.write(rest) or 0 :]
+                written = self._raw.write(rest)
+                if written is None:
+                    # A pipe that its owner made non-blocking, and that is full.
+                    select.select([], [self._raw], [])
+                rest = rest[written or 0 :]
         except OSError as exc:
             self.error = self.error or exc
             raise
@@ -94,16 +101,22 @@ class OutputFile(io.RawIOBase):
     def release(self) -> None:
         """Let go of what was held back, and write straight through from now on."""
         held, self._held = self._held, None
-        for data in held or ():
-            self.write(data)
+        if held is not None:
+            self.write(held.getvalue())
+            if self._seekable:
+                self.seek(held.tell())
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        if self._raw is None:
-            raise io.UnsupportedOperation("seek")
-        return self._raw.seek(offset, whence)
+        return self._place().seek(offset, whence)
 
     def tell(self) -> int:
-        return 0 if self._raw is None else self._raw.tell()
+        return self._place().tell()
+
+    def _place(self) -> io.BytesIO | io.RawIOBase:
+        place = self._held if self._held is not None else self._raw
+        if place is None:
+            raise ValueError("the file is closed")
+        return place
 
     def close(self) -> None:
         raw, self._raw = self._raw, None
@@ -148,7 +161,9 @@ class Target:
         if not final.parent.is_dir():
             raise SinkError(f"{self.path}: there is no folder {final.parent}")
         if in_place:
-            self.file = OutputFile(str(final))
+            if not os.access(final if final.exists() else final.parent, os.W_OK):
+                raise SinkError(f"{self.path} may not be written")
+            self.file = OutputFile(str(final), lazy=True)
             return
         if final.exists() and not os.access(final, os.W_OK):
             # Renaming over it would work, and surprise whoever made it read-only.
