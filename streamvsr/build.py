@@ -11,11 +11,12 @@ from streamvsr.config import Config, ModelOptions, OutputOptions
 from streamvsr.filters.base import Filter
 from streamvsr.filters.chain import Chain, segments
 from streamvsr.frames import StreamInfo
+from streamvsr.pipeline.delivery import Delivery
 from streamvsr.pipeline.ring import PacketSpool, Ring
 from streamvsr.pipeline.runner import Run
-from streamvsr.pipeline.stages import FilterStage, SinkStage, SourceStage
+from streamvsr.pipeline.stages import FilterStage, SinkLike, SinkStage, SourceStage
 from streamvsr.sinks import open_sink, wanted_format
-from streamvsr.sources import open_source
+from streamvsr.sources import Source, open_source
 
 DECODED_FRAMES = 16
 """Frames that wait between decoder and network: enough to smooth a decoder's bursts, small beside a window."""
@@ -23,27 +24,36 @@ FINISHED_FRAMES = 8
 """Frames that wait between two later stages; they are large, and the ring's byte bound often comes first."""
 
 
-def build(config: Config, *, warn: Callable[[str], None]) -> Run:
+def build(
+    config: Config, *, warn: Callable[[str], None], source: Source | None = None, delivery: Delivery | None = None
+) -> Run:
     """Open everything that ``config`` names and wire it; nothing flows before ``Run.start``.
 
-    ``warn`` gets one line for each thing that goes differently from what was asked. Raises ``StreamvsrError``; what
-    was opened by then is closed again.
+    ``warn`` gets one line for each thing that goes differently from what was asked. ``source`` is read instead of
+    opening ``config.input``; ``delivery`` takes the frames instead of opening ``config.output``. Raises
+    ``StreamvsrError``; what was opened by then is closed again, ``source`` included.
     """
     # torch's worker threads spin while they wait for each other. Beside a decoder and an encoder that want the same
     # cores this made frames take 18 times as long (two cores, bicubic x4). Read once, when torch is first imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with ExitStack() as undo:
-        source = open_source(config.input, config.output)
+        source = source or open_source(config.input, config.output)
         undo.callback(source.close)
         source.on_warning = warn
-        filters, reason = _filters(config, source.info.video)
         info = source.info.video
+        wanted = wanted_format(config.output, info) if delivery is None else delivery.wanted_format(info)
+        filters, reason = _filters(config, wanted)
         chains = [Chain(segment) for segment in segments(filters)]
         for chain in chains:
             undo.callback(chain.close)
             info = chain.configure(info)
         media = source.info.with_video(info)
-        sink = open_sink(config.output, media, names=getattr(source, "names", None), on_warning=warn)
+        sink: SinkLike
+        if delivery is not None:
+            delivery.open(media)
+            sink = delivery
+        else:
+            sink = open_sink(config.output, media, names=getattr(source, "names", None), on_warning=warn)
         undo.callback(sink.abort)
 
         spool = PacketSpool()
@@ -69,9 +79,9 @@ def build(config: Config, *, warn: Callable[[str], None]) -> Run:
         return run
 
 
-def _filters(config: Config, info: StreamInfo) -> tuple[list[Filter], str]:
-    """The filters of this run, and a sentence for the user on the choice of model."""
-    network, reason = make_vsr(config.model, output_format=wanted_format(config.output, info))
+def _filters(config: Config, wanted: str) -> tuple[list[Filter], str]:
+    """The filters of this run, which had best end in the format ``wanted``, and a sentence on the choice of model."""
+    network, reason = make_vsr(config.model, output_format=wanted)
     return [*network, *_afterwards(config.output)], reason
 
 
