@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,3 +50,16 @@ def ffprobe() -> str:
 @pytest.fixture(scope="session")
 def ffmpeg() -> str:
     return _program("ffmpeg")
+
+
+@pytest.fixture(scope="session")
+def mm() -> Any:
+    """mmedit's own module with the networks that ours are compared with."""
+    from streamvsr.errors import MissingExtraError
+    from streamvsr.models.mm_shim import import_mmedit
+
+    try:
+        import_mmedit()
+    except MissingExtraError as error:
+        missing(str(error))
+    return importlib.import_module("mmedit.models.backbones.sr_backbones")

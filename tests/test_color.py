@@ -114,10 +114,10 @@ def test_rgb_and_grey_are_exact(name: str) -> None:
         assert np.array_equal(there, back)
 
 
-def test_rounding_is_half_up_and_clamped() -> None:
+def test_rounding_is_half_to_even_and_clamped() -> None:
     format = PIXEL_FORMATS["gray"]
     codes = torch.tensor([[-3.0, 0.49, 0.5, 1.5, 254.5, 255.4, 300.0, 2.49]]) / 255
-    assert tensor_to_luma(codes, format, Color(full_range=True)).tolist() == [[0, 0, 1, 2, 255, 255, 255, 2]]
+    assert tensor_to_luma(codes, format, Color(full_range=True)).tolist() == [[0, 0, 0, 2, 254, 255, 255, 2]]
 
 
 def test_grey_is_replicated() -> None:

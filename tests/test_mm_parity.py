@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from streamvsr.errors import MissingExtraError
 from streamvsr.models.basicvsr import BasicVSRModel, load
 from streamvsr.models.checkpoint import read
-from streamvsr.models.mm_shim import import_mmedit
 
 pytestmark = pytest.mark.mm
 
 TOLERANCE = 1e-4
 CONFIG = Path(__file__).resolve().parent.parent / "configs" / "realbasicvsr_x4.py"
-
-
-@pytest.fixture(scope="module")
-def mm() -> Any:
-    """mmedit's module with both networks."""
-    try:
-        import_mmedit()
-    except MissingExtraError as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{error}, and CI has to have it")
-        pytest.skip(str(error))
-    return importlib.import_module("mmedit.models.backbones.sr_backbones")
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ R', G', B', A                                                    code = (2**n - 
 
 Y' = KR R' + KG G' + KB B', Cb = (B' - Y') / (2 - 2 KB), Cr = (R' - Y') / (2 - 2 KR). Values are nominally 0..1
 (Cb, Cr: -0.5..0.5) and not clamped where they are read: the super-whites of limited range survive. Where they are
-written, they are rounded half up and clamped to the codes that there are. RGB planes are always full range, whatever
+written, they are rounded half to even and clamped to the codes that there are. RGB planes are always full range, whatever
 the colour says.
 """
 
@@ -115,8 +115,8 @@ def plane_to_tensor(plane: Plane, device: torch.device | None = None) -> Tensor:
 
 
 def quantise(values: Tensor, offset: float, scale: float, format: PixelFormat) -> Plane:
-    """(H, W) values to codes: round half up, clamp to 0..peak; uint8 or uint16 in main memory."""
-    codes = values.to(torch.float32).mul(scale).add_(offset + 0.5).clamp_(0, format.peak + 0.5)
+    """(H, W) values to codes: clamp to 0..peak, round half to even as numpy does; uint8 or uint16 in main memory."""
+    codes = values.to(torch.float32).mul(scale).add_(offset).clamp_(0, format.peak).round_()
     plane: Plane = codes.to(torch.uint8 if format.bits <= 8 else torch.uint16).cpu().numpy()
     return plane
 
