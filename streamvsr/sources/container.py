@@ -56,8 +56,8 @@ _UNSEEKABLE: tuple[type[BaseException], ...] = (SourceError, *FOREIGN)
 """A seek failed, or nothing could be decoded where it landed."""
 
 _LIVE = ("rtsp:", "rtsps:", "rtp:", "udp:", "srt:", "rtmp:", "rtmps:")
-_RESUMABLE = ("rtsp:", "rtsps:", "rtp:", "udp:")
-"""Where reading can go on after a read that timed out; the others latch the error."""
+_RESUMABLE = ("rtsp:", "rtsps:")
+"""Where reading can go on after a read that timed out, so that ``stop`` is looked at; the others latch the error."""
 
 
 class ContainerSource(Source):

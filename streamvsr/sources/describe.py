@@ -99,7 +99,7 @@ def describe(
 
 def _track(stream: Any, shift: Shift) -> Track:
     context = stream.codec_context
-    codec = context.codec.canonical_name if context is not None else stream.name or "unknown"
+    codec = context.codec.canonical_name if context is not None else getattr(stream, "mimetype", None) or "unknown"
     return Track(
         index=stream.index,
         kind=stream.type,
