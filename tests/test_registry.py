@@ -75,7 +75,7 @@ def test_manifest_is_shipped() -> None:
         ("BasicVSR_REDS4.pth", "basicvsr"),
         ("BasicVSR_REDS4-543c8261.pth", "basicvsr"),
         ("basicvsr_reds4_20120409-0e599677.pth", "basicvsr"),
-        ("rt_x4.safetensors", "rt"),
+        ("rt.safetensors", "rt"),
     ],
 )
 def test_common_names_are_found(cache: Path, name: str, model: str) -> None:
@@ -119,9 +119,9 @@ def test_cache_folder(
 
 
 def test_auto_takes_realbasicvsr_with_a_gpu_only(cache: Path) -> None:
-    (cache / "rt_x4.safetensors").write_bytes(b"x")
+    (cache / "rt.safetensors").write_bytes(b"x")
     entry, path, reason = registry.select(device_has_gpu=True)
-    assert (entry.name, path) == ("rt", cache / "rt_x4.safetensors")
+    assert (entry.name, path) == ("rt", cache / "rt.safetensors")
     assert "no RealBasicVSR checkpoint" in reason
     put(cache, "RealBasicVSR_x4.pth")
     assert registry.select(device_has_gpu=True).entry.name == "realbasicvsr"
