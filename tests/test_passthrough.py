@@ -157,6 +157,16 @@ def test_an_explicit_audio_codec_and_its_options_are_taken(clips: Path, tmp_path
         remake(clips / "water_cc0_360p.mp4", tmp_path / "x.mkv", audio_codec="aac", options={"nonsense:a": "1"})
 
 
+def test_audio_settings_that_an_encoder_does_not_have(clips: Path, tmp_path: Path, ffprobe: str) -> None:
+    # 16 kHz is too low for the usual bit rate, 5.1 too much for mp3.
+    remake(clips / "nasa_multitrack.mp4", tmp_path / "a.mkv", audio_codec="mp2", seconds=0.5)
+    assert len(Shown(ffprobe, tmp_path / "a.mkv").of("audio")) == 2
+    remake(clips / "bbb_1080p60_vp8.webm", tmp_path / "b.mkv", audio_codec="mp3", seconds=0.5)
+    assert Shown(ffprobe, tmp_path / "b.mkv").of("audio")[0]["channels"] == 2
+    with pytest.raises(UsageError, match="5k"):
+        remake(clips / "water_cc0_360p.mp4", tmp_path / "c.mkv", audio_codec="mp2", audio_bit_rate="5k")
+
+
 def _texts(ffmpeg: str, path: Path) -> list[str]:
     done = subprocess.run(
         [ffmpeg, "-v", "error", "-i", str(path), "-map", "0:s:0", "-f", "srt", "-"],

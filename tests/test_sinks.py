@@ -589,8 +589,6 @@ def test_a_pipe_that_does_not_block_is_waited_for(tmp_path: Path) -> None:
     assert file.write(data) == len(data)
     file.close()
     os.close(writing)
-    while not thread.ident:
-        pass
     thread.join(10)
     os.close(reading)
     assert bytes(got) == data

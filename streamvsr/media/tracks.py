@@ -132,9 +132,17 @@ class AudioWriter(TrackWriter):
         if output.audio_bit_rate is not None:
             encoder.bit_rate = parse_rate(output.audio_bit_rate, "-b:a")
         elif codec in BITS_PER_CHANNEL:
-            encoder.bit_rate = BITS_PER_CHANNEL[codec] * encoder.layout.nb_channels
+            usual = BITS_PER_CHANNEL[codec] * encoder.layout.nb_channels
+            # Too much for low sampling rates, where the encoder's own default stands in.
+            encoder.bit_rate = usual if _takes(codec, encoder, encoder.layout, usual) else 0
         encoder.options.update(options)
-        encoder.open()
+        try:
+            encoder.open()
+        except FOREIGN as exc:
+            given = " ".join(f"-{key} {value}" for key, value in options.items())
+            given += f" -b:a {output.audio_bit_rate}" if output.audio_bit_rate is not None else ""
+            sound = f"{encoder.sample_rate} Hz {encoder.layout.name}"
+            raise UsageError(f"{self._name}: {codec} refuses {sound} with {given or 'its defaults'}") from exc
 
     def write(self, packet: Packet) -> Iterator[AvPacket]:
         try:
@@ -191,11 +199,11 @@ class AudioWriter(TrackWriter):
             self._warn = None
 
 
-def _takes(codec: str, like: Any, layout: Any) -> bool:
-    """Whether the encoder opens with these channels; asked of another context, because one that failed stays broken."""
+def _takes(codec: str, like: Any, layout: Any, bit_rate: int = 0) -> bool:
+    """Whether the encoder opens with these; asked of another context, because one that failed stays broken."""
     context: Any = av.CodecContext.create(codec, "w")
     context.sample_rate, context.format, context.layout = like.sample_rate, like.format, layout
-    context.time_base = Fraction(1, like.sample_rate)
+    context.time_base, context.bit_rate = Fraction(1, like.sample_rate), bit_rate
     try:
         context.open()
     except FOREIGN:

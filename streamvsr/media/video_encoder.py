@@ -119,7 +119,8 @@ class VideoEncoder:
         context.framerate, context.time_base = self.rate or ASSUMED_RATE, time_base
         # PyAV's default, slices, costs x264 quality and keeps other encoders on one core.
         context.thread_type = "AUTO"
-        tag = options.pop("tag", "hvc1" if self.codec == "libx265" and self._container in MOV_FAMILY else None)
+        hevc = self.codec.startswith(("libx265", "hevc_"))
+        tag = options.pop("tag", "hvc1" if hevc and self._container in MOV_FAMILY else None)
         if tag is not None:
             # hev1, FFmpeg's choice, plays nowhere at Apple's.
             context.codec_tag = tag

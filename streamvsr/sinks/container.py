@@ -21,7 +21,14 @@ from streamvsr.config import OutputOptions
 from streamvsr.errors import SinkError, StreamvsrError, UsageError
 from streamvsr.frames import Frame, MediaInfo, Packet, StreamInfo
 from streamvsr.media.av_errors import FOREIGN, sink_error
-from streamvsr.media.encoder_options import MOV_FAMILY, close_names, encoder_name, output_format, split_options
+from streamvsr.media.encoder_options import (
+    MOV_FAMILY,
+    close_names,
+    encoder_name,
+    option_names,
+    output_format,
+    split_options,
+)
 from streamvsr.media.ffmpeg_log import listening
 from streamvsr.media.passthrough import plan_tracks
 from streamvsr.media.pixel_choice import choose_format, planar_twin
@@ -117,7 +124,10 @@ class ContainerSink(Sink):
                         stream.metadata[key] = value
                 unknown = _start(container, muxer)
                 if unknown:
-                    raise UsageError(f"unknown option {unknown}: neither {codec} nor {name} knows it")
+                    known = option_names(codec) | {*COMMON_MUXER_OPTIONS}
+                    raise UsageError(
+                        f"unknown option -{unknown}: neither {codec} nor {name} knows it{close_names(unknown, known)}"
+                    )
                 self._stamps = {s.index: Stamps(s, container.format.flags, on_warning) for s in container.streams}
         except BaseException:
             self.abort()
@@ -285,7 +295,7 @@ class _Unused(logging.Handler):
 
 
 def _start(container: OutputContainer, options: Mapping[str, str]) -> str:
-    """Write the header; returns an option that the muxer does not know, with names that are close, or nothing."""
+    """Write the header; returns the name of an option that the muxer does not know, or nothing."""
     log, listener = logging.getLogger("av"), _Unused()
     propagate, log.propagate = log.propagate, False
     log.addHandler(listener)
@@ -299,8 +309,7 @@ def _start(container: OutputContainer, options: Mapping[str, str]) -> str:
     finally:
         log.removeHandler(listener)
         log.propagate = propagate
-    unknown = [name for name in listener.names if name in options and name != "strict"]
-    return f"-{unknown[0]}{close_names(unknown[0], COMMON_MUXER_OPTIONS)}" if unknown else ""
+    return next((name for name in listener.names if name in options and name != "strict"), "")
 
 
 COMMON_MUXER_OPTIONS = (
