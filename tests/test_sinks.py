@@ -448,7 +448,7 @@ def test_the_reader_of_a_fifo_leaves(tmp_path: Path) -> None:
 
 def test_a_pipe_needs_a_format() -> None:
     with pytest.raises(UsageError, match="matroska"):
-        sink_for("-")
+        open_sink(OutputOptions(path="-"), MediaInfo(info()), on_warning=print)
 
 
 WRITE_TO_STDOUT = """
@@ -622,6 +622,7 @@ def test_same_file(tmp_path: Path) -> None:
     two.symlink_to(one)
     assert same_file(str(one), str(two))
     assert not same_file(str(one), str(tmp_path / "three"))
+    assert same_file(str(tmp_path), f"file:{tmp_path}/")
     assert not same_file("-", "-")
     assert not same_file("/dev/null", "/dev/null")
     assert not same_file("rtsp://x/y", "rtsp://x/y")
@@ -685,13 +686,22 @@ def test_names_of_the_input_are_used_again(tmp_path: Path) -> None:
     assert sorted(p.name for p in (tmp_path / "b").iterdir()) == ["one.png", "two.png"]
 
 
+def test_names_that_would_overwrite_each_other_are_not_used(tmp_path: Path) -> None:
+    pictures(tmp_path / "%d.png", info(), 2, names=["one.jpg", "one.png"])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["0.png", "1.png"]
+
+
 def test_existing_pictures_are_overwritten_only_when_told(tmp_path: Path) -> None:
     pictures(tmp_path, info(), 2)
     with pytest.raises(UsageError, match="-y"):
         pictures(tmp_path, info(), 1)
     pictures(tmp_path, info(), 2, overwrite=True)
+    pictures(tmp_path / "one.png", info(), 1)
+    pictures(tmp_path / "one.png", info(), 1, overwrite=True)
+    pictures(tmp_path / "50%_%03d.png", info(), 2)
+    assert (tmp_path / "50%_001.png").exists()
     with pytest.raises(UsageError, match="%08d"):
-        pictures(tmp_path / "one.png", info(), 2)
+        pictures(tmp_path / "two.png", info(), 2)
 
 
 def test_deep_yuv_becomes_sixteen_bits_and_colours_are_right(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from streamvsr.frames import PIXEL_FORMATS, Frame, MediaInfo, PixelFormat
 from streamvsr.media.av_errors import sink_error
 from streamvsr.media.pictures import from_av, to_av
 from streamvsr.sinks.base import Sink
-from streamvsr.sinks.target import local_path
+from streamvsr.sinks.target import STDOUT, local_path
 
 DEFAULT_PATTERN = "%08d.png"
 """Counted from 0, as the original RealBasicVSR script names its pictures."""
@@ -37,10 +37,10 @@ _COUNTER = re.compile(r"%(0?\d*)d")
 def is_pictures(path: str) -> bool:
     """A folder that exists, a path that ends in ``/`` or has no suffix, or a pattern of picture names."""
     path = local_path(path)
-    if os.path.exists(path) and not os.path.isdir(path):
-        # A FIFO or a device without a suffix.
-        return False
     suffix = Path(path).suffix.lower()
+    if path in STDOUT or (not suffix and os.path.exists(path) and not os.path.isdir(path)):
+        # Standard output, or a FIFO, a device, a file without a suffix.
+        return False
     return os.path.isdir(path) or path.endswith("/") or not suffix or suffix in SUFFIXES
 
 
@@ -50,18 +50,14 @@ def picture_format(suffix: str, source: PixelFormat) -> str:
     return f"gbr{'a' if source.alpha and suffix in WITH_ALPHA else ''}p{deep}"
 
 
-def place(path: str, names: Sequence[str] | None = None) -> tuple[Path, str]:
+def place(path: str) -> tuple[Path, str]:
     """The folder, and the pattern (or the suffix) of the names in it; UsageError for what is no place for pictures."""
     path = local_path(path)
     if os.path.isdir(path) or path.endswith("/") or not Path(path).suffix:
         return Path(path), DEFAULT_PATTERN
-    pattern = Path(path).name
     if Path(path).suffix.lower() not in SUFFIXES:
         raise UsageError(f"{path}: pictures are written as {', '.join(sorted(SUFFIXES))}")
-    if not names and not _COUNTER.search(pattern):
-        # One picture in, one picture out is fine; the second frame says that a counter is missing.
-        pattern = pattern.replace("%", "%%")
-    return Path(path).parent, pattern
+    return Path(path).parent, Path(path).name
 
 
 def wanted_format(output: OutputOptions, source: PixelFormat) -> str:
@@ -86,9 +82,13 @@ class PictureSink(Sink):
 
         self._cv2: Any = cv2
         self._path = output.path
-        self._folder, self._pattern = place(output.path, names)
+        self._folder, self._pattern = place(output.path)
         self._names = list(names or ())
         self._keep_suffix = self._pattern == DEFAULT_PATTERN
+        if len({self._name(n) for n in range(len(self._names))}) < len(self._names):
+            # a.jpg and a.png would both become a.png.
+            on_warning("the input's picture names are not unique: pictures are numbered instead")
+            self._names = []
         self._overwrite = output.overwrite is True
         self._count = 0
         suffix = Path(self._name(0)).suffix.lower()
@@ -112,11 +112,9 @@ class PictureSink(Sink):
             if self._keep_suffix and given.suffix.lower() in SUFFIXES:
                 return given.name
             return given.stem + Path(self._pattern).suffix
-        if not _COUNTER.search(self._pattern):
-            if number:
-                raise UsageError(f"{self._path} names one picture, and there are more: write %08d into the name")
-            return self._pattern.replace("%%", "%")
-        return self._pattern % number
+        if number and not _COUNTER.search(self._pattern):
+            raise UsageError(f"{self._path} names one picture, and there are more: write %08d into the name")
+        return _COUNTER.sub(lambda found: f"{number:{found[1]}d}", self._pattern, count=1)
 
     def write_frame(self, frame: Frame) -> None:
         target = self._folder / self._name(self._count)

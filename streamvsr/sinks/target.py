@@ -33,9 +33,12 @@ def local_path(path: str) -> str:
 
 
 def same_file(a: str, b: str) -> bool:
-    """True if both names lead to one regular file, so that writing ``b`` would destroy the input ``a``."""
+    """True if both names lead to one file (or one folder of pictures), so that writing ``b`` would destroy the input
+    ``a``."""
+    a, b = local_path(a), local_path(b)
     try:
-        return os.path.samefile(a, b) and stat.S_ISREG(os.stat(b).st_mode)
+        mode = os.stat(b).st_mode
+        return os.path.samefile(a, b) and (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
     except (OSError, ValueError):
         return False
 
