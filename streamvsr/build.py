@@ -105,6 +105,7 @@ def make_vsr(options: ModelOptions, **overrides: Any) -> tuple[list[Filter], str
         "max_seq_len": options.max_seq_len,
         "overlap": options.overlap,
         "propagation": options.propagation,
+        "scene_threshold": options.scene_threshold,
         "device": device,
         "dtype": choose_dtype(options.precision, device),
         "threads": options.threads,

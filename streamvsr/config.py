@@ -149,6 +149,10 @@ class ModelOptions:
         "carry", "--propagation", help="carry the state on, or independent windows", metavar="MODE",
         choices=("carry", "window"),
     )  # fmt: skip
+    scene_threshold: float = option(
+        8.0, "--scene-threshold", help="how much change begins a scene; 0: off", kind="number",
+        metavar="N", least=0, most=255,
+    )  # fmt: skip
     device: str = option("auto", "--device", help="auto, cpu, cuda, cuda:1, mps", metavar="NAME")
     precision: Literal["auto", "fp32", "fp16", "bf16"] = option(
         "auto", "--precision", help="auto, fp32, fp16 or bf16", metavar="NAME", choices=("auto", "fp32", "fp16", "bf16")

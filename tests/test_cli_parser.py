@@ -195,6 +195,7 @@ VALUES: dict[str, st.SearchStrategy[str]] = {
     "--max-seq-len": st.integers(20, 99).map(str),
     "--overlap": st.integers(0, 19).map(str),
     "--propagation": st.sampled_from(["carry", "window"]),
+    "--scene-threshold": st.integers(0, 99).map(str),
     "--device": st.sampled_from(["cpu", "cuda:1"]),
     "--precision": st.sampled_from(["fp32", "bf16"]),
     "--threads": st.integers(1, 99).map(str),

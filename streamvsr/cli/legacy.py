@@ -52,9 +52,10 @@ def translate(tokens: Sequence[Token]) -> tuple[list[Token], list[str]]:
 
     # The whole sequence at once, the original's default, is what carrying the state comes to.
     settings = {"--config": config, "--checkpoint": checkpoint, "--propagation": "carry"}
+    # Its windows do not know of cuts either.
+    settings |= {"--scene-threshold": "0"}
     if "--max-seq-len" in given:
         settings |= {"--propagation": "window", "--overlap": "0"}
-    # When scenes are detected: not here, the original's windows do not know of cuts.
     before_input = [Token(flag, value) for flag, value in settings.items()]
     if "--fps" in given:
         before_input.append(Token("-r", given["--fps"]))

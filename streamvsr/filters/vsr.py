@@ -4,7 +4,7 @@ Every frame comes out exactly once, in order, with its own time stamp. A frame w
 scene: what came before it is finished first, and nothing of it reaches the network again (see ``windows``).
 
 Held at a time: at most ``max_seq_len + 1`` input frames, each as planes and as the network's input, whatever the
-session keeps, and one output picture. There are no threads in here; a generator may be closed after any frame.
+session keeps, and one output picture; one frame more where scenes are detected. There are no threads in here; a generator may be closed after any frame.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from torch.nn import functional
 from streamvsr.errors import FilterError, ModelError
 from streamvsr.filters.base import Filter
 from streamvsr.filters.domains import Domain, color_read, color_written, domain_for
+from streamvsr.filters.scenes import SceneDetector
 from streamvsr.frames import PIXEL_FORMATS, Frame, StreamInfo
 from streamvsr.media.color import forward_matrix
 from streamvsr.models.base import Model, Session
@@ -33,6 +34,8 @@ class VsrFilter(Filter):
 
     ``max_seq_len`` and ``overlap``: the model's own where None (the overlap at most ``max_seq_len - 1``).
     ``output_format``: a name of ``frames.PIXEL_FORMATS``; the input's own format where None.
+    ``scene_threshold``: scenes are found by ``SceneDetector`` and begin as at a discontinuity; 0 looks for none. It
+    costs one frame more of look-ahead, and the frame that begins a scene leaves with ``discontinuity`` set.
     ``threads``: CPU threads of the network. Set at the first frame, as torch counts them per calling thread.
     Raises ``UsageError`` for window sizes that cannot be, ``FilterError`` for an unknown ``output_format``.
     """
@@ -48,6 +51,7 @@ class VsrFilter(Filter):
         overlap: int | None = None,
         propagation: Literal["carry", "window"] = "carry",
         output_format: str | None = None,
+        scene_threshold: float = 0.0,
         device: torch.device = CPU,
         dtype: torch.dtype = torch.float32,
         threads: int | None = None,
@@ -55,7 +59,10 @@ class VsrFilter(Filter):
         length = model.info.max_seq_len if max_seq_len is None else max_seq_len
         shared = max(0, min(model.info.overlap, length - 1)) if overlap is None else overlap
         self._windows = Windows(length, shared, propagation)
-        self.lookahead = self._windows.lookahead
+        self._scenes = SceneDetector(scene_threshold) if scene_threshold > 0 and model.info.temporal else None
+        self._undecided: Frame | None = None
+        """The last frame, as long as it is not known whether a scene begins with it."""
+        self.lookahead = self._windows.lookahead + (1 if self._scenes else 0)
         if output_format is not None and output_format not in PIXEL_FORMATS:
             raise FilterError(
                 f"vsr cannot make pixel format {output_format!r}; choose one of {', '.join(PIXEL_FORMATS)}"
@@ -89,24 +96,44 @@ class VsrFilter(Filter):
         return replace(info, width=info.width * scale, height=info.height * scale, format=target, color=color)
 
     def push(self, frame: Frame) -> Iterator[Frame]:
-        domain = self._check(frame)
+        self._check(frame)
         if self._threads is not None:
             torch.set_num_threads(self._threads)
             self._threads = None
+        if self._scenes is None:
+            yield from self._take(frame)
+            return
+        before, self._undecided = self._undecided, frame
+        if frame.discontinuity:
+            begins = self._scenes.last()
+            self._scenes.restart()
+            self._scenes.push(frame)
+        else:
+            begins = self._scenes.push(frame)
+        if before is not None:
+            yield from self._take(replace(before, discontinuity=True) if begins else before)
+
+    def flush(self) -> Iterator[Frame]:
+        frame, self._undecided = self._undecided, None
+        if frame is not None and self._scenes is not None:
+            yield from self._take(replace(frame, discontinuity=True) if self._scenes.last() else frame)
+        yield from self._run(self._windows.cut())
+
+    def close(self) -> None:
+        self._held.clear()
+        self._undecided = None
+        self._session = self._domain = None
+
+    def _take(self, frame: Frame) -> Iterator[Frame]:
+        domain = self._domain
+        assert domain is not None
         if frame.discontinuity:
             yield from self._run(self._windows.cut())
         with torch.inference_mode():
             self._held.append((frame, domain.take(frame)))
         yield from self._run(self._windows.push())
 
-    def flush(self) -> Iterator[Frame]:
-        yield from self._run(self._windows.cut())
-
-    def close(self) -> None:
-        self._held.clear()
-        self._session = self._domain = None
-
-    def _check(self, frame: Frame) -> Domain:
+    def _check(self, frame: Frame) -> None:
         info = self._info
         if info is None or self._domain is None:
             raise RuntimeError("VsrFilter.configure has to be called before the first frame")
@@ -115,7 +142,6 @@ class VsrFilter(Filter):
                 f"vsr was set up for {info.width}x{info.height} {info.format.name}, but the picture at"
                 f" {float(frame.seconds):.3f} s is {frame.width}x{frame.height} {frame.format.name}"
             )
-        return self._domain
 
     def _run(self, step: Step | None) -> Iterator[Frame]:
         if step is not None:

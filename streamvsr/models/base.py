@@ -26,6 +26,8 @@ class ModelInfo:
     """Frames of look-ahead at the end of a window, where the user does not say."""
     min_size_px: int = 1
     """The least height and width that the network takes; the filter pads smaller pictures by replicating the edge."""
+    temporal: bool = True
+    """False where each picture depends on its own frame alone: scenes need not be found then."""
     causal_after: int | None = None
     """Frames of look-ahead after which more of them change nothing at all (0: one frame suffices); None: no bound."""
 

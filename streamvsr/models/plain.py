@@ -80,7 +80,7 @@ class PlainModel(Model):
     """Takes luma: (T, 1, H, W). ``identity`` gives the frame itself, not a copy."""
 
     def __init__(self, name: str, scale: int) -> None:
-        self.info = ModelInfo(name, scale, "luma", max_seq_len=1, overlap=0, causal_after=0)
+        self.info = ModelInfo(name, scale, "luma", max_seq_len=1, overlap=0, temporal=False, causal_after=0)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Self:  # noqa: ARG002
         return self
