@@ -108,16 +108,30 @@ def test_real_basicsr_file(shared_data: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "found"),
+    ("keys", "found"),
     [
-        ("AnimeSR_v2.pth", "AnimeSR"),
-        ("realesr-animevideov3.pth", "SRVGGNetCompact"),
-        ("realesr-general-x4v3.fp16.safetensors", "SRVGGNetCompact"),
+        (("spynet.x", "edvr.x", "backward_resblocks.x"), "IconVSR"),
+        (("spynet.x", "deform_align.x"), r"BasicVSR\+\+"),
+        (("conv_first.weight", "conv_body.weight", "body.0.weight", "body.1.weight", "body.2.weight"), r"ESRGAN \(RRDBNet\)"),
     ],
 )
-def test_networks_that_cannot_run_are_named(shared_data: Path, name: str, found: str) -> None:
-    with pytest.raises(CheckpointError, match=f"{name}.*{found}.*cannot run"):
-        read(shared_data / "weights" / name)
+def test_networks_that_cannot_run_are_named(tmp_path: Path, keys: tuple[str, ...], found: str) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save({key: torch.zeros(1) for key in keys}, path)
+    with pytest.raises(CheckpointError, match=f"weights.pth: weights of {found}.*cannot run"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("AnimeSR_v2.pth", "animesr"),
+        ("realesr-animevideov3.pth", "srvgg"),
+        ("realesr-general-x4v3.fp16.safetensors", "srvgg"),
+    ],
+)
+def test_real_files_of_other_networks(shared_data: Path, name: str, found: str) -> None:
+    assert read(shared_data / "weights" / name).architecture == found
 
 
 def test_recognisers_are_distinct(state: dict[str, Tensor]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,8 @@ def test_manifest_speaks_of_models_that_exist() -> None:
         assert k.sha256 is None or len(bytes.fromhex(k.sha256)) == 32
         if k.url and k.sha256_prefix:
             assert k.url.endswith(f"-{k.sha256_prefix}.pth")
+        if k.url:
+            assert any(fnmatchcase(k.url.rpartition("/")[2], pattern) for pattern in k.files), "fetched, but not found"
 
 
 def test_manifest_is_shipped() -> None:
@@ -76,6 +79,9 @@ def test_manifest_is_shipped() -> None:
         ("BasicVSR_REDS4-543c8261.pth", "basicvsr"),
         ("basicvsr_reds4_20120409-0e599677.pth", "basicvsr"),
         ("rt.safetensors", "rt"),
+        ("AnimeSR_v2.pth", "animesr"),
+        ("realesr-animevideov3.pth", "srvgg"),
+        ("realesr-general-x4v3.fp16.safetensors", "srvgg"),
     ],
 )
 def test_common_names_are_found(cache: Path, name: str, model: str) -> None:
@@ -186,7 +192,14 @@ def test_listing(cache: Path) -> None:
     assert listed["basicvsr"].path == path
     assert {name for name, entry in listed.items() if entry.ready} == {"basicvsr", "bicubic", "identity"}
     text = registry.listing()
-    for part in (str(path), "no checkpoint here", "sha256 52f77c2c", "Apache-2.0", "SPyNet", "https://download.openmmlab"):
+    for part in (
+        str(path),
+        "no checkpoint here",
+        "sha256 52f77c2c",
+        "Apache-2.0",
+        "SPyNet",
+        "https://download.openmmlab",
+    ):
         assert part in text
 
 

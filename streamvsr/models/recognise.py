@@ -36,8 +36,8 @@ RECOGNISERS: tuple[Recogniser, ...] = (
     Recogniser(
         "basicvsr", ("spynet.", "backward_resblocks.main.0.weight", "fusion.weight"), without=("edvr.", "deform_align.")
     ),
-    Recogniser("AnimeSR", ("recurrent_cell.",), supported=False),
-    Recogniser("Real-ESRGAN compact (SRVGGNetCompact)", ("body.0.weight", "body.1.weight"), supported=False),
+    Recogniser("animesr", ("recurrent_cell.conv_s1_first.0.weight", "recurrent_cell.fusion.2.weight")),
+    Recogniser("srvgg", ("body.0.weight", "body.1.weight", "body.2.weight"), without=("conv_first.",)),
     Recogniser("ESRGAN (RRDBNet)", ("conv_first.weight", "conv_body.weight"), supported=False),
 )
 """Tried in this order; where a safetensors file states its ``architecture``, that holds instead."""

@@ -52,6 +52,8 @@ ENTRIES: Mapping[str, Entry] = {
         Entry("rt", "streamvsr.models.rt:load", "x4, small and fast, for CPUs and live use"),
         Entry("realbasicvsr", "streamvsr.models.basicvsr:load", "x4, cleans and restores real footage, for GPUs"),
         Entry("basicvsr", "streamvsr.models.basicvsr:load", "x4, for clean footage that was only shrunk"),
+        Entry("animesr", "streamvsr.models.animesr:load", "x4, for drawn pictures, looks at neighbouring frames"),
+        Entry("srvgg", "streamvsr.models.srvgg:load", "x4, frame by frame, the small Real-ESRGAN networks"),
         Entry("bicubic", "streamvsr.models.plain:load_bicubic", "x4, plain interpolation, no network", False),
         Entry("identity", "streamvsr.models.plain:load_identity", "x1, gives back what it gets", False),
     )
