@@ -97,6 +97,10 @@ class OutputOptions:
     size: tuple[int, int] | None = option(
         None, "-s", help="output size, scaled after the network", kind="size", metavar="WxH"
     )
+    filters: str | None = option(
+        None, "-vf", "-filter:v", "-filter", metavar="CHAIN",
+        help="what is done to the pictures, instead of vsr alone: \"bwdif,vsr,unsharp\"; streamvsr filters lists them",
+    )  # fmt: skip
     video_codec: str | None = option(None, "-c:v", "-codec:v", "-vcodec", help="video encoder", metavar="NAME")
     audio_codec: str = option(
         "copy", "-c:a", "-codec:a", "-acodec", help="audio: copy (default), or an encoder", metavar="NAME"
@@ -170,6 +174,21 @@ class RunOptions:
     debug: bool = option(False, "--debug", help="print tracebacks and FFmpeg's own messages", kind="flag")
     stats: bool = option(False, "--stats", help="print milliseconds per stage at the end", kind="flag")
     no_stdin: bool = option(False, "-nostdin", help="never ask anything", kind="flag", as_ffmpeg=True)
+
+
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """What a command line asks for beside one run: no part of a ``Config``, but of how one or many are made."""
+
+    preset: tuple[str, ...] = option(
+        (), "--preset", help="archive, live, preview, yours, or a .toml file", kind="list", metavar="NAME"
+    )
+    print_config: bool = option(False, "--print-config", help="print what holds and why, run nothing", kind="flag")
+    output_folder: str | None = option(
+        None, "-o", help="any number of inputs, each into this folder", metavar="FOLDER", anywhere=True
+    )
+    suffix: str | None = option(None, "--suffix", help="kind of the files in it, such as .mkv", metavar=".EXT")
+    skip_existing: bool = option(False, "--skip-existing", help="pass over inputs that are done there", kind="flag")
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,8 @@ MAY_IMPORT = {
     "training": BASICS | {"models", "media", "sources", "filters"},
     "api": BASICS | {"build", "pipeline", "media"},
     "build": BASICS | {"sources", "sinks", "filters", "models", "pipeline"},
-    "cli": BASICS | {"build", "pipeline", "models"},
+    "presets": {"config", "errors"},
+    "cli": BASICS | {"build", "pipeline", "models", "presets"},
     "__main__": {"cli"},
     "__init__": {"api", "errors"},  # for type checkers; at run time each name is imported when it is used
 }

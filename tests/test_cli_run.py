@@ -366,7 +366,7 @@ class TestSignals:
         assert process.returncode == 130
         assert out == "start stop\n"
         assert "stopping: " in err
-        assert err.splitlines()[-1] == "interrupted: what was done is in b"
+        assert err.splitlines()[-1] == "interrupted: 10 frames are in b"
 
     def test_second_aborts(self, tmp_path: Path) -> None:
         with self.child(tmp_path, deaf=True) as process:

@@ -15,7 +15,7 @@ from streamvsr.cli.interrupts import Interrupts
 from streamvsr.cli.output_check import settle_output
 from streamvsr.cli.parser import parse
 from streamvsr.cli.progress import Display, NoDisplay, make_display
-from streamvsr.cli.talk import Talk, redact
+from streamvsr.cli.talk import Talk, encodable, redact
 from streamvsr.config import Config
 from streamvsr.errors import ReaderLeftError, StreamvsrError
 
@@ -83,12 +83,27 @@ def _command(words: Sequence[str]) -> int:
     if invocation.config is None:
         print(f"streamvsr {import_module('streamvsr').__version__}")
         return 0
+    if invocation.call.print_config:
+        from streamvsr.cli.config_text import config_text
+
+        print(encodable(redact(config_text(invocation.config, invocation.origins)), sys.stdout))
+        return 0
+    if invocation.inputs:
+        from streamvsr.cli.batch import run_batch
+
+        return run_batch(invocation, run_config)
     return run_config(invocation.config, invocation.notes)
 
 
-def run_config(config: Config, notes: Sequence[str] = ()) -> int:
+def run_config(
+    config: Config,
+    notes: Sequence[str] = (),
+    *,
+    talk: Talk | None = None,
+    show: Callable[[Talk], Display] | None = None,
+) -> int:
     """Build and run ``config``; ``notes`` are told first. Raises ``StreamvsrError`` and whatever else went wrong."""
-    talk = Talk(quiet=config.run.quiet)
+    talk = talk or Talk(quiet=config.run.quiet)
     for note in notes:
         talk.note(note)
     config = settle_output(config, talk)
@@ -105,7 +120,7 @@ def run_config(config: Config, notes: Sequence[str] = ()) -> int:
         run.start()
         try:
             told = _tell(run, talk, 0)
-            display = make_display(talk)
+            display = (show or make_display)(talk)
             ending = _watch(run, display, interrupts, talk)
             display.close(run.progress())
             _tell(run, talk, told)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
-from streamvsr.config import InputOptions, ModelOptions, Option, OutputOptions, RunOptions, options_of
+from streamvsr.config import CallOptions, InputOptions, ModelOptions, Option, OutputOptions, RunOptions, options_of
 
 WIDTH = 79
 _COLUMN = 24
@@ -12,6 +12,7 @@ _COLUMN = 24
 _USAGE = """\
 usage: streamvsr [options] INPUT [options] OUTPUT
        streamvsr [options] -i INPUT [options] OUTPUT
+       streamvsr [options] INPUTS... [options] -o FOLDER
        streamvsr CONFIG.py CHECKPOINT.pth INPUT OUTPUT [--max_seq_len N]
        streamvsr models"""
 
@@ -45,6 +46,7 @@ def full_help() -> str:
         _group("options of the output:", OutputOptions, "Any other option goes to the encoder or the muxer."),
         _group("the network:", ModelOptions),
         _group("the run:", RunOptions),
+        _group("presets and many inputs:", CallOptions),
         "exit codes: 0 done, 1 failed, 2 usage, 130 interrupted, 141 reader left",
     ]
     return "\n\n".join(parts)

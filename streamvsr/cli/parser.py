@@ -2,19 +2,21 @@
 
     [options of the input] INPUT [options of the output] OUTPUT [options of the output]
 
-``-i INPUT`` and a bare ``INPUT`` are the same. Options with two dashes are ours and may stand anywhere.
+``-i INPUT`` and a bare ``INPUT`` are the same. Options with two dashes are ours and may stand anywhere. With
+``-o FOLDER`` all paths are inputs, and those options are the output's that stand after the first of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from streamvsr import presets
 from streamvsr.cli import legacy
+from streamvsr.cli.layers import Layers, Origins
 from streamvsr.cli.tokens import FLAGS, Token, tokenize
-from streamvsr.cli.values import PARSERS
-from streamvsr.config import GROUPS, Config, Option, check
+from streamvsr.config import GROUPS, CallOptions, Config, check
 from streamvsr.errors import UsageError
 
 _HELP = frozenset({"-h", "-help", "--help", "-?"})
@@ -32,6 +34,11 @@ class Invocation:
     show: Literal["help", "version"] | None = None
     notes: tuple[str, ...] = ()
     """Lines that the user should read before the run starts."""
+    call: CallOptions = field(default_factory=CallOptions)
+    inputs: tuple[str, ...] = ()
+    """With ``-o``, all inputs; ``config`` is then that of the first, with the folder as its output."""
+    origins: Origins = field(default_factory=dict)
+    """Where each setting of ``config`` comes from."""
 
 
 def parse(words: Sequence[str]) -> Invocation:
@@ -43,22 +50,27 @@ def parse(words: Sequence[str]) -> Invocation:
     if before_end & _VERSION:
         return Invocation(show="version")
     tokens, notes = legacy.translate(tokenize(words))
-    collector = _Collector()
+    collector = _Collector(batch=any(token.flag == "-o" for token in tokens))
     for token in tokens:
         collector.add(token)
-    config = collector.config()
+    call, config = collector.call(), collector.config()
+    notes += collector.layers.notes
     for side, options in (("input", config.input), ("output", config.output)):
         if options.duration is not None and options.end is not None:
             notes.append(f"-t and -to of the {side}: -t counts")
-    return Invocation(config, notes=tuple(notes))
+    inputs = tuple(collector.inputs) if call.output_folder is not None else ()
+    return Invocation(config, None, tuple(notes), call, inputs, collector.layers.origins)
 
 
 class _Collector:
     """Takes tokens in order and knows on which side of the input it is."""
 
-    def __init__(self) -> None:
-        self._values: dict[str, dict[str, Any]] = {group: {} for group in GROUPS}
-        self._options: dict[str, dict[str, str]] = {"input": {}, "output": {}}
+    def __init__(self, *, batch: bool) -> None:
+        """``batch``: there may be many inputs, and the output is a folder."""
+        self.layers = Layers()
+        self.inputs: list[str] = []
+        self._batch = batch
+        self._output: str | None = None
         self._last_unknown: Token | None = None
 
     def add(self, token: Token) -> None:
@@ -68,37 +80,56 @@ class _Collector:
             self._add_known(token.flag, token.value)
         else:
             assert token.value is not None
-            self._options[self._side][token.flag[1:]] = token.value
+            self.layers.pass_through(self._side, token.flag[1:], token.value)
             self._last_unknown = token
 
+    def call(self) -> CallOptions:
+        call = CallOptions(**self.layers.values("call"))
+        if call.output_folder is None and (call.suffix is not None or call.skip_existing):
+            raise UsageError(f"{'--suffix' if call.suffix else '--skip-existing'} goes with -o FOLDER")
+        return call
+
     def config(self) -> Config:
-        if "path" not in self._values["input"]:
-            raise UsageError(f"no input{self._swallowed()}; --help shows how to call streamvsr")
-        if "path" not in self._values["output"]:
-            raise UsageError(f"no output for '{self._values['input']['path']}'{self._swallowed()}")
-        for side, options in self._options.items():
-            self._values[side]["options"] = options
+        call = self.call()
+        for name in call.preset:
+            self.layers.under(presets.load(name))
+        if not call.print_config:
+            if not self.inputs:
+                raise UsageError(f"no input{self._swallowed()}; --help shows how to call streamvsr")
+            if self._output is None and not self._batch:
+                raise UsageError(f"no output for '{self.inputs[0]}'{self._swallowed()}")
+        paths = {"input": (self.inputs or [""])[0], "output": call.output_folder or self._output or ""}
         # Each class takes the fields of its own options, by construction of FLAGS.
-        config = Config(**{group: cls(**self._values[group]) for group, cls in GROUPS.items()})
+        groups: dict[str, Any] = {}
+        for group, cls in GROUPS.items():
+            more = {"path": paths[group], "options": self.layers.options(group)} if group in paths else {}
+            groups[group] = cls(**self.layers.values(group), **more)
+        config = Config(**groups)
         check(config)
         return config
 
     @property
     def _side(self) -> str:
-        return "output" if "path" in self._values["input"] else "input"
+        return "output" if self.inputs else "input"
 
     def _add_path(self, token: Token) -> None:
         path = token.value or ""
         if not path:
             raise UsageError("a path is empty")
-        there = self._values[self._side].get("path")
-        if token.flag == "-i" and self._side == "output":
-            first = self._values["input"]["path"]
-            raise UsageError(f"two inputs, '{first}' and '{path}': a run takes one, and the output is named after it")
-        if there is not None:
-            raise UsageError(f"two outputs, '{there}' and '{path}': a run writes one")
-        standard = _STDIN if self._side == "input" else _STDOUT
-        self._values[self._side]["path"] = "-" if path in standard else path
+        if self._batch:
+            self.inputs.append(path)
+        elif not self.inputs:
+            self.inputs.append("-" if path in _STDIN else path)
+        elif token.flag == "-i":
+            raise UsageError(
+                f"two inputs, '{self.inputs[0]}' and '{path}': a run takes one, and the output is named after it"
+            )
+        elif self._output is not None:
+            raise UsageError(
+                f"two outputs, '{self._output}' and '{path}': a run writes one; many inputs go into a folder: -o out/"
+            )
+        else:
+            self._output = "-" if path in _STDOUT else path
 
     def _add_known(self, flag: str, text: str | None) -> None:
         groups = FLAGS[flag]
@@ -107,18 +138,7 @@ class _Collector:
         if group in ("input", "output") and group != self._side and not face.anywhere:
             where = "after" if group == "output" else "before"
             raise UsageError(f"{flag} is an option of the {group}: write it {where} the input")
-        self._set(self._values[group], name, face, flag, text)
-
-    @staticmethod
-    def _set(values: dict[str, Any], name: str, face: Option, flag: str, text: str | None) -> None:
-        if text is None:
-            values[name] = flag == face.flags[0] if face.kind == "yes_no" else True
-            return
-        try:
-            value = PARSERS[face.kind](text)
-        except ValueError as error:
-            raise UsageError(f"{flag} {text}: {error}") from None
-        values[name] = (*values.get(name, ()), value) if face.kind in ("list", "pairs") else value
+        self.layers.over(group, name, face, flag, text)
 
     def _swallowed(self) -> str:
         """An unknown option takes the next word as its value: say so where that may be the path that is missing."""

@@ -11,14 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from streamvsr.cli import habits
-from streamvsr.config import GROUPS, Option, options_of
+from streamvsr.config import GROUPS, CallOptions, Option, options_of
 from streamvsr.errors import UsageError
 
 LEGACY_FLAGS = ("--is-save-as-png", "--fps")
 """Options of the original script that only its own form of call has; each takes a value."""
 
-_SAME_NAME_IN_FFMPEG = frozenset({"-threads"})
-"""Options of FFmpeg's encoders that are called as one of ours, yet mean another thing."""
+_SAME_NAME_IN_FFMPEG = frozenset({"-threads", "-preset"})
+"""Options of FFmpeg that are called as one of ours, yet mean another thing."""
 
 _NAME = re.compile(r"-[A-Za-z][\w:.-]*", re.ASCII)
 
@@ -37,7 +37,7 @@ class Token:
 
 def _flags() -> dict[str, dict[str, tuple[str, Option]]]:
     table: dict[str, dict[str, tuple[str, Option]]] = {}
-    for group, cls in GROUPS.items():
+    for group, cls in {**GROUPS, "call": CallOptions}.items():
         for name, face in options_of(cls):
             for flag in face.flags:
                 table.setdefault(flag, {})[group] = (name, face)
@@ -45,7 +45,7 @@ def _flags() -> dict[str, dict[str, tuple[str, Option]]]:
 
 
 FLAGS: Mapping[str, Mapping[str, tuple[str, Option]]] = _flags()
-"""Flag -> group of ``Config`` -> (field, option). ``-ss`` is an option of the input and one of the output."""
+"""Flag -> group of ``Config``, or ``call`` -> (field, option). ``-ss`` is an option of the input and of the output."""
 
 
 def tokenize(words: Sequence[str]) -> list[Token]:

@@ -1,0 +1,212 @@
+"""``streamvsr INPUTS... -o FOLDER``: one run after the other, each input into the folder under its own name.
+
+A failure does not end the others; failures are listed at the end, and the exit code is 1 if there was one. After Ctrl-C
+the current output is finished as it is, under a name that says so, and the rest is left for another time.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from streamvsr.cli.parser import Invocation
+from streamvsr.cli.progress import Display, average_fps, clock, done_fraction, plain_line
+from streamvsr.cli.talk import Talk, encodable
+from streamvsr.config import Config
+from streamvsr.errors import StreamvsrError, UsageError
+
+if TYPE_CHECKING:
+    from streamvsr.pipeline.stats import Progress
+
+INTERRUPTED = 130
+
+VIDEOS = frozenset(
+    (
+        *(".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".mts", ".nut", ".flv", ".f4v"),
+        *(".mpg", ".mpeg", ".vob", ".wmv", ".asf", ".mxf", ".ogv", ".3gp", ".y4m"),
+    )
+)
+"""What counts as a video in a folder; a file that is named itself is taken whatever it is called."""
+
+PARTIAL = ".partial"
+"""Put into the name of an output that an interrupt cut short, so that ``--skip-existing`` does it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    source: str
+    target: str
+
+
+def run_batch(invocation: Invocation, run: Callable[..., int]) -> int:
+    """All inputs of the call; the exit code. ``run`` is ``app.run_config``. Raises ``UsageError`` for a call that could
+    not work for all."""
+    config, call = invocation.config, invocation.call
+    assert config is not None
+    assert call.output_folder is not None
+    talk = BatchTalk(quiet=config.run.quiet)
+    for note in invocation.notes:
+        talk.note(note)
+    jobs = plan(invocation.inputs, call.output_folder, call.suffix)
+    _make_folder(call.output_folder)
+    failures: list[tuple[Job, str]] = []
+    done = skipped = 0
+    for number, job in enumerate(jobs, start=1):
+        label = f"[{number}/{len(jobs)}] {os.path.basename(job.source.rstrip('/'))}"
+        if call.skip_existing and _is_there(job.target):
+            skipped += 1
+            talk.note(f"{label}: is there already")
+            continue
+        try:
+            code = run(_config_of(config, job), talk=talk, show=lambda talk, label=label: Line(talk, label))
+        except KeyboardInterrupt:
+            code = INTERRUPTED
+        except StreamvsrError as error:
+            if config.run.debug:
+                talk.traceback(error)
+            talk.error(f"{label}: {error}")
+            failures.append((job, str(error)))
+            continue
+        if code == INTERRUPTED:
+            _set_aside(job.target, talk)
+            _sum_up(talk, done, skipped, failures, len(jobs) - number + 1)
+            return INTERRUPTED
+        done += 1
+    _sum_up(talk, done, skipped, failures, 0)
+    return 1 if failures else 0
+
+
+def plan(inputs: Sequence[str], folder: str, suffix: str | None) -> list[Job]:
+    """What goes where. Folders of videos stand for what is in them, folders of pictures for themselves.
+
+    Raises ``UsageError`` where there is nothing to do, and where an output would be an input or another's output.
+    """
+    if suffix is not None and (not suffix.startswith(".") or len(suffix) < 2 or "/" in suffix):
+        raise UsageError(f"--suffix {suffix}: expected a kind of file with its dot, such as .mkv")
+    sources = [source for path in inputs for source in _expanded(path)]
+    jobs, taken = [], dict[str, str]()
+    for source in sources:
+        target = _target(source, folder, suffix)
+        if target in taken:
+            raise UsageError(f"'{taken[target]}' and '{source}' would both become '{target}': use two folders")
+        if os.path.exists(target) and os.path.samefile(source, target):
+            raise UsageError(f"the output of '{source}' would be the input itself: name another folder after -o")
+        taken[target] = source
+        jobs.append(Job(source, target))
+    if not jobs:
+        raise UsageError(f"nothing to do: no video in {', '.join(inputs)}")
+    return jobs
+
+
+def _expanded(path: str) -> Iterable[str]:
+    if path == "-" or "://" in path:
+        raise UsageError(f"'{path}': with -o, inputs are files and folders, which have a name to give to the output")
+    if not os.path.isdir(path):
+        return [path]
+    try:
+        videos = [e.path for e in os.scandir(path) if Path(e.name).suffix.lower() in VIDEOS and e.name[0] != "."]
+    except OSError as error:
+        raise UsageError(f"'{path}' cannot be listed: {error.strerror}") from error
+    return sorted(videos) or [path]
+
+
+def _target(source: str, folder: str, suffix: str | None) -> str:
+    name = os.path.basename(source.rstrip("/" + os.sep))
+    if os.path.isdir(source):
+        return os.path.join(folder, f"{name}{suffix}" if suffix else f"{name}/")
+    return os.path.join(folder, f"{Path(name).stem}{suffix}" if suffix else name)
+
+
+def _config_of(config: Config, job: Job) -> Config:
+    # Nobody sits before a batch to answer questions.
+    run = replace(config.run, no_stdin=True)
+    return replace(
+        config, input=replace(config.input, path=job.source), output=replace(config.output, path=job.target), run=run
+    )
+
+
+def _make_folder(folder: str) -> None:
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"-o {folder}: {error.strerror}") from error
+
+
+def _is_there(target: str) -> bool:
+    return bool(os.listdir(target)) if os.path.isdir(target) else os.path.exists(target)
+
+
+def _set_aside(target: str, talk: Talk) -> None:
+    path = Path(target)
+    if path.exists():
+        partial = path.with_name(f"{path.stem}{PARTIAL}{path.suffix}")
+        try:
+            path.replace(partial)
+        except OSError as error:
+            talk.warning(f"'{path}' is cut short, and could not be renamed: {error.strerror}")
+        else:
+            talk.note(f"interrupted: what was done is in {partial}")
+
+
+def _sum_up(talk: Talk, done: int, skipped: int, failures: Sequence[tuple[Job, str]], left: int) -> None:
+    parts = [f"{done} done", *([f"{skipped} were there already"] if skipped else [])]
+    parts += [f"{len(failures)} failed"] if failures else []
+    parts += [f"{left} left undone"] if left else []
+    talk.note(", ".join(parts))
+    for job, reason in failures:
+        talk.error(f"{job.source}: {reason}")
+
+
+class BatchTalk(Talk):
+    """Says what runs repeat, such as the choice of the network, once; errors and warnings always."""
+
+    def __init__(self, *, quiet: bool = False, stream: TextIO | None = None) -> None:
+        super().__init__(quiet=quiet, stream=stream)
+        self._said: set[str] = set()
+
+    def note(self, text: object) -> None:
+        if str(text) not in self._said:
+            self._said.add(str(text))
+            super().note(text)
+
+
+class Line(Display):
+    """One line for a run: repainted on a terminal, printed at the end elsewhere."""
+
+    def __init__(self, talk: Talk, label: str) -> None:
+        self._talk, self._label = talk, label
+        stream = talk.stream
+        self._stream = stream if stream is not None and stream.isatty() and not talk.quiet else None
+        self._width = 0
+        if self._stream is not None:
+            talk.write_through(self._above)
+
+    def update(self, progress: Progress) -> None:
+        if self._stream is not None:
+            done = done_fraction(progress)
+            share = "" if done is None else f" {done:4.0%}"
+            self._paint(f"{self._label}:{share} {plain_line(progress, final=True)}")
+
+    def close(self, progress: Progress | None) -> None:
+        if self._stream is not None:
+            self._paint("")
+            self._talk.write_through(None)
+            self._stream = None
+        if progress is not None:
+            took = clock(progress.elapsed_seconds)
+            self._talk.note(
+                f"{self._label}: {progress.frames_out} frames in {took}, {average_fps(progress):.1f} frames a second"
+            )
+
+    def _above(self, text: str) -> None:
+        self._paint("")
+        print(text, file=self._stream, flush=True)
+
+    def _paint(self, text: str) -> None:
+        assert self._stream is not None
+        text = encodable(text, self._stream)
+        print(f"\r{text:<{self._width}}" + ("" if text else "\r"), end="", file=self._stream, flush=True)
+        self._width = len(text)

@@ -1,0 +1,138 @@
+"""Many inputs into a folder: names, failures, what is there already, interrupts."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from streamvsr.cli import main
+from streamvsr.cli.batch import Job, plan
+from streamvsr.errors import UsageError
+from tests.outputs import info, numbers, write
+
+pytestmark = pytest.mark.io
+ROOT = Path(__file__).resolve().parent.parent
+FAST = ["--model", "identity", "-preset", "ultrafast"]
+
+
+@pytest.fixture(autouse=True)
+def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name, count in (("a.mp4", 3), ("b.mkv", 4)):
+        write(tmp_path / name, info(), [n * 3003 for n in range(count)], crf=1.0)
+    return tmp_path
+
+
+def batch(*words: str, out: str = "out") -> int:
+    return main([*words, *FAST, "-o", out])
+
+
+def test_each_input_keeps_its_name_and_kind(clips: Path) -> None:
+    assert batch("a.mp4", "b.mkv") == 0
+    assert sorted(os.listdir("out")) == ["a.mp4", "b.mkv"]
+    assert numbers("out/b.mkv") == [0, 1, 2, 3]
+
+
+def test_one_input_is_a_batch_too_and_options_hold_for_all(clips: Path) -> None:
+    assert main(["-o", "new/out", "a.mp4", "b.mkv", *FAST, "-frames:v", "2", "--suffix", ".mkv"]) == 0
+    assert sorted(os.listdir("new/out")) == ["a.mkv", "b.mkv"]
+    assert numbers("new/out/a.mkv") == numbers("new/out/b.mkv") == [0, 1]
+
+
+def test_folders_of_videos_and_folders_of_pictures(clips: Path) -> None:
+    (clips / "videos").mkdir()
+    (clips / "a.mp4").rename(clips / "videos" / "a.mp4")
+    (clips / "videos" / "notes.txt").write_text("no video")
+    (clips / "shots").mkdir()
+    cv2.imwrite("shots/5.png", np.zeros((16, 16, 3), np.uint8))
+    assert batch("videos/", "shots/") == 0
+    assert sorted(os.listdir("out")) == ["a.mp4", "shots"]
+    assert len(os.listdir("out/shots")) == 1
+
+
+def test_failures_do_not_end_the_rest_and_are_listed(clips: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (clips / "bad.mp4").write_text("not a video")
+    assert batch("missing.mp4", "bad.mp4", "a.mp4") == 1
+    assert os.listdir("out") == ["a.mp4"]
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-3] == "1 done, 2 failed"
+    assert lines[-2].startswith("error: missing.mp4: ")
+    assert lines[-1].startswith("error: bad.mp4: ")
+
+
+def test_one_line_for_each(clips: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert batch("a.mp4", "b.mkv") == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("[")]
+    assert [line.split(" frames")[0] for line in lines] == ["[1/2] a.mp4: 3", "[2/2] b.mkv: 4"]
+
+
+def test_what_is_there_is_passed_over_overwritten_or_a_failure(clips: Path) -> None:
+    (clips / "out").mkdir()
+    (clips / "out" / "a.mp4").write_text("done before")
+    assert batch("a.mp4", "b.mkv") == 1
+    assert (clips / "out" / "a.mp4").read_text() == "done before"
+    assert numbers("out/b.mkv") == [0, 1, 2, 3]
+    assert batch("a.mp4", "b.mkv", "--skip-existing") == 0
+    assert (clips / "out" / "a.mp4").read_text() == "done before"
+    assert batch("a.mp4", "b.mkv", "-y") == 0
+    assert numbers("out/a.mp4") == [0, 1, 2]
+
+
+def test_plans_that_cannot_work_are_refused_before_anything_is_done(clips: Path) -> None:
+    (clips / "empty").mkdir()
+    for inputs, folder, suffix, message in (
+        (["a.mp4"], ".", None, "would be the input itself"),
+        (["a.mp4", "./a.mp4"], "out", None, "would both become"),
+        (["a.mp4", "a.mkv"], "out", ".mkv", "would both become"),
+        (["-"], "out", None, "files and folders"),
+        (["rtsp://u:p@h/x"], "out", None, "files and folders"),
+        (["a.mp4"], "out", "mkv", "with its dot"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            plan(inputs, folder, suffix)
+    assert main(["a.mp4", "--skip-existing", "b.mp4"]) == 2
+    (clips / "file").write_text("")
+    assert batch("a.mp4", out="file") == 2
+
+
+def test_a_plan() -> None:
+    assert plan(["a.mp4", "b.mkv"], "out", None) == [Job("a.mp4", "out/a.mp4"), Job("b.mkv", "out/b.mkv")]
+    assert plan(["a.mp4"], "out", ".mov") == [Job("a.mp4", "out/a.mov")]
+
+
+def test_an_interrupt_ends_the_batch_with_a_playable_file_that_is_not_taken_for_whole(clips: Path) -> None:
+    write(clips / "long.mkv", info(width=640, height=480), [n * 3003 for n in range(400)], preset="ultrafast")
+    words = [
+        sys.executable,
+        "-m",
+        "streamvsr",
+        "long.mkv",
+        "a.mp4",
+        "--model",
+        "identity",
+        "-preset",
+        "slow",
+        "-o",
+        "out",
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        until = time.monotonic() + 60
+        while not any(".mkv" in name for name in (os.listdir("out") if os.path.isdir("out") else [])):
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert os.listdir("out") == ["long.partial.mkv"], err
+    assert 0 < len(numbers("out/long.partial.mkv")) < 400
+    assert "0 done, 2 left undone" in err
