@@ -84,7 +84,7 @@ class PictureSink(Sink):
         self._path = output.path
         self._folder, self._pattern = place(output.path)
         self._names = list(names or ())
-        self._keep_suffix = self._pattern == DEFAULT_PATTERN
+        self._keep_suffix = Path(output.path).name != self._pattern  # no pattern was given
         if len({self._name(n) for n in range(len(self._names))}) < len(self._names):
             # a.jpg and a.png would both become a.png.
             on_warning("the input's picture names are not unique: pictures are numbered instead")

@@ -1,0 +1,139 @@
+"""Against the original inference loop: mmedit's own RealBasicVSR network, same weights, same clip, same machine.
+
+    python benchmarks/bench_original.py [--frames 30] [--size 160x90] [--memory-frames 300] [--device cpu]
+
+Random weights of the published configuration (64 channels, 20 + 20 blocks): they cost what trained ones do. Each
+measurement is a process of its own, so that peak memory is its own. ``original N`` is the published script's loop with
+``--max_seq_len N``: the clip in memory as float32, the network chunk by chunk, all results kept and joined.
+``symmetric 15/5`` runs mmedit's network over windows of 15 frames and keeps the middle 5, which is what a block-wise
+tool does to hide its seams. ``carry L/V`` is streamvsr's session with max_seq_len L and overlap V.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+
+import torch
+
+from streamvsr.models.basicvsr import load
+from streamvsr.models.mm_shim import import_mmedit
+from streamvsr.windows import Windows
+
+CONFIG = {"mid_channels": 64, "num_propagation_blocks": 20, "num_cleaning_blocks": 20}
+
+
+def theirs() -> torch.nn.Module:
+    import_mmedit()
+    from mmedit.models.backbones.sr_backbones.real_basicvsr_net import RealBasicVSRNet
+
+    torch.manual_seed(0)
+    network: torch.nn.Module = RealBasicVSRNet(
+        **CONFIG, dynamic_refine_thres=255, spynet_pretrained=None, is_sequential_cleaning=False
+    )
+    return network.eval()
+
+
+def clip(frames: int, width: int, height: int) -> torch.Tensor:
+    """A textured picture that drifts by half a pixel a frame: (T, 3, H, W)."""
+    generator = torch.Generator().manual_seed(1)
+    large = torch.rand(1, 3, height * 2, width * 2 + frames, generator=generator)
+    large = torch.nn.functional.avg_pool2d(large, 5, 1, 2)
+    return torch.cat([torch.nn.functional.avg_pool2d(large[:, :, :, t : t + width * 2], 2) for t in range(frames)])
+
+
+def original(network: torch.nn.Module, frames: torch.Tensor, max_seq_len: int) -> int:
+    with torch.no_grad():
+        outputs = [network(part[None]) for part in frames.split(max_seq_len)]
+        return int(torch.cat(outputs, dim=1).shape[1])
+
+
+def symmetric(network: torch.nn.Module, frames: torch.Tensor, length: int, side: int) -> int:
+    kept = 0
+    with torch.no_grad():
+        for start in range(0, len(frames), length - 2 * side):
+            part = frames[max(0, start - side) : start + length - side]
+            output = network(part[None])[0]
+            kept += len(output[start - max(0, start - side) :][: length - 2 * side])
+    return kept
+
+
+def carry(network: torch.nn.Module, frames: torch.Tensor, length: int, overlap: int) -> int:
+    model = load(network.state_dict(), {})
+    session, windows, given, kept = model.session(), Windows(length, overlap), 0, 0
+    with torch.inference_mode():
+        for number in range(len(frames) + 1):
+            step = windows.push() if number < len(frames) else windows.cut()
+            if step is None:
+                continue
+            for _ in session.window(frames[step.start : step.stop], step.stop - given, step.keep):
+                kept += 1
+            given = step.stop
+    return kept
+
+
+WAYS = {"original": lambda n, f, a, b: original(n, f, a), "symmetric": symmetric, "carry": carry}
+
+
+def child(way: str, a: int, b: int, frames: int, size: str, device: str) -> None:
+    width, height = map(int, size.split("x"))
+    network, pictures = theirs().to(device), clip(frames, width, height).to(device)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    begin = time.perf_counter()
+    count = WAYS[way](network, pictures, a, b)
+    if device != "cpu":
+        torch.cuda.synchronize()
+    seconds = time.perf_counter() - begin
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert count == frames, f"{way} gave {count} of {frames} frames"
+    gpu = torch.cuda.max_memory_allocated() / 2**20 if device != "cpu" else 0.0
+    print(json.dumps({"seconds": seconds, "peak_mib": peak / 1024, "net_mib": (peak - before) / 1024, "gpu_mib": gpu}))
+
+
+def measure(way: str, a: int, b: int, frames: int, size: str, device: str) -> dict[str, float]:
+    words = ["--child", way, "--numbers", str(a), str(b), "--frames", str(frames), "--size", size, "--device", device]
+    done = subprocess.run([sys.executable, __file__, *words], capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(done.stderr)
+    answer: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return answer
+
+
+def table(title: str, rows: list[tuple[str, int, int]], frames: int, size: str, device: str) -> None:
+    print(f"\n{title}: {frames} frames of {size}, {device}, {torch.get_num_threads()} threads")
+    print(f"{'':20}{'s/frame':>9}{'speed':>8}{'peak MiB':>10}{'net MiB':>10}")
+    first: dict[str, float] | None = None
+    for way, a, b in rows:
+        got = measure(way, a, b, frames, size, device)
+        first = first or got
+        name = f"{way} {a}" + ("" if way == "original" else f"/{b}")
+        print(
+            f"{name:20}{got['seconds'] / frames:9.3f}{first['seconds'] / got['seconds']:7.2f}x"
+            f"{got['peak_mib']:10.0f}{got['net_mib']:10.0f}",
+            flush=True,
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--frames", type=int, default=30)
+    parser.add_argument("--memory-frames", type=int, default=300)
+    parser.add_argument("--size", default="160x90")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--child", choices=WAYS)
+    parser.add_argument("--numbers", type=int, nargs=2, default=(0, 0))
+    a = parser.parse_args()
+    if a.child:
+        child(a.child, *a.numbers, a.frames, a.size, a.device)
+        return
+    rows = [("original", a.frames, 0), ("original", 10, 0), ("symmetric", 15, 5), ("carry", 24, 5), ("carry", 24, 8)]
+    table("speed", rows, a.frames, a.size, a.device)
+    table("memory", [("original", a.memory_frames, 0), ("carry", 24, 8)], a.memory_frames, a.size, a.device)
+
+
+if __name__ == "__main__":
+    main()

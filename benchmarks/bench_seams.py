@@ -1,0 +1,122 @@
+"""Do windows show? Distance to the whole-sequence result and to ground truth, and the jump at seams.
+
+    python benchmarks/bench_seams.py [--frames 72] [--weights FILE] [--csv FILE]
+
+Trained BasicVSR weights on two real clips: one from a moving camera, one from a fixed one. 320x256 of each are the
+ground truth, their bicubic quarter (80x64) is the input. PSNR over RGB, no border crop.
+
+cost: trunk passes a frame, the whole sequence being 2 (one forward, one backward); flow and upsampling are not counted,
+since ``carry`` makes them once and ``window`` again for each window.
+seam: how much more the picture changes from the last frame of a window to the first of the next than the whole-sequence
+result does there, beside the same ratio everywhere else: 1.00 is indistinguishable.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import av
+import numpy as np
+import torch
+from torch.nn.functional import interpolate
+
+from streamvsr.models import registry
+from streamvsr.models.base import Model
+from streamvsr.windows import Windows
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+CLIPS = {
+    "moving": ("gopro_drone_480p.mp4", 260, 160),
+    "static": ("intel_cars_432p.mp4", 240, 120),
+}
+WAYS: Sequence[tuple[Literal["carry", "window"], int, int]] = (
+    ("carry", 12, 0), ("carry", 12, 2), ("carry", 12, 4), ("carry", 24, 4), ("carry", 24, 8), ("carry", 32, 16),
+    ("window", 12, 0), ("window", 12, 4), ("window", 12, 6), ("window", 24, 8), ("window", 32, 16),
+)  # fmt: skip
+
+
+def ground_truth(name: str, left: int, top: int, count: int) -> torch.Tensor:
+    """(T, 3, 256, 320), R'G'B' 0..1."""
+    pictures = []
+    with av.open(str(DATA / "clips" / name)) as container:
+        for frame in container.decode(video=0):
+            pictures.append(frame.to_ndarray(format="rgb24")[top : top + 256, left : left + 320])
+            if len(pictures) == count:
+                break
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
+
+
+def run(
+    model: Model, frames: torch.Tensor, way: Literal["carry", "window"], length: int, overlap: int
+) -> tuple[torch.Tensor, list[int]]:
+    """The pictures, and the numbers of the frames that begin a window's kept part."""
+    session, windows, given, seams = model.session(), Windows(length, overlap, way), 0, []
+    made: list[torch.Tensor] = []
+    for number in range(len(frames) + 1):
+        step = windows.push() if number < len(frames) else windows.cut()
+        if step is None:
+            continue
+        if step.reset:
+            session.reset()
+            given = step.start
+        made += list(session.window(frames[step.start : step.stop], step.stop - max(given, step.start), step.keep))
+        given = step.stop
+        seams.append(step.keep_start)
+    return torch.stack(made), seams[1:]
+
+
+def psnr(a: torch.Tensor, b: torch.Tensor) -> tuple[float, float]:
+    """Over all frames, and of the worst frame, dB."""
+    errors = (a.clamp(0, 1) - b.clamp(0, 1)).square().mean(dim=(1, 2, 3)).clamp(min=1e-12)
+    return float(-10 * errors.mean().log10()), float(-10 * errors.max().log10())
+
+
+def jumps(made: torch.Tensor, whole: torch.Tensor, seams: list[int]) -> tuple[float, float]:
+    """Mean ratio of frame-to-frame change to that of the whole-sequence result: at seams, elsewhere."""
+    change = (made[1:] - made[:-1]).abs().mean(dim=(1, 2, 3))
+    natural = (whole[1:] - whole[:-1]).abs().mean(dim=(1, 2, 3))
+    ratio = change / natural
+    at = torch.zeros(len(ratio), dtype=torch.bool)
+    at[[s - 1 for s in seams]] = True
+    return float(ratio[at].mean()) if seams else 1.0, float(ratio[~at].mean())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--frames", type=int, default=72)
+    parser.add_argument("--weights", default=str(DATA / "weights" / "BasicVSR_REDS4.pth"))
+    parser.add_argument("--csv")
+    a = parser.parse_args()
+    if not Path(a.weights).is_file() or not DATA.is_dir():
+        print("needs ../shared/data: real clips and trained weights")
+        return
+    model = registry.load_model(registry.select(checkpoint=a.weights))
+    lines = [("clip", "way", "L", "V", "cost", "dB to whole", "worst", "dB to truth", "seam", "elsewhere")]
+    for clip, (name, left, top) in CLIPS.items():
+        truth = ground_truth(name, left, top, a.frames)
+        frames = interpolate(truth, scale_factor=0.25, mode="bicubic", antialias=True).clamp(0, 1)
+        with torch.inference_mode():
+            whole, _ = run(model, frames, "carry", len(frames), 0)
+            print(f"\n{clip}: {name}, {len(frames)} frames; whole sequence to truth {psnr(whole, truth)[0]:.2f} dB")
+            print(f"{'':14}{'cost':>6}{'to whole':>10}{'worst':>8}{'to truth':>10}{'seam':>7}{'else':>7}")
+            for way, length, overlap in WAYS:
+                made, seams = run(model, frames, way, length, overlap)
+                cost = 1 + length / (length - overlap) if way == "carry" else 2 * length / (length - overlap)
+                near, worst = psnr(made, whole)
+                true = psnr(made, truth)[0]
+                at, other = jumps(made, whole, seams)
+                label = f"{way} {length}/{overlap}"
+                print(f"{label:14}{cost:6.2f}{near:10.2f}{worst:8.2f}{true:10.2f}{at:7.2f}{other:7.2f}", flush=True)
+                figures = (f"{x:.3f}" for x in (cost, near, worst, true, at, other))
+                lines.append((clip, way, str(length), str(overlap), *figures))
+    if a.csv:
+        with Path(a.csv).open("w", newline="") as file:
+            csv.writer(file).writerows(lines)
+
+
+if __name__ == "__main__":
+    main()
