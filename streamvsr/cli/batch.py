@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from streamvsr.cli.legacy import VIDEOS
 from streamvsr.cli.parser import Invocation
 from streamvsr.cli.progress import Display, average_fps, clock, done_fraction, plain_line
 from streamvsr.cli.talk import Talk, encodable
@@ -22,14 +23,6 @@ if TYPE_CHECKING:
     from streamvsr.pipeline.stats import Progress
 
 INTERRUPTED = 130
-
-VIDEOS = frozenset(
-    (
-        *(".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".mts", ".nut", ".flv", ".f4v"),
-        *(".mpg", ".mpeg", ".vob", ".wmv", ".asf", ".mxf", ".ogv", ".3gp", ".y4m"),
-    )
-)
-"""What counts as a video in a folder; a file that is named itself is taken whatever it is called."""
 
 PARTIAL = ".partial"
 """Put into the name of an output that an interrupt cut short, so that ``--skip-existing`` does it again."""

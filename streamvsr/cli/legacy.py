@@ -15,7 +15,7 @@ from streamvsr.cli.tokens import LEGACY_FLAGS, Token
 from streamvsr.errors import UsageError
 
 _WEIGHTS = (".pth", ".pt", ".safetensors")
-_VIDEOS = (
+VIDEOS = (
     *(".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".mts", ".nut", ".flv", ".f4v"),
     *(".mpg", ".mpeg", ".vob", ".wmv", ".asf", ".mxf", ".ogv", ".3gp", ".y4m"),
 )
@@ -95,7 +95,7 @@ def _truth(text: str) -> bool:
 
 
 def _is_video(path: str) -> bool:
-    return PurePath(path).suffix.lower() in _VIDEOS
+    return PurePath(path).suffix.lower() in VIDEOS
 
 
 def _is_folder(path: str) -> bool:
