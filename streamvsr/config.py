@@ -215,10 +215,8 @@ def check(config: Config) -> None:
 
     For every maker of a ``Config``, not the command line alone; it reads nothing but the config.
     """
-    for group, cls in GROUPS.items():
-        values = getattr(config, group)
-        for name, face in options_of(cls):
-            _check_value(face, getattr(values, name))
+    for group in GROUPS:
+        check_options(getattr(config, group))
     for options, what in ((config.input, "input"), (config.output, "output")):
         # With a length given, the end does not count, as in ffmpeg.
         if options.duration is None and options.end is not None and options.end <= (options.start or 0):
@@ -231,6 +229,12 @@ def check(config: Config) -> None:
             f"--overlap {model.overlap} must be less than --max-seq-len {model.max_seq_len}: "
             "each window has to take in new frames"
         )
+
+
+def check_options(values: Any) -> None:
+    """Raise ``UsageError`` for values of one dataclass of options that are out of range."""
+    for name, face in options_of(type(values)):
+        _check_value(face, getattr(values, name))
 
 
 def _check_value(face: Option, value: Any) -> None:
