@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,16 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 ROOT = Path(__file__).resolve().parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
 IN_CI = os.environ.get("CI") == "true"
+HAS_TORCH = find_spec("torch") is not None
+# Without torch only what is marked io can even be imported.
+collect_ignore = [] if HAS_TORCH else [p.name for p in ROOT.glob("tests/test_*.py") if "mark.io" not in p.read_text()]
+
+
+def pytest_report_header() -> str:
+    import av
+
+    without = "" if HAS_TORCH else f", no torch: {len(collect_ignore)} test files left out"
+    return f"PyAV {av.__version__}{without}"
 
 
 def missing(what: str) -> None:
