@@ -112,7 +112,10 @@ def test_real_basicsr_file(shared_data: Path) -> None:
     [
         (("spynet.x", "edvr.x", "backward_resblocks.x"), "IconVSR"),
         (("spynet.x", "deform_align.x"), r"BasicVSR\+\+"),
-        (("conv_first.weight", "conv_body.weight", "body.0.weight", "body.1.weight", "body.2.weight"), r"ESRGAN \(RRDBNet\)"),
+        (
+            ("conv_first.weight", "conv_body.weight", "body.0.weight", "body.1.weight", "body.2.weight"),
+            r"ESRGAN \(RRDBNet\)",
+        ),
     ],
 )
 def test_networks_that_cannot_run_are_named(tmp_path: Path, keys: tuple[str, ...], found: str) -> None:

@@ -229,25 +229,17 @@ class TestTexts:
 
 
 class TestModels:
-    @pytest.fixture(autouse=True)
-    def registry(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        fake = types.ModuleType("streamvsr.models.registry")
-        fake.listing = lambda: "rt  small"  # type: ignore[attr-defined]
-        monkeypatch.setitem(sys.modules, "streamvsr.models.registry", fake)
-        import streamvsr.models
-
-        monkeypatch.setattr(streamvsr.models, "registry", fake, raising=False)
-
     def test_list(self, bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["models"]) == 0
-        assert capsys.readouterr().out == "rt  small\n"
+        assert "rt            x4, small" in capsys.readouterr().out
 
     def test_help(self, bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["models", "--help"]) == 0
         assert "usage: streamvsr models" in capsys.readouterr().out
 
-    def test_no_arguments(self, bench: Bench) -> None:
-        assert main(["models", "rt"]) == 2
+    @pytest.mark.parametrize("words", [["rt"], ["--list"], ["--lst"], ["fetch"], ["fetch", "rt2"]])
+    def test_misuse(self, bench: Bench, words: list[str]) -> None:
+        assert main(["models", *words]) == 2
 
     def test_a_file_of_that_name_wins(self, bench: Bench) -> None:
         Path("models").write_bytes(b"")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from streamvsr.cli import models_command
 from streamvsr.errors import CheckpointError, ModelError, UsageError
 from streamvsr.models import registry, resources
 from streamvsr.models.basicvsr.network import BasicVSRNet, RealBasicVSRNet
@@ -160,7 +161,9 @@ def test_disagreements_are_named(cache: Path) -> None:
         registry.select("rt", config=CONFIG)
     with pytest.raises(UsageError, match="unknown model 'superres'; there are auto, rt"):
         registry.select("superres")
-    with pytest.raises(CheckpointError, match=r"no checkpoint for realbasicvsr: download https://\S+ into \S+cache"):
+    with pytest.raises(
+        CheckpointError, match="no checkpoint for realbasicvsr: get it with 'streamvsr models fetch realbasicvsr_x4'"
+    ):
         registry.select("realbasicvsr")
 
 
@@ -186,19 +189,51 @@ def test_file_of_another_network_under_a_known_name(cache: Path) -> None:
         registry.load_model(selection)
 
 
+def test_a_checkpoint_of_the_manifest_may_be_named(cache: Path) -> None:
+    with pytest.raises(CheckpointError, match="get it with 'streamvsr models fetch realesr-animevideov3'"):
+        registry.select("realesr-animevideov3")
+    for name in ("realesr-general-x4v3.pth", "realesr-animevideov3.pth"):
+        (cache / name).write_bytes(b"x")
+    assert registry.select("srvgg")[:2] == (registry.ENTRIES["srvgg"], cache / "realesr-general-x4v3.pth")
+    assert registry.select("realesr-animevideov3").path == cache / "realesr-animevideov3.pth"
+    assert registry.select(config=put_config(cache, "BasicVSRNet"), checkpoint=put(cache, "b.pth")).entry.name
+
+
+def test_config_alone_takes_the_checkpoint_at_hand(cache: Path) -> None:
+    path = put(cache, "BasicVSR_REDS4.pth")
+    assert registry.select(config=put_config(cache, "BasicVSRNet")).path == path
+
+
+def put_config(folder: Path, kind: str) -> Path:
+    (folder / "config.py").write_text(f"model = dict(generator=dict(type={kind!r}))")
+    return folder / "config.py"
+
+
+def test_what_can_be_fetched(cache: Path) -> None:
+    assert registry.known_checkpoint("realbasicvsr").name == "realbasicvsr_x4"
+    assert registry.known_checkpoint("basicvsr_vimeo90k_bi").model == "basicvsr"
+    assert registry.known_checkpoint("rt").url is None
+    with pytest.raises(UsageError, match="no checkpoint is called 'animesr_v3'; did you mean animesr_v2"):
+        registry.known_checkpoint("animesr_v3")
+
+
 def test_listing(cache: Path) -> None:
     path = put(cache, "BasicVSR_REDS4.pth")
     listed = {entry.entry.name: entry for entry in registry.list_models()}
     assert listed["basicvsr"].path == path
+    assert [p for _, p in listed["basicvsr"].sources] == [path, None]
     assert {name for name, entry in listed.items() if entry.ready} == {"basicvsr", "bicubic", "identity"}
-    text = registry.listing()
+    text = models_command.listing()
+    parts = (str(path), "no checkpoint here", "210 MB, streamvsr models fetch realbasicvsr_x4", "Apache-2.0", "SPyNet")
+    for part in (*parts, "basicvsr_reds4 (Apache-2.0): here", f"go into: {cache}"):
+        assert part in text
+    assert max(map(len, text.splitlines())) < 200
+    text = models_command.sources()
     for part in (
-        str(path),
-        "no checkpoint here",
         "sha256 52f77c2c",
-        "Apache-2.0",
-        "SPyNet",
+        "sha256 0e599677...",
         "https://download.openmmlab",
+        "animesr_v2: for model animesr",
     ):
         assert part in text
 

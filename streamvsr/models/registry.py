@@ -7,8 +7,9 @@ loads no torch: the network's module is imported when a model is loaded.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -94,8 +95,8 @@ class Listed(NamedTuple):
     entry: Entry
     path: Path | None
     """The checkpoint that would be taken; None where there is none, or none is needed."""
-    sources: tuple[Known, ...]
-    """Where checkpoints of this model can be had."""
+    sources: tuple[tuple[Known, Path | None], ...]
+    """The checkpoints of this model that the manifest lists, and where they are; None: not here."""
 
     @property
     def ready(self) -> bool:
@@ -119,9 +120,13 @@ def find_checkpoint(name: str) -> Path | None:
     Looked for by file name in the package, in ``./checkpoints``, then in the user's cache folder; within a folder in
     the manifest's order. The contents are checked when it is loaded.
     """
+    return _find([known for known in known_checkpoints() if known.model == name])
+
+
+def _find(wanted: Iterable[Known]) -> Path | None:
     for folder in resources.checkpoint_folders():
-        for known in known_checkpoints():
-            if known.model == name and (path := _in_folder(folder, known)):
+        for known in wanted:
+            if path := _in_folder(folder, known):
                 return path
     return None
 
@@ -134,12 +139,27 @@ def _in_folder(folder: Path, known: Known) -> Path | None:
     return None
 
 
+def known_checkpoint(name: str) -> Known:
+    """What the manifest lists under ``name``, or, where that is a model, the best that can be fetched for it.
+
+    Raises ``UsageError`` that lists the names.
+    """
+    known = known_checkpoints()
+    found = [k for k in known if k.name == name] or [k for k in known if k.model == name]
+    if not found:
+        names = [k.name for k in known if k.url]
+        close = get_close_matches(name, names, 1)
+        hint = f"did you mean {close[0]}? " if close else ""
+        raise UsageError(f"no checkpoint is called {name!r}; {hint}there are {', '.join(names)}")
+    return next((k for k in found if k.url), found[0])
+
+
 def how_to_get(name: str) -> str:
-    """One sentence on where weights of ``name`` can be had."""
-    source = next((k for k in known_checkpoints() if k.model == name and k.url), None)
+    """One sentence on where weights of the model or the checkpoint ``name`` can be had."""
+    source = next((k for k in known_checkpoints() if name in (k.model, k.name) and k.url), None)
     if source is None:
         return f"give a file with --checkpoint, or put one into {resources.cache_folder()}"
-    return f"download {source.url} into {resources.cache_folder()}, or give a file with --checkpoint"
+    return f"get it with 'streamvsr models fetch {source.name}', or give a file with --checkpoint"
 
 
 def select(
@@ -151,25 +171,32 @@ def select(
     """Decide which model runs, from what the user gave and what is at hand.
 
     A checkpoint alone says which network it is, and so does a config; what else is given has to agree with them. With
-    nothing given, ``realbasicvsr`` where its checkpoint is at hand and there is a GPU, else ``rt``.
+    nothing given, ``realbasicvsr`` where its checkpoint is at hand and there is a GPU, else ``rt``. ``model`` may also
+    be the name of a checkpoint in the manifest, which is then the one that is taken.
     Raises ``UsageError`` for an unknown model, ``CheckpointError`` for a missing or wrong checkpoint, and
     ``ModelError`` for a wrong config. Reading a checkpoint imports torch.
     """
+    wanted = model
     if model != AUTO and model not in ENTRIES:
-        raise UsageError(f"unknown model {model!r}; there are {AUTO}, {', '.join(ENTRIES)}")
+        named = next((k for k in known_checkpoints() if k.name == model), None)
+        if named is None:
+            raise UsageError(f"unknown model {model!r}; there are {AUTO}, {', '.join(ENTRIES)}")
+        model = named.model
     described = _network_config(config)
     if described is not None:
         if model not in (AUTO, described.architecture):
             raise ModelError(f"{config} describes a {described.architecture} network, but --model is {model}")
         model = described.architecture
+        wanted = model if wanted == AUTO else wanted
     if checkpoint is not None:
         return _select_given(model, Path(checkpoint))
     if model == AUTO:
         return _select_auto(device_has_gpu)
     entry = ENTRIES[model]
-    path = find_checkpoint(model) if entry.needs_checkpoint else None
+    of_name = [k for k in known_checkpoints() if wanted in (k.model, k.name)]
+    path = _find(of_name) if entry.needs_checkpoint else None
     if path is None and entry.needs_checkpoint:
-        raise CheckpointError(f"no checkpoint for {model}: {how_to_get(model)}")
+        raise CheckpointError(f"no checkpoint for {wanted}: {how_to_get(wanted)}")
     return Selection(entry, path, f"model {model}" + (f" with {path.name}" if path else ""))
 
 
@@ -233,27 +260,7 @@ def list_models() -> tuple[Listed, ...]:
         Listed(
             entry,
             find_checkpoint(entry.name) if entry.needs_checkpoint else None,
-            tuple(k for k in known_checkpoints() if k.model == entry.name),
+            tuple((k, _find([k])) for k in known_checkpoints() if k.model == entry.name),
         )
         for entry in ENTRIES.values()
     )
-
-
-def listing() -> str:
-    """``list_models`` as text."""
-    lines = []
-    for listed in list_models():
-        state = str(listed.path) if listed.path else "ready" if listed.ready else "no checkpoint here"
-        lines += [f"{listed.entry.name:13} {listed.entry.summary}", f"{'':13} {state}"]
-        for known in listed.sources:
-            if known.url is None:
-                continue
-            digest = known.sha256 or (f"{known.sha256_prefix}..." if known.sha256_prefix else "not known")
-            lines += [
-                f"{'':13} - {known.name}, {known.licence}: {known.url}",
-                f"{'':15} sha256 {digest}",
-                f"{'':15} {known.note}",
-            ]
-    lines.append(f"Checkpoints are looked for in: {', '.join(map(str, resources.checkpoint_folders()))}")
-    lines.append(f"Put downloaded ones into: {resources.cache_folder()}")
-    return "\n".join(lines)
