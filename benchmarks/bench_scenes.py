@@ -1,4 +1,4 @@
-"""How well scene cuts are found: true cuts, joined clips, motion, flashes and fades; beside PySceneDetect if it is here.
+"""How well scene cuts are found: true cuts, joins, motion, flashes and fades; beside PySceneDetect if it is here.
 
     python benchmarks/bench_scenes.py CLIP... [--seed 2]
 
@@ -13,6 +13,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -48,8 +49,7 @@ def read(path: Path) -> list[Picture]:
 
 
 def between(marks: set[int], numbers: Sequence[int]) -> set[int]:
-    pairs = zip(numbers, numbers[1:], strict=False)
-    return {at for at, (a, b) in enumerate(pairs, start=1) if any(a < mark <= b for mark in marks)}
+    return {at for at, (a, b) in enumerate(pairwise(numbers), start=1) if any(a < mark <= b for mark in marks)}
 
 
 def quiet(name: str, start: int, count: int) -> bool:

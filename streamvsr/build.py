@@ -91,6 +91,7 @@ def make_vsr(options: ModelOptions, **overrides: Any) -> tuple[list[Filter], str
     ``overrides`` are keyword arguments of ``VsrFilter`` that the options do not hold, such as ``output_format``.
     """
     from streamvsr.models import registry
+    from streamvsr.models.base import Settings
     from streamvsr.models.device import choose_device, choose_dtype, has_gpu
 
     # Asking for a GPU costs the import of torch, which a run without a network should not pay.
@@ -109,6 +110,11 @@ def make_vsr(options: ModelOptions, **overrides: Any) -> tuple[list[Filter], str
         "device": device,
         "dtype": choose_dtype(options.precision, device),
         "threads": options.threads,
+        "settings": Settings(
+            max_history=options.max_history,
+            refine_threshold=options.dynamic_refine_thres,
+            refine_rule=options.refine_rule,
+        ),
     }
     return [VsrFilter(registry.load_model(choice, options.config), **settings | overrides)], choice.reason
 

@@ -157,6 +157,20 @@ class ModelOptions:
         8.0, "--scene-threshold", help="how much change begins a scene; 0: off", kind="number",
         metavar="N", least=0, most=255,
     )  # fmt: skip
+    max_history: int | None = option(
+        None, "--max-history", help="frames a state goes back; 0: all", kind="integer", metavar="N", least=0
+    )
+    dynamic_refine_thres: float | None = option(
+        None,
+        "--dynamic-refine-thres",
+        help="clean until change is below N; 255: once",
+        kind="number",
+        least=0,
+        most=255,
+    )
+    refine_rule: Literal["frame", "window"] | None = option(
+        None, "--refine-rule", help="decided for a frame or a window", metavar="RULE", choices=("frame", "window")
+    )
     device: str = option("auto", "--device", help="auto, cpu, cuda, cuda:1, mps", metavar="NAME")
     precision: Literal["auto", "fp32", "fp16", "bf16"] = option(
         "auto", "--precision", help="auto, fp32, fp16 or bf16", metavar="NAME", choices=("auto", "fp32", "fp16", "bf16")

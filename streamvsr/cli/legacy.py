@@ -52,8 +52,8 @@ def translate(tokens: Sequence[Token]) -> tuple[list[Token], list[str]]:
 
     # The whole sequence at once, the original's default, is what carrying the state comes to.
     settings = {"--config": config, "--checkpoint": checkpoint, "--propagation": "carry"}
-    # Its windows do not know of cuts either.
-    settings |= {"--scene-threshold": "0"}
+    # It knows of no cuts, and carries its state as far as the sequence goes.
+    settings |= {"--scene-threshold": "0", "--max-history": "0"}
     if "--max-seq-len" in given:
         settings |= {"--propagation": "window", "--overlap": "0"}
     before_input = [Token(flag, value) for flag, value in settings.items()]

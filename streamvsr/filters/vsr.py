@@ -4,7 +4,8 @@ Every frame comes out exactly once, in order, with its own time stamp. A frame w
 scene: what came before it is finished first, and nothing of it reaches the network again (see ``windows``).
 
 Held at a time: at most ``max_seq_len + 1`` input frames, each as planes and as the network's input, whatever the
-session keeps, and one output picture; one frame more where scenes are detected. There are no threads in here; a generator may be closed after any frame.
+session keeps, and one output picture; one frame more where scenes are detected. There are no threads in here; a
+generator may be closed after any frame.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from streamvsr.filters.domains import Domain, color_read, color_written, domain_
 from streamvsr.filters.scenes import SceneDetector
 from streamvsr.frames import PIXEL_FORMATS, Frame, StreamInfo
 from streamvsr.media.color import forward_matrix
-from streamvsr.models.base import Model, Session
+from streamvsr.models.base import Model, Session, Settings
 from streamvsr.windows import Step, Windows
 
 CPU = torch.device("cpu")
@@ -36,6 +37,7 @@ class VsrFilter(Filter):
     ``output_format``: a name of ``frames.PIXEL_FORMATS``; the input's own format where None.
     ``scene_threshold``: scenes are found by ``SceneDetector`` and begin as at a discontinuity; 0 looks for none. It
     costs one frame more of look-ahead, and the frame that begins a scene leaves with ``discontinuity`` set.
+    ``settings``: handed to the model.
     ``threads``: CPU threads of the network. Set at the first frame, as torch counts them per calling thread.
     Raises ``UsageError`` for window sizes that cannot be, ``FilterError`` for an unknown ``output_format``.
     """
@@ -55,6 +57,7 @@ class VsrFilter(Filter):
         device: torch.device = CPU,
         dtype: torch.dtype = torch.float32,
         threads: int | None = None,
+        settings: Settings | None = None,
     ) -> None:
         length = model.info.max_seq_len if max_seq_len is None else max_seq_len
         shared = max(0, min(model.info.overlap, length - 1)) if overlap is None else overlap
@@ -72,6 +75,10 @@ class VsrFilter(Filter):
         self._device = device
         self._dtype = dtype
         self._threads = threads
+        self._settings = settings or Settings()
+        if propagation == "window" and self._settings.max_history is None:
+            # A window is as long as the user says, and overlap 0 has to give what the original script gives.
+            self._settings = replace(self._settings, max_history=0)
         self._info: StreamInfo | None = None
         self._domain: Domain | None = None
         self._session: Session | None = None
@@ -88,6 +95,7 @@ class VsrFilter(Filter):
         if {info.format.family, target.family, "rgb" if rgb_domain else "yuv"} >= {"yuv", "rgb"}:
             forward_matrix(color_read(info.color, info.format, info.width, info.height).matrix)
         self._model = self._model.to(self._device, self._dtype)
+        self._model.tune(self._settings)
         self._session = self._model.session()
         self._domain = domain_for(self._model.info, target, self._device, self._dtype)
         self._info = info

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -26,10 +26,34 @@ class ModelInfo:
     """Frames of look-ahead at the end of a window, where the user does not say."""
     min_size_px: int = 1
     """The least height and width that the network takes; the filter pads smaller pictures by replicating the edge."""
+    max_history: int = 0
+    """Frames that a carried state goes back at most, where the user does not say; 0: no bound."""
     temporal: bool = True
     """False where each picture depends on its own frame alone: scenes need not be found then."""
     causal_after: int | None = None
     """Frames of look-ahead after which more of them change nothing at all (0: one frame suffices); None: no bound."""
+
+
+def _silent(text: str) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a model is to be run; what a model has no use for, it leaves alone."""
+
+    max_history: int | None = None
+    """See ``ModelInfo.max_history``; None: the model's own."""
+    refine_threshold: float | None = None
+    """When cleaning stops, in steps of 1/255; None: as the checkpoint or its config says."""
+    refine_rule: Literal["frame", "window"] | None = None
+    """Whether frames decide about that one by one; None: as the config says, else one by one."""
+    tile_px: int | None = None
+    """Height and width of tiles; 0: never tiles; None: as the free memory asks for."""
+    compile: bool = False
+    """Run the costly parts through torch.compile."""
+    warn: Callable[[str], None] = _silent
+    """Gets one line for each thing that goes differently from what was asked."""
 
 
 class Session(ABC):
@@ -64,6 +88,9 @@ class Model(ABC):
     @abstractmethod
     def to(self, device: torch.device, dtype: torch.dtype) -> Self:
         """Move to ``device`` and compute in ``dtype``."""
+
+    def tune(self, settings: Settings) -> None:
+        """Take the settings for the sessions made from now on. Called before ``session``, not at all by default."""
 
     @abstractmethod
     def session(self) -> Session:

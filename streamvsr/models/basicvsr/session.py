@@ -9,8 +9,8 @@ only the backward branch starts anew at the end of each window and is approximat
 
 Cleaned frames belong to a frame and flows to a pair: both are made once and kept while a window needs them. Held at
 once for a window of T frames, each of H x W: T cleaned frames (3 channels), 2 T flows (2 channels, float32), one
-backward state (``channels``) a kept frame and one that propagates, one forward state, and what one batch or one output
-frame needs.
+backward state (``channels``) a kept frame and one that propagates, one or two forward states, and what one batch or
+one output frame needs.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from streamvsr.errors import ModelError
 from streamvsr.models.base import Session
 from streamvsr.models.basicvsr.cleaning import RefineRule, clean
+from streamvsr.models.basicvsr.history import ForwardBranch
 from streamvsr.models.basicvsr.network import BasicVSRNet
 
 MIN_SIZE_PX = 64
@@ -36,10 +37,13 @@ batches, and needs 8 MB a feature map for this many."""
 class BasicVSRSession(Session):
     """See ``Session``. Domain rgb, scale 4; pictures of at least 64 x 64, any width and height above."""
 
-    def __init__(self, network: BasicVSRNet, cleaning: nn.Module | None, rule: RefineRule) -> None:
+    def __init__(
+        self, network: BasicVSRNet, cleaning: nn.Module | None, rule: RefineRule, max_history: int = 0
+    ) -> None:
         self._network = network
         self._cleaning = cleaning
         self._rule = rule
+        self._forward = ForwardBranch(network, max_history)
         self.reset()
 
     def reset(self) -> None:
@@ -51,8 +55,7 @@ class BasicVSRSession(Session):
         """For each of them but the last, the flow from it to the frame after it."""
         self._last: Tensor | None = None
         """The last kept frame, cleaned, for the flow across a seam of windows that share no frame."""
-        self._state: Tensor | None = None
-        """The forward state of the last kept frame."""
+        self._forward.reset()
         self._running = False
         """A window was begun and not run to its end: the state is neither the old nor the new one."""
 
@@ -85,26 +88,24 @@ class BasicVSRSession(Session):
         self._running = True
         self._take_in(frames[frames.shape[0] - new :])
         backward_states = self._propagate_backward(keep)
-        state = self._state
         last = keep.stop - 1
         for i in range(keep.stop):
             frame = self._cleaned[i]
-            state = self._network.propagate(self._network.forward_resblocks, frame, state, self._to_previous[i])
+            state = self._forward.step(frame, self._to_previous[i])
             if i in keep:
                 output = self._network.reconstruct(frame, backward_states.pop(), state)[0]
                 if i == last:
                     # Before the last picture is given away: the consumer may never come back to this generator.
-                    self._commit(keep.stop, state)
+                    self._commit(keep.stop)
                 yield output
                 del output
         if self._running:
-            self._commit(keep.stop, state)
+            self._commit(keep.stop)
 
-    def _commit(self, done: int, state: Tensor | None) -> None:
-        """Forget the first ``done`` frames but for the state they leave behind."""
+    def _commit(self, done: int) -> None:
+        """Forget the first ``done`` frames; the forward branch has what they leave behind."""
         if done:
             self._last = self._cleaned[done - 1]
-        self._state = state
         del self._cleaned[:done]
         del self._to_previous[:done]
         del self._to_next[:done]

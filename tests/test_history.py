@@ -1,0 +1,96 @@
+"""The bound on how far back a forward state goes."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from streamvsr.filters.vsr import VsrFilter
+from streamvsr.models.base import Settings
+from streamvsr.models.basicvsr.history import LEAST_HISTORY, ForwardBranch, Schedule
+from tests.fakes import FakeModel
+from tests.test_basicvsr import EXACT, carried, random_model, video
+
+
+class Counting(torch.nn.Module):
+    """A network whose state is (frames seen since its start, running sum): what it does is read off it."""
+
+    forward_resblocks = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps = 0
+
+    def propagate(self, trunk: object, frame: Tensor, state: Tensor | None, flow: Tensor | None) -> Tensor:
+        self.steps += 1
+        return torch.ones(1, 1, 1, 1) if state is None else state + 1
+
+
+@given(st.integers(LEAST_HISTORY, 200))
+def test_states_are_never_older_than_the_bound_and_never_used_too_young(bound: int) -> None:
+    plan = Schedule.of(bound)
+    assert plan.period + plan.warm_up + plan.fade == bound
+    assert plan.period >= plan.warm_up + plan.fade, "a third state would be needed"
+    network = Counting()
+    branch = ForwardBranch(network, bound)  # type: ignore[arg-type]
+    ages = [branch.step(torch.zeros(1), None).item() for _ in range(4 * bound)]
+    assert max(ages) <= bound
+    assert ages[: bound - plan.fade] == list(range(1, bound - plan.fade + 1))
+    assert min(ages[bound:]) > plan.warm_up
+    steps = [b - a for a, b in pairwise(ages)]
+    # The weight of the younger state grows evenly: the age falls in fade + 1 steps.
+    assert min(steps) >= 1 - plan.period / (plan.fade + 1) - 1e-3
+    assert network.steps <= 4 * bound * (1 + (plan.warm_up + plan.fade) / plan.period)
+
+
+@pytest.mark.parametrize("bound", [0, 30])
+def test_a_short_scene_is_not_touched(bound: int) -> None:
+    branch = ForwardBranch(Counting(), bound)  # type: ignore[arg-type]
+    assert [branch.step(torch.zeros(1), None).item() for _ in range(26)] == list(range(1, 27))
+
+
+def test_reset_begins_anew() -> None:
+    branch = ForwardBranch(Counting(), 12)  # type: ignore[arg-type]
+    first = [branch.step(torch.zeros(1), None).item() for _ in range(40)]
+    branch.reset()
+    assert [branch.step(torch.zeros(1), None).item() for _ in range(40)] == first
+
+
+def test_the_bound_does_not_depend_on_windows() -> None:
+    model = random_model(cleaning=False)
+    model.tune(Settings(max_history=10))
+    frames = video(15)
+    whole = list(model.session().window(frames, 15, range(15)))
+    model.tune(Settings(max_history=0))
+    assert not torch.allclose(torch.stack(list(model.session().window(frames, 15, range(15)))), torch.stack(whole))
+    model.tune(Settings(max_history=10))
+    for length, overlap in ((4, 2), (6, 1)):
+        pictures = list(carried(model.session(), frames, length, overlap))
+        compared = 0
+        for number, (picture, seen_after) in enumerate(pictures):
+            if number + seen_after == 14:
+                assert torch.allclose(picture, whole[number], atol=EXACT)
+                compared += 1
+        assert compared
+
+
+def test_independent_windows_are_not_bounded_unless_asked() -> None:
+    seen: list[Settings] = []
+
+    class Tuned(FakeModel):
+        def tune(self, settings: Settings) -> None:
+            seen.append(settings)
+
+    from tests.fakes import numbered
+    from tests.test_vsr import info_of
+
+    for propagation, given_bound in (("window", None), ("carry", None), ("window", 20)):
+        settings = Settings(max_history=given_bound)
+        vsr = VsrFilter(Tuned(), propagation=propagation, settings=settings)  # type: ignore[arg-type]
+        vsr.configure(info_of(numbered(0)))
+    assert [s.max_history for s in seen] == [0, None, 20]
