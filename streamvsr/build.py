@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 from streamvsr.config import Config, ModelOptions, OutputOptions
+from streamvsr.errors import UsageError
 from streamvsr.filters.base import Filter
 from streamvsr.filters.chain import Chain, segments
+from streamvsr.filters.compose import UNWRITTEN, Step, Vsr, compose, configure, has_vsr
+from streamvsr.filters.language import Link, parse
+from streamvsr.filters.libav import LibavFilter
+from streamvsr.filters.registry import VSR
 from streamvsr.frames import StreamInfo
 from streamvsr.pipeline.delivery import Delivery
 from streamvsr.pipeline.ring import PacketSpool, Ring
@@ -20,6 +26,8 @@ from streamvsr.sources import Source, open_source
 
 DECODED_FRAMES = 16
 """Frames that wait between decoder and network: enough to smooth a decoder's bursts, small beside a window."""
+FINE_SCALING = "lanczos+accurate_rnd+full_chroma_int+full_chroma_inp"
+"""How the size is changed where the user does not say how."""
 FINISHED_FRAMES = 8
 """Frames that wait between two later stages; they are large, and the ring's byte bound often comes first."""
 
@@ -37,16 +45,20 @@ def build(
     # cores this made frames take 18 times as long (two cores, bicubic x4). Read once, when torch is first imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with ExitStack() as undo:
-        source = source or open_source(config.input, config.output)
-        undo.callback(source.close)
+        if source is not None:
+            undo.callback(source.close)
+        # Before anything is opened: a wrong chain shall say so at once.
+        steps, notes = _steps(config)
+        if source is None:
+            source = open_source(config.input, config.output)
+            undo.callback(source.close)
         source.on_warning = warn
         info = source.info.video
         wanted = wanted_format(config.output, info) if delivery is None else delivery.wanted_format(info)
-        filters, reason = _filters(config, wanted)
+        filters, info = configure(steps, info, _network_maker(config, info, wanted, notes))
         chains = [Chain(segment) for segment in segments(filters)]
         for chain in chains:
             undo.callback(chain.close)
-            info = chain.configure(info)
         media = source.info.with_video(info)
         sink: SinkLike
         if delivery is not None:
@@ -73,16 +85,63 @@ def build(
             spool,
             frames_total=_expected_frames(config.output, media.video),
             seconds_total=media.duration,
-            notes=[reason],
+            notes=list(dict.fromkeys(notes)),
         )
         undo.pop_all()
         return run
 
 
-def _filters(config: Config, wanted: str) -> tuple[list[Filter], str]:
-    """The filters of this run, which had best end in the format ``wanted``, and a sentence on the choice of model."""
-    network, reason = make_vsr(config.model, output_format=wanted)
-    return [*network, *_afterwards(config.output)], reason
+def _steps(config: Config) -> tuple[tuple[Step, ...], list[str]]:
+    """What is done to the pictures, and what the user should know of it.
+
+    With ``-vf`` exactly that chain, else ``vsr`` alone; then ``-r`` and ``-s`` of the output, which act on finished
+    pictures as ffmpeg's own do.
+    """
+    output, model = config.output, config.model
+    notes: list[str] = []
+    written = parse(output.filters) if output.filters is not None else (Link(VSR, column=UNWRITTEN),)
+    after = []
+    if output.rate is not None:
+        after.append(Link("fps", f"{output.rate.numerator}/{output.rate.denominator}", UNWRITTEN))
+    if output.size is not None:
+        after.append(Link("scale", "{}:{}:flags={}".format(*output.size, FINE_SCALING), UNWRITTEN))
+    steps = compose((*written, *after))
+    if not has_vsr(steps):
+        named = {"--model": model.model, "--checkpoint": model.checkpoint, "--config": model.config}
+        for flag, value in named.items():
+            if value not in (None, "auto", "identity"):
+                raise UsageError(
+                    f"{flag} {value}: there is no vsr in -vf that it could be for; write -vf '...,vsr,...'"
+                )
+        if model.model != "identity":
+            notes.append("no network: there is no vsr in -vf")
+    return steps, notes
+
+
+def _network_maker(config: Config, source: StreamInfo, wanted: str, notes: list[str]) -> Vsr:
+    """How a ``vsr`` of the chain is made; ``notes`` gets a sentence on the choice of each model."""
+
+    def make(given: Mapping[str, Any], info: StreamInfo, last: bool) -> Sequence[Filter]:
+        given = dict(given)
+        scale = given.pop("scale", None)
+        options = config.model
+        if given.keys() & {"model", "checkpoint", "config"}:
+            # Another network than that of the options: what they say of theirs does not hold for it.
+            options = replace(options, model="auto", checkpoint=None, config=None)
+        # The output's format is made at once where nothing comes between, and nothing before has chosen another.
+        format = wanted if last and scale is None and info.format == source.format else None
+        network, reason = make_vsr(replace(options, **given), output_format=format)
+        notes.append(reason)
+        if scale is None:
+            return network
+        sides = (
+            (info.width, info.format.log2_chroma_w),
+            (info.height, info.format.log2_chroma_h),
+        )
+        width, height = (max(1, round(side * scale / 2**chroma)) << chroma for side, chroma in sides)
+        return [*network, LibavFilter([("scale", f"{width}:{height}:flags={FINE_SCALING}")])]
+
+    return make
 
 
 def make_vsr(options: ModelOptions, **overrides: Any) -> tuple[list[Filter], str]:
@@ -117,19 +176,6 @@ def make_vsr(options: ModelOptions, **overrides: Any) -> tuple[list[Filter], str
         ),
     }
     return [VsrFilter(registry.load_model(choice, options.config), **settings | overrides)], choice.reason
-
-
-def _afterwards(output: OutputOptions) -> Sequence[Filter]:
-    """``-r`` and ``-s`` of the output act on finished pictures, as ffmpeg's own options do."""
-    from streamvsr.filters.libav import LibavFilter
-
-    chain: list[tuple[str, str]] = []
-    if output.rate is not None:
-        chain.append(("fps", f"fps={output.rate.numerator}/{output.rate.denominator}"))
-    if output.size is not None:
-        width, height = output.size
-        chain.append(("scale", f"{width}:{height}:flags=lanczos+accurate_rnd+full_chroma_int+full_chroma_inp"))
-    return [LibavFilter(chain)] if chain else []
 
 
 def _expected_frames(output: OutputOptions, info: StreamInfo) -> int | None:

@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "api": BASICS | {"build", "pipeline", "media"},
     "build": BASICS | {"sources", "sinks", "filters", "models", "pipeline"},
     "presets": {"config", "errors"},
-    "cli": BASICS | {"build", "pipeline", "models", "presets"},
+    "cli": BASICS | {"build", "pipeline", "filters", "models", "presets"},
     "__main__": {"cli"},
     "__init__": {"api", "errors"},  # for type checkers; at run time each name is imported when it is used
 }

@@ -189,7 +189,7 @@ def test_discontinuities_go_to_the_first_picture_after_them() -> None:
         ([("unsharpen", "")], "no filter 'unsharpen'"),
         ([("fps", "speed=3")], "fps=speed=3"),
         ([("crop", "w=9999:h=3")], "crop=w=9999:h=3"),
-        ([("select", "0")], "gives no picture"),
+        ([("removelogo", "")], "bitmap file name is mandatory"),
     ],
 )
 def test_errors_name_the_filter(spec: list[tuple[str, str]], says: str) -> None:

@@ -30,6 +30,7 @@ ABORT_SECONDS = 15.0
 
 COMMANDS: Mapping[str, str] = {
     "models": "streamvsr.cli.models_command:models_command",
+    "filters": "streamvsr.cli.filters_command:filters_command",
 }
 """First word -> ``module:function`` that takes the other words and returns the exit code."""
 

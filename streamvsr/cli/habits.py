@@ -28,7 +28,7 @@ LOG_LEVELS: Mapping[str, Literal["--quiet", "--debug"] | None] = {
 """FFmpeg's log levels, and which of our options comes nearest."""
 
 _PIPE = "pipe through ffmpeg instead: streamvsr IN -f nut - | ffmpeg -i -"
-_CHAIN = f"streamvsr has no filter options; {_PIPE} -vf ... OUT"
+_CHAIN = f"one chain with one input and one output can be given, with -vf; else {_PIPE} -filter_complex ... OUT"
 _AUDIO_FILTER = f"audio cannot be filtered here; {_PIPE} -c:v copy -af ... OUT"
 _PASSES = "two-pass encoding would run the network twice; use -crf, or re-encode the result with ffmpeg"
 _STAMPS = "every frame keeps its own time stamp; -r FPS after the input makes a constant rate"
@@ -37,9 +37,6 @@ _NAME_THE_STREAM = "say for which streams: -c:v, -c:a or -c:s"
 _TAGS = "tags and chapters of the input are kept; -metadata KEY= empties a tag"
 
 REFUSED: Mapping[str, str] = {
-    "-vf": _CHAIN,
-    "-filter": _CHAIN,
-    "-filter:v": _CHAIN,
     "-filter_complex": _CHAIN,
     "-filter_complex_script": _CHAIN,
     "-lavfi": _CHAIN,

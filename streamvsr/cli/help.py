@@ -14,7 +14,7 @@ usage: streamvsr [options] INPUT [options] OUTPUT
        streamvsr [options] -i INPUT [options] OUTPUT
        streamvsr [options] INPUTS... [options] -o FOLDER
        streamvsr CONFIG.py CHECKPOINT.pth INPUT OUTPUT [--max_seq_len N]
-       streamvsr models"""
+       streamvsr models | filters [NAME]"""
 
 _EXAMPLES = """\
 examples:

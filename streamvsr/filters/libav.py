@@ -2,7 +2,8 @@
 
 PyAV says nothing of what lies between two filters, so ``configure`` learns it from scratch graphs that are fed blank
 pictures: the size, the format and the time base from what comes out, the frame rate and the sample aspect ratio from
-expressions that can see them (``setpts=FR`` and ``scale=w=f(sar)``), as the output's time stamp and size.
+expressions that can see them (``setpts=FR`` and ``scale=w=f(sar)``), as the output's time stamp and size. Filters that
+choose among pictures let all of them pass there: what they wait for may never come in blank ones.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from av.filter.context import FilterContext
 
 from streamvsr.errors import FilterError
 from streamvsr.filters.base import Filter
+from streamvsr.filters.libav_reason import reason
 from streamvsr.frames import PIXEL_FORMATS, Color, Frame, StreamInfo
 from streamvsr.media.av_errors import FOREIGN
 from streamvsr.media.pictures import RGB, UNSTATED, color_of, from_av, resolve_color, target_format, to_av
@@ -27,7 +29,15 @@ Spec = Sequence[tuple[str, str]]
 """Filters in order, as (name, arguments in FFmpeg's syntax, or "")."""
 
 SCRATCH_FRAMES = 16
-"""So many blank pictures are tried before a chain is taken to give none."""
+SCRATCH_SECONDS = (100, 1000, 10_000)
+"""So many blank pictures, a frame apart, are tried, and then some at these times (``fps=1/60`` waits for a minute),
+before a chain is taken to give none."""
+
+CHOOSING = {"select": "1", "trim": None}
+"""Filters that drop pictures and change nothing else, with the arguments that let all pass (None: left out)."""
+
+UNCOUNTABLE = frozenset({*CHOOSING, "decimate", "fieldmatch", "freezeframes", "loop", "thumbnail", "tile", "tpad"})
+"""Filters behind which it is not known beforehand how many pictures there will be."""
 
 SWSCALE_MATRIX = 6
 """What swscale makes of RGB where nobody says (BT.601)."""
@@ -52,9 +62,8 @@ class LibavFilter(Filter):
     Raises ``FilterError``, naming the filter, for names, options and pictures that FFmpeg does not take.
     """
 
-    name = "libav"
-
     def __init__(self, spec: Spec) -> None:
+        self.name = "+".join(name for name, _ in spec) or "null"
         self._spec = list(spec)
         self._graph: _Graph | None = None
         self._info: StreamInfo | None = None
@@ -67,11 +76,13 @@ class LibavFilter(Filter):
 
     def configure(self, info: StreamInfo) -> StreamInfo:
         blank = _blank(info)
+        self._info, self._color = info, info.color
         made, self.lookahead = self._scratch(info, blank, ())
-        self._info, self._graph, self._color = info, _Graph(self._spec, info, to_av(blank)), info.color
         rate, ratio = self._rate_and_aspect(info, blank, made)
         first = self._frame(made, 0)
-        hint = info.frames_hint
+        # The last of the graphs: some filters open files, and a later scratch graph would empty them again.
+        self._graph = _Graph(self._spec, info, to_av(blank))
+        hint = None if any(name in UNCOUNTABLE for name, _ in self._spec) else info.frames_hint
         if hint is not None and rate != info.frame_rate:
             hint = round(hint * rate / info.frame_rate) if rate and info.frame_rate else None
         return replace(
@@ -139,16 +150,19 @@ class LibavFilter(Filter):
 
     def _scratch(self, info: StreamInfo, blank: Frame, probe: Spec) -> tuple[av.VideoFrame, int]:
         """The first picture that the chain gives, and how many pictures after the first it took."""
-        graph = _Graph([*self._spec, *probe], info, to_av(blank), named=self._spec)
+        spec = [(name, CHOOSING.get(name, given)) for name, given in self._spec]
+        passing = [(name, given) for name, given in spec if given is not None]
+        graph = _Graph([*passing, *probe], info, to_av(blank), named=self._spec)
         step = 1 / (info.frame_rate or Fraction(25)) / info.time_base
-        for fed in range(SCRATCH_FRAMES):
-            made = to_av(replace(blank, pts=round(fed * step)))
+        moments = [fed * step for fed in range(SCRATCH_FRAMES)] + [fed / info.time_base for fed in SCRATCH_SECONDS]
+        for fed, moment in enumerate(moments):
+            made = to_av(replace(blank, pts=round(moment)))
             made.duration = max(1, round(step))
             for out in graph.run(made):
                 return out, fed
         for out in graph.run(None):
-            return out, SCRATCH_FRAMES
-        raise FilterError(f"filter {_written(self._spec)} gives no picture after {SCRATCH_FRAMES} of them")
+            return out, fed
+        raise FilterError(f"filter {_written(self._spec)} gives no picture after {fed} of them")
 
     def _rate_and_aspect(self, info: StreamInfo, blank: Frame, made: av.VideoFrame) -> tuple[Fraction | None, Fraction]:
         probe, _ = self._scratch(info, blank, _PROBE)
@@ -167,6 +181,7 @@ class LibavFilter(Filter):
 
 @dataclass(frozen=True, slots=True)
 class _Ends:
+    graph: av.filter.Graph
     source: FilterContext
     sink: FilterContext
 
@@ -176,7 +191,6 @@ class _Graph:
 
     def __init__(self, spec: Spec, info: StreamInfo, first: av.VideoFrame, named: Spec | None = None) -> None:
         self._text = _written(spec if named is None else named)
-        self._graph = av.filter.Graph()
         ratio = info.sample_aspect_ratio
         source = (
             f"video_size={info.width}x{info.height}:pix_fmt={first.format.name}:time_base={info.time_base}"
@@ -186,16 +200,14 @@ class _Graph:
         if info.frame_rate:
             source += f":frame_rate={info.frame_rate.numerator}/{info.frame_rate.denominator}"
         wanted = ("format", "pix_fmts=" + "|".join(PIXEL_FORMATS))
-        links = [self._add("buffer", source)]
-        links += [self._add(name, arguments) for name, arguments in (*spec, wanted)]
-        links.append(self._add("buffersink", ""))
+        links = (("buffer", source), *spec, wanted, ("buffersink", ""))
+        for name, arguments in spec:
+            check_options(name, arguments)
         try:
-            for one, two in pairwise(links):
-                one.link_to(two)
-            self._graph.configure()
+            self._ends = _wired(links)
         except FOREIGN as exc:
-            raise FilterError(f"filter {self._text} cannot work on {info.width}x{info.height} pictures: {exc}") from exc
-        self._ends = _Ends(links[0], links[-1])
+            why = reason(exc, lambda: _wired(links))
+            raise FilterError(f"filter {self._text} cannot work on {info.width}x{info.height} pictures: {why}") from exc
 
     def run(self, frame: av.VideoFrame | None) -> Iterator[av.VideoFrame]:
         """Push one picture (None: the end), and yield what comes out."""
@@ -213,18 +225,25 @@ class _Graph:
             assert isinstance(made, av.VideoFrame)
             yield made
 
-    def _add(self, name: str, arguments: str) -> FilterContext:
-        try:
-            return self._graph.add(name, arguments) if arguments else self._graph.add(name)
-        except FOREIGN as exc:
-            text = _written([(name, arguments)])
-            if isinstance(exc, ValueError) and not isinstance(exc, av.FFmpegError):
-                raise FilterError(f"FFmpeg has no filter {name!r} here; is it spelled right?") from exc
-            raise FilterError(f"filter {text}: FFmpeg does not take these options ({_reason(exc)})") from exc
+
+def check_options(name: str, arguments: str) -> None:
+    """Raise ``FilterError`` where FFmpeg has no filter ``name``, or does not take these arguments of it."""
+    try:
+        av.filter.Graph().add(name, arguments)
+    except FOREIGN as exc:
+        if isinstance(exc, ValueError) and not isinstance(exc, av.FFmpegError):
+            raise FilterError(f"FFmpeg has no filter {name!r} here; is it spelled right?") from exc
+        why = reason(exc, lambda: av.filter.Graph().add(name, arguments))
+        raise FilterError(f"filter {_written([(name, arguments)])}: FFmpeg does not take these options: {why}") from exc
 
 
-def _reason(exc: BaseException) -> str:
-    return str(getattr(exc, "strerror", None) or exc)
+def _wired(links: Spec) -> _Ends:
+    graph = av.filter.Graph()
+    made = [graph.add(name, arguments) if arguments else graph.add(name) for name, arguments in links]
+    for one, two in pairwise(made):
+        one.link_to(two)
+    graph.configure()
+    return _Ends(graph, made[0], made[-1])
 
 
 def _written(spec: Spec) -> str:

@@ -1,0 +1,99 @@
+"""From a chain's text to filters that are set up.
+
+Two steps. ``compose`` finds whatever is wrong with the text itself, before anything is opened: syntax, names, options,
+filters with two inputs. ``configure`` goes along the chain with what is known of the stream, makes each filter for the
+pictures that reach it, and finds what these pictures do not allow. Neighbouring filters of FFmpeg's become one graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from streamvsr.errors import FilterError, StreamvsrError
+from streamvsr.filters.base import Filter
+from streamvsr.filters.language import Link
+from streamvsr.filters.libav import LibavFilter
+from streamvsr.filters.libav_check import bare_name, check_link
+from streamvsr.filters.params import bind
+from streamvsr.filters.registry import VSR, Own, find_own
+from streamvsr.frames import StreamInfo
+
+Vsr = Callable[[Mapping[str, Any], StreamInfo, bool], Sequence[Filter]]
+"""Makes the filters of a ``vsr`` link from its options, the stream that reaches it, and whether it is the last link."""
+
+UNWRITTEN = 0
+"""The column of links that stand in no chain: they come from options of the output."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One filter to be: a link of ours, or neighbouring links of FFmpeg's."""
+
+    links: tuple[Link, ...]
+    own: Own | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def make(self, info: StreamInfo, vsr: Vsr, last: bool) -> Sequence[Filter]:
+        if self.own is None:
+            return [LibavFilter(self._spec())]
+        return vsr(self.options, info, last) if self.own.name == VSR else [self.own.make(self.options)]
+
+    def column(self, info: StreamInfo) -> int:
+        """Where the link stands that cannot work on these pictures."""
+        for count, link in enumerate(self.links[:-1], start=1):
+            try:
+                LibavFilter(self._spec()[:count]).configure(info)
+            except FilterError:
+                return link.column
+        return self.links[-1].column
+
+    def _spec(self) -> list[tuple[str, str]]:
+        return [(bare_name(link.name), link.arguments) for link in self.links]
+
+
+def compose(links: Iterable[Link]) -> tuple[Step, ...]:
+    """The steps of a chain. Raises ``UsageError``, pointing at the place, for what can be known to be wrong."""
+    steps: list[Step] = []
+    for link in links:
+        own = find_own(link.name)
+        if own is not None:
+            steps.append(Step((link,), own, bind(own.params, link)))
+            continue
+        check_link(link)
+        if steps and steps[-1].own is None:
+            steps[-1] = Step((*steps[-1].links, link))
+        else:
+            steps.append(Step((link,)))
+    return tuple(steps)
+
+
+def has_vsr(steps: Iterable[Step]) -> bool:
+    return any(step.own is not None and step.own.name == VSR for step in steps)
+
+
+def configure(steps: Sequence[Step], info: StreamInfo, vsr: Vsr) -> tuple[list[Filter], StreamInfo]:
+    """Make the filters of a chain and set them up for ``info``; what comes out of the last.
+
+    Raises what they raise, pointing at the place in the chain; the filters made by then are closed.
+    """
+    filters: list[Filter] = []
+    try:
+        for number, step in enumerate(steps, start=1):
+            reaches = info
+            try:
+                last = all(link.column == UNWRITTEN for later in steps[number:] for link in later.links)
+                for one in step.make(reaches, vsr, last):
+                    filters.append(one)
+                    info = one.configure(info)
+            except StreamvsrError as exc:
+                column = step.column(reaches)
+                if column == UNWRITTEN:
+                    raise
+                raise type(exc)(f"-vf, at column {column}: {exc}") from exc
+    except BaseException:
+        for one in filters:
+            one.close()
+        raise
+    return filters, info
