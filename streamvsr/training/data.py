@@ -134,11 +134,11 @@ def _pan(photo: Clip, frames: int, size: int, rng: np.random.Generator) -> Clip:
 
 
 def _zoom(photo: Clip, frames: int, size: int, rng: np.random.Generator) -> Clip:
-    """A window that glides, zooms and turns, resampled (a little softer than ``_pan``, hence the rarer)."""
+    """A window that glides, zooms and turns, resampled: a little softer than ``_pan``, but smooth however slow."""
     height, width = photo.shape
-    scale = rng.uniform(0.75, 1) * np.exp(rng.normal(0, 0.01) * np.arange(frames))
-    angle = rng.uniform(-np.pi, np.pi) + rng.normal(0, 0.006) * np.arange(frames)
-    speed = rng.normal(0, MAX_PAN_PX / 4, 2)
+    scale = rng.uniform(0.9, 1.4) * np.exp(rng.normal(0, 0.005) * np.arange(frames))
+    angle = rng.uniform(-np.pi, np.pi) + rng.normal(0, 0.003) * np.arange(frames)
+    speed = rng.normal(0, MAX_PAN_PX / 2, 2) * rng.random() ** 2
     margin = size * 0.75
     start = rng.uniform((margin, margin), (max(height - margin, margin + 1), max(width - margin, margin + 1)))
     centre = start + speed * np.arange(frames)[:, None]
@@ -172,7 +172,7 @@ def sequence(clips: Sequence[Clip], frames: int, size: int, rng: np.random.Gener
     still = [c for c in clips if c.shape[0] == 1]
     if still and (not moving or rng.random() < photos):
         photo = still[int(rng.integers(len(still)))][0]
-        patch = (_zoom if rng.random() < 0.25 else _pan)(photo, frames, size, rng)
+        patch = (_zoom if rng.random() < 0.5 else _pan)(photo, frames, size, rng)
     else:
         patch = _cut(moving[int(rng.integers(len(moving)))], frames, size, rng)
     if rng.random() < 0.5:
@@ -181,7 +181,7 @@ def sequence(clips: Sequence[Clip], frames: int, size: int, rng: np.random.Gener
 
 
 def batch(
-    clips: Sequence[Clip], count: int, frames: int, size: int, rng: np.random.Generator, photos: float = 0.6
+    clips: Sequence[Clip], count: int, frames: int, size: int, rng: np.random.Generator, photos: float = 0.75
 ) -> tuple[Tensor, Tensor]:
     """``count`` sequences: low resolution (frames, count, size/4, size/4) and truth (frames, count, size, size)."""
     patches = np.stack([sequence(clips, frames, size, rng, photos) for _ in range(count)], 1)

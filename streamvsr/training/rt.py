@@ -176,9 +176,12 @@ def train(args: argparse.Namespace) -> Trainer:
                 log.writerow([trainer.step, f"{mean:.6f}", f"{rate:.2e}", f"{time.monotonic() - start:.0f}"])
                 file.flush()
                 losses.clear()
-            if trainer.step % args.save_every == 0 or trainer.step == end:
+            if trainer.step % args.save_every == 0 and trainer.step < end:
                 trainer.save(state)
                 trainer.export(args.out)
+    # Also where no step was left to do: --resume with another --note rewrites the metadata of a finished run.
+    trainer.save(state)
+    trainer.export(args.out)
     return trainer
 
 
