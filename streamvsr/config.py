@@ -99,7 +99,7 @@ class OutputOptions:
     )
     filters: str | None = option(
         None, "-vf", "-filter:v", "-filter", metavar="CHAIN",
-        help="filters instead of vsr alone, as bwdif,vsr,unsharp",
+        help="what is done to the pictures, instead of vsr alone: \"bwdif,vsr,unsharp\"; streamvsr filters lists them",
     )  # fmt: skip
     video_codec: str | None = option(None, "-c:v", "-codec:v", "-vcodec", help="video encoder", metavar="NAME")
     audio_codec: str = option(
@@ -161,8 +161,8 @@ class ModelOptions:
         None, "--max-history", help="frames a state goes back; 0: all", kind="integer", metavar="N", least=0
     )
     dynamic_refine_thres: float | None = option(
-        None, "--refine-thres", "--dynamic-refine-thres", help="clean until below N; 255: once", kind="number",
-        metavar="N", least=0, most=255,
+        None, "--dynamic-refine-thres", help="clean until below N; 255: once", kind="number", metavar="N", least=0,
+        most=255,
     )  # fmt: skip
     refine_rule: Literal["frame", "window"] | None = option(
         None, "--refine-rule", help="decided for a frame or a window", metavar="RULE", choices=("frame", "window")

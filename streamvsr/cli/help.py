@@ -73,4 +73,4 @@ def _call(option: Option) -> str:
 
 
 def _explained(option: Option) -> str:
-    return f"  {_call(option):<{_COLUMN}}{option.help}"
+    return f"  {_call(option) + ' ':<{_COLUMN}}{option.help}"
