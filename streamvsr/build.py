@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
-from streamvsr.config import Config, ModelOptions, OutputOptions
+from streamvsr.config import Config, ModelOptions, OutputOptions, check_backend
 from streamvsr.errors import UsageError
 from streamvsr.filters.base import Filter
 from streamvsr.filters.chain import Chain, segments
@@ -150,14 +150,24 @@ def make_vsr(options: ModelOptions, **overrides: Any) -> tuple[list[Filter], str
     ``overrides`` are keyword arguments of ``VsrFilter`` that the options do not hold, such as ``output_format``.
     """
     from streamvsr.models import registry
-    from streamvsr.models.base import Settings
+    from streamvsr.models.base import Model, Settings
     from streamvsr.models.device import choose_device, choose_dtype, has_gpu
 
-    # Asking for a GPU costs the import of torch, which a run without a network should not pay.
-    gpu = options.model == registry.AUTO and registry.find_checkpoint("realbasicvsr") is not None and has_gpu()
-    choice = registry.select(options.model, options.checkpoint, options.config, gpu)
-    if choice.entry.name == "identity":
-        return [], choice.reason
+    check_backend(options)
+    if options.backend == "mmedit":
+        from streamvsr.models import mmedit
+
+        model: Model = mmedit.load(str(options.config), str(options.checkpoint))
+        overrides = {"propagation": "window"} | overrides
+        reason = f"model {model.info.name}, in independent windows"
+    else:
+        # Asking for a GPU costs the import of torch, which a run without a network should not pay.
+        gpu = options.model == registry.AUTO and registry.find_checkpoint("realbasicvsr") is not None and has_gpu()
+        choice = registry.select(options.model, options.checkpoint, options.config, gpu)
+        reason = choice.reason
+        if choice.entry.name == "identity":
+            return [], reason
+        model = registry.load_model(choice, options.config)
     from streamvsr.filters.vsr import VsrFilter
 
     device = choose_device(options.device)
@@ -175,7 +185,7 @@ def make_vsr(options: ModelOptions, **overrides: Any) -> tuple[list[Filter], str
             refine_rule=options.refine_rule,
         ),
     }
-    return [VsrFilter(registry.load_model(choice, options.config), **settings | overrides)], choice.reason
+    return [VsrFilter(model, **settings | overrides)], reason
 
 
 def _expected_frames(output: OutputOptions, info: StreamInfo) -> int | None:

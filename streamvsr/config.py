@@ -99,7 +99,7 @@ class OutputOptions:
     )
     filters: str | None = option(
         None, "-vf", "-filter:v", "-filter", metavar="CHAIN",
-        help="what is done to the pictures, instead of vsr alone: \"bwdif,vsr,unsharp\"; streamvsr filters lists them",
+        help="filters instead of vsr alone, as bwdif,vsr,unsharp",
     )  # fmt: skip
     video_codec: str | None = option(None, "-c:v", "-codec:v", "-vcodec", help="video encoder", metavar="NAME")
     audio_codec: str = option(
@@ -140,7 +140,11 @@ class OutputOptions:
 class ModelOptions:
     """The network and how it is run over time."""
 
-    model: str = option("auto", "--model", help="auto, rt, realbasicvsr, basicvsr, bicubic or identity", metavar="NAME")
+    model: str = option("auto", "--model", help="auto, or a name from streamvsr models", metavar="NAME")
+    backend: Literal["native", "mmedit"] = option(
+        "native", "--backend", help="native, or mmedit with --config and --checkpoint", metavar="NAME",
+        choices=("native", "mmedit"),
+    )  # fmt: skip
     config: str | None = option(None, "--config", help="mm-style config that describes the network", metavar="FILE")
     checkpoint: str | None = option(None, "--checkpoint", help="weights; they say which network it is", metavar="FILE")
     max_seq_len: int | None = option(
@@ -234,11 +238,22 @@ def check(config: Config) -> None:
     if config.output.video_codec == "copy":
         raise UsageError("-c:v copy: the picture goes through the network, so it has to be encoded: name an encoder")
     model = config.model
+    check_backend(model)
     if model.max_seq_len is not None and model.overlap is not None and model.overlap >= model.max_seq_len:
         raise UsageError(
             f"--overlap {model.overlap} must be less than --max-seq-len {model.max_seq_len}: "
             "each window has to take in new frames"
         )
+
+
+def check_backend(model: ModelOptions) -> None:
+    """Raise ``UsageError`` where the other options do not suit the backend."""
+    if model.backend != "mmedit":
+        return
+    if model.config is None or model.checkpoint is None:
+        raise UsageError("--backend mmedit needs --config, which says what network to build, and its --checkpoint")
+    if model.model != "auto":
+        raise UsageError(f"--model {model.model}: with --backend mmedit it is --config that names the network")
 
 
 def check_options(values: Any) -> None:

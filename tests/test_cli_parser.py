@@ -136,6 +136,9 @@ ERRORS: list[tuple[str, str]] = [
     ("a -frames:v 0 b", "-frames:v 0: must be at least 1"),
     ("a -metadata title b", "-metadata title: expected KEY=VALUE"),
     ("a b --max-seq-len 0", "--max-seq-len 0: must be at least 1"),
+    ("a b --backend torch", "--backend torch: choose one of native, mmedit"),
+    ("a b --backend mmedit --config c.py", "--backend mmedit needs --config, which .* and its --checkpoint"),
+    ("a b --backend mmedit --config c.py --checkpoint d.pth --model rt", "it is --config that names the network"),
     ("a b --propagation both", "--propagation both: choose one of carry, window"),
     ("a b --max-seq-len 5 --overlap 5", "--overlap 5 must be less than"),
     ("a b --model=", "--model : expected a value"),
@@ -190,6 +193,7 @@ def test_help_after_the_end_of_options_is_a_path() -> None:
 
 VALUES: dict[str, st.SearchStrategy[str]] = {
     "--model": st.sampled_from(["rt", "bicubic"]),
+    "--backend": st.just("native"),
     "--config": st.just("c.py"),
     "--checkpoint": st.just("x.pth"),
     "--max-seq-len": st.integers(20, 99).map(str),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,18 +54,30 @@ class Checkpoint:
 def read(path: str | Path) -> Checkpoint:
     """Read, unwrap and recognise. Raises ``CheckpointError`` that names the file, the fault and the remedy."""
     path = Path(path)
+    raw, config = _read(path)
+    state = from_basicsr(_weights(path, raw))
+    return Checkpoint(path, _architecture(path, state, config), state, config)
+
+
+def read_weights(path: str | Path, prefixes: Sequence[str] = NETWORK_PREFIXES) -> dict[str, Tensor]:
+    """The weights alone, of whatever network: unwrapped, not recognised, names as they are. Errors as in ``read``."""
+    path = Path(path)
+    return _weights(path, _read(path)[0], prefixes)
+
+
+def _read(path: Path) -> tuple[Any, dict[str, str]]:
     head = _head(path)
     try:
-        if path.suffix == ".safetensors":
-            raw, config = _read_safetensors(path)
-        else:
-            raw, config = _read_torch(path, head), {}
+        return _read_safetensors(path) if path.suffix == ".safetensors" else (_read_torch(path, head), {})
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
-    state = from_basicsr(unwrap(raw))
+
+
+def _weights(path: Path, raw: Any, prefixes: Sequence[str] = NETWORK_PREFIXES) -> dict[str, Tensor]:
+    state = unwrap(raw, prefixes)
     if not state:
         raise CheckpointError(f"{path}: holds no weights, only {_kinds(raw)}; give the file of the network")
-    return Checkpoint(path, _architecture(path, state, config), state, config)
+    return state
 
 
 def _head(path: Path) -> bytes:
@@ -113,15 +125,18 @@ def _read_torch(path: Path, head: bytes) -> Any:
         raise CheckpointError(f"{path}: is damaged or no checkpoint; download it again") from error
 
 
-def unwrap(raw: Any) -> dict[str, Tensor]:
-    """The tensors of the restoring network alone, without wrappers and prefixes; empty where there are none."""
+def unwrap(raw: Any, prefixes: Sequence[str] = NETWORK_PREFIXES) -> dict[str, Tensor]:
+    """The tensors of the restoring network alone, without wrappers and prefixes; empty where there are none.
+
+    ``prefixes``: where the network may lie among others; the first that is there is taken.
+    """
     while isinstance(raw, Mapping) and (inner := next((k for k in WRAPPERS if isinstance(raw.get(k), Mapping)), None)):
         raw = raw[inner]
     if not isinstance(raw, Mapping):
         return {}
     state = {str(key): value for key, value in raw.items() if isinstance(value, Tensor)}
     state = _strip(state, "module.")
-    for prefix in NETWORK_PREFIXES:
+    for prefix in prefixes:
         part = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
         if part:
             return _strip({k: v for k, v in part.items() if k not in AVERAGE_COUNTERS}, "module.")
@@ -142,7 +157,9 @@ def _architecture(path: Path, state: Mapping[str, Tensor], config: Mapping[str, 
         known = ", ".join(dict.fromkeys(r.architecture for r in RECOGNISERS if r.supported))
         raise CheckpointError(f"{path}: weights of an unknown network (first key: {min(state)}); known: {known}")
     if not found.supported:
-        raise CheckpointError(f"{path}: weights of {found.architecture}, which streamvsr cannot run")
+        what = f"weights of {found.architecture}, which streamvsr's own networks cannot run"
+        hint = "; --backend mmedit with its --config can" if found.in_mmedit else ""
+        raise CheckpointError(f"{path}: {what}{hint}")
     return found.architecture
 
 

@@ -18,6 +18,8 @@ class Recogniser:
     keys: tuple[str, ...]
     without: tuple[str, ...] = ()
     supported: bool = True
+    in_mmedit: bool = False
+    """Where it is not supported here: whether mmedit can run it."""
 
     def matches(self, present: Collection[str]) -> bool:
         return all(_has(k, present) for k in self.keys) and not any(_has(k, present) for k in self.without)
@@ -30,9 +32,9 @@ def _has(key: str, present: Collection[str]) -> bool:
 RECOGNISERS: tuple[Recogniser, ...] = (
     Recogniser("rt", ("recur.weight", "leave.weight")),
     Recogniser("realbasicvsr", ("image_cleaning.", "basicvsr.fusion.weight", "basicvsr.spynet.")),
-    Recogniser("IconVSR", ("spynet.", "edvr.", "backward_resblocks."), supported=False),
+    Recogniser("IconVSR", ("spynet.", "edvr.", "backward_resblocks."), supported=False, in_mmedit=True),
     Recogniser("IconVSR", ("spynet.", "edvr.", "backward_trunk."), supported=False),
-    Recogniser("BasicVSR++", ("spynet.", "deform_align."), supported=False),
+    Recogniser("BasicVSR++", ("spynet.", "deform_align."), supported=False, in_mmedit=True),
     Recogniser(
         "basicvsr", ("spynet.", "backward_resblocks.main.0.weight", "fusion.weight"), without=("edvr.", "deform_align.")
     ),

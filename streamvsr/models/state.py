@@ -25,11 +25,8 @@ def require(state: Mapping[str, Tensor], *keys: str) -> None:
         raise CheckpointError(f"weights are missing: {_some(missing)}")
 
 
-def fill(network: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Copy ``state`` into ``network`` as float32 on the CPU; ``network`` may have been made on the meta device.
-
-    Raises ``CheckpointError`` unless names and shapes are exactly the network's.
-    """
+def check_fit(network: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Raise ``CheckpointError`` unless names and shapes are exactly the network's, and all numbers finite."""
     wanted = network.state_dict()
     problems = []
     if missing := wanted.keys() - state.keys():
@@ -45,5 +42,13 @@ def fill(network: nn.Module, state: Mapping[str, Tensor]) -> None:
         raise CheckpointError(f"the weights do not fit {type(network).__name__}; {'; '.join(problems)}")
     if broken := [key for key, value in state.items() if value.is_floating_point() and not value.isfinite().all()]:
         raise CheckpointError(f"the weights hold numbers that are not finite: {_some(broken)}")
+
+
+def fill(network: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Copy ``state`` into ``network`` as float32 on the CPU; ``network`` may have been made on the meta device.
+
+    Raises ``CheckpointError`` as ``check_fit`` does.
+    """
+    check_fit(network, state)
     network.to_empty(device="cpu")
     network.load_state_dict({key: value.to(torch.float32) for key, value in state.items()})
