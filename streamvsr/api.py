@@ -132,11 +132,11 @@ class Clip:
     def filter(self, chain: str = "vsr", **options: Any) -> Clip:
         """The clip with its frames sent through ``chain``, in the language of ``-vf``; calls add up.
 
-        ``options`` are the network's, as in ``ModelOptions``: ``model="rt"``, ``max_seq_len=20``, ``device="cuda"``...
-        Raises ``UsageError``.
+        ``options`` are those of every ``vsr`` in it, as in ``ModelOptions``: ``model="rt"``, ``max_seq_len=20``,
+        ``device="cuda"``... Raises ``UsageError``.
         """
-        model = _with(self.config.model, options)
-        config = _with_chain(replace(self.config, model=model), chain)
+        model = self.config.model if self.config.output.filters is not None else ModelOptions()
+        config = _with_chain(replace(self.config, model=_with(model, options)), chain)
         check(config)
         return Clip(config)
 
@@ -216,11 +216,8 @@ def _with(group: Options, options: Mapping[str, Any]) -> Options:
 
 
 def _with_chain(config: Config, chain: str) -> Config:
-    if chain != "vsr":
-        raise UsageError(f"filter {chain!r}: there is vsr")
-    if config.model.model == "identity":
-        config = replace(config, model=replace(config.model, model="auto"))
-    return config
+    before = config.output.filters
+    return replace(config, output=replace(config.output, filters=chain if before is None else f"{before},{chain}"))
 
 
 def _exact(name: str, value: Time) -> Fraction:

@@ -29,7 +29,9 @@ MAY_IMPORT = {
     "api": BASICS | {"build", "pipeline", "media"},
     "build": BASICS | {"sources", "sinks", "filters", "models", "pipeline"},
     "presets": {"config", "errors"},
-    "cli": BASICS | {"build", "pipeline", "filters", "models", "presets"},
+    "compare": BASICS | {"build", "pipeline", "media", "sources", "sinks"},
+    "merge": BASICS | {"build", "pipeline", "sources"},
+    "cli": BASICS | {"build", "pipeline", "filters", "models", "presets", "compare", "merge"},
     "__main__": {"cli"},
     "__init__": {"api", "errors"},  # for type checkers; at run time each name is imported when it is used
 }

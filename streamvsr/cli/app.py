@@ -30,6 +30,9 @@ ABORT_SECONDS = 15.0
 
 COMMANDS: Mapping[str, str] = {
     "models": "streamvsr.cli.models_command:models_command",
+    "compare": "streamvsr.cli.compare_command:compare_command",
+    "split": "streamvsr.cli.split_merge_command:split_command",
+    "merge": "streamvsr.cli.split_merge_command:merge_command",
     "filters": "streamvsr.cli.filters_command:filters_command",
 }
 """First word -> ``module:function`` that takes the other words and returns the exit code."""
@@ -102,8 +105,12 @@ def run_config(
     *,
     talk: Talk | None = None,
     show: Callable[[Talk], Display] | None = None,
+    make: Callable[..., Run] | None = None,
 ) -> int:
-    """Build and run ``config``; ``notes`` are told first. Raises ``StreamvsrError`` and whatever else went wrong."""
+    """Build and run ``config``; ``notes`` are told first. Raises ``StreamvsrError`` and whatever else went wrong.
+
+    ``make`` builds the run instead of ``build.build``, and is called like it.
+    """
     talk = talk or Talk(quiet=config.run.quiet)
     for note in notes:
         talk.note(note)
@@ -115,7 +122,7 @@ def run_config(
             talk.note("FFmpeg's own messages are left out: they would show the password in the URL")
         elif config.run.debug:
             _show_ffmpeg_messages()
-        run = build(config, warn=talk.warning)
+        run = (make or build)(config, warn=talk.warning)
         interrupts.arm()
         display: Display = NoDisplay()
         run.start()

@@ -62,6 +62,21 @@ def parse(words: Sequence[str]) -> Invocation:
     return Invocation(config, None, tuple(notes), call, inputs, collector.layers.origins)
 
 
+def parse_paths(words: Sequence[str]) -> tuple[Config, tuple[str, ...]]:
+    """Read the command line of a command of its own: (options, all paths). Raises ``UsageError``.
+
+    The input's options stand before the first path, the output's behind it; the ``Config`` names the first path as its
+    input, and no output.
+    """
+    collector = _Collector(batch=True)
+    for token in tokenize(words):
+        collector.add(token)
+    call, config = collector.call(), collector.config()
+    if call != CallOptions(preset=call.preset):
+        raise UsageError("--print-config and -o go with streamvsr INPUTS... alone")
+    return config, tuple(collector.inputs)
+
+
 class _Collector:
     """Takes tokens in order and knows on which side of the input it is."""
 

@@ -1,0 +1,105 @@
+"""From what is to be compared to a run that writes it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+
+from streamvsr.build import build
+from streamvsr.compare.options import CompareOptions, check
+from streamvsr.compare.source import CompareSource
+from streamvsr.config import Config, InputOptions, ModelOptions, OutputOptions
+from streamvsr.errors import UsageError
+from streamvsr.pipeline.delivery import Delivery, Reader
+from streamvsr.pipeline.runner import Run
+from streamvsr.sinks.picture_folder import is_pictures as writes_pictures
+from streamvsr.sources import Source, Trimmed
+from streamvsr.sources.picture_folder import is_pictures
+
+UNTOUCHED = ModelOptions(model="identity")
+INPUT_LABEL = "input"
+
+
+def build_compare(paths: Sequence[str], options: CompareOptions, config: Config, *, warn: Callable[[str], None]) -> Run:
+    """A run that writes the comparison of ``paths`` to ``config.output``.
+
+    ``config.input`` holds for every input, ``config.model`` for every ``vsr`` of ``options.chains``. Everything is
+    opened; raises ``StreamvsrError``, and what was opened by then is closed again.
+    """
+    configs = _inputs(paths, options, config)
+    check(options, len(configs))
+    mode = options.mode or ("side-by-side" if len(configs) > 2 else "wipe" if options.still is None else "split")
+    pictures = [is_pictures(path) for path in paths]
+    pair = options.pair or ("frames" if any(pictures) and len(paths) > 1 else "time")
+    clock = pictures.index(False) if False in pictures and len(paths) > 1 else 0
+    output = config.output
+    with ExitStack() as undo:
+        readers: list[Reader] = []
+        for number, one in enumerate(configs):
+            delivery = Delivery(packets=number == 0)
+            reader = Reader(build(one, warn=warn, delivery=delivery), delivery)
+            undo.callback(reader.close)
+            readers.append(reader)
+        _warn_of_colors(readers, warn)
+        has_sound = any(track.kind == "audio" for track in readers[0].media.tracks) and not output.no_audio
+        sound = has_sound and options.still is None and not writes_pictures(output.path)
+        if sound and options.frame_rate:
+            warn("--frame-rate changes the speed: the sound is left out")
+            sound = False
+        source: Source = CompareSource(
+            readers,
+            options,
+            mode=mode,
+            labels=_labels(paths, options),
+            pair=pair,
+            clock=clock,
+            sound=sound,
+            rgb=writes_pictures(output.path),
+        )
+        end = output.end if output.duration is None else (output.start or 0) + output.duration
+        if (output.start, end, output.frames) != (None, None, None):
+            source = Trimmed(source, output.start, end, output.frames)
+        run = build(Config(InputOptions(), output, UNTOUCHED, config.run), warn=warn, source=source)
+        run.notes.clear()  # on a network that there is none of
+        undo.pop_all()
+        return run
+
+
+def _inputs(paths: Sequence[str], options: CompareOptions, config: Config) -> list[Config]:
+    """One configuration for each picture of the comparison."""
+    plain = [
+        Config(replace(config.input, path=path), OutputOptions(no_subtitles=True, no_data=True), UNTOUCHED)
+        for path in paths
+    ]
+    if not options.chains:
+        return plain
+    if len(paths) != 1:
+        raise UsageError(f"--with compares several chains on one input, and there are {len(paths)}")
+    chained = [
+        replace(plain[0], output=replace(plain[0].output, filters=chain), model=config.model)
+        for chain in options.chains
+    ]
+    return chained if len(chained) > 1 else plain + chained
+
+
+def _labels(paths: Sequence[str], options: CompareOptions) -> list[str]:
+    """The given ones, then what tells the pictures apart: names of files, or chains."""
+    count = max(len(paths), len(options.chains)) + (len(options.chains) == 1)
+    if options.no_labels:
+        return [""] * count
+    own = [os.path.basename(path.rstrip("/" + os.sep)) for path in paths]
+    if len(set(own)) < len(own):
+        own = list(paths)
+    if options.chains:
+        own = [INPUT_LABEL, *options.chains] if len(options.chains) == 1 else list(options.chains)
+    return [*options.labels, *own[len(options.labels) :]]
+
+
+def _warn_of_colors(readers: Sequence[Reader], warn: Callable[[str], None]) -> None:
+    """Primaries and transfer are not converted: what is HDR and what is not would look wrong beside each other."""
+    tags = {(r.media.video.color.primaries, r.media.video.color.transfer) for r in readers}
+    stated = {tag for tag in tags if 2 not in tag}
+    if len(stated) > 1:
+        warn("the inputs have different colour primaries or transfer curves, which are compared as they are")

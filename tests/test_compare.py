@@ -1,0 +1,400 @@
+"""Comparisons: where the line is, what belongs together, what the pictures look like, and both commands around them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamvsr.cli import main
+from streamvsr.compare.options import CompareOptions, check
+from streamvsr.compare.painter import Painter
+from streamvsr.compare.pairing import by_frames, by_time
+from streamvsr.compare.schedule import make_schedule
+from streamvsr.errors import UsageError
+from streamvsr.frames import PIXEL_FORMATS, Color, Frame
+from tests.outputs import info, numbers, write
+from tests.probe import probe
+
+pytestmark = pytest.mark.io
+
+GREY = PIXEL_FORMATS["gray"]
+
+
+def frames(rate: Fraction | int, count: int, start: Fraction | int = 0, jitter: int = 0) -> Iterator[Frame]:
+    """Tiny frames at ``rate``, whose single sample is their number; stamps of 1/90000 s, rounded to ``jitter``."""
+    base = Fraction(1, 90000)
+    for n in range(count):
+        pts = round((start + n / Fraction(rate)) / base)
+        pts = round(pts / jitter) * jitter if jitter else pts
+        yield Frame((np.full((2, 2), n, np.uint8),), GREY, pts, base, round(1 / Fraction(rate) / base), Color())
+
+
+def paired(clock: Iterator[Frame], other: Iterator[Frame], rates: tuple[int, int]) -> list[tuple[int, int]]:
+    found = by_time(clock, [other], [Fraction(rate) for rate in rates])
+    return [(int(a.planes[0][0, 0]), int(b.planes[0][0, 0])) for a, b in found]
+
+
+class TestPairing:
+    def test_equal_rates_pair_one_by_one_whatever_the_containers_round_to(self) -> None:
+        assert paired(frames(24, 50), frames(24, 50, jitter=90), (24, 24)) == [(n, n) for n in range(50)]
+        assert paired(frames(24, 50, jitter=90), frames(24, 50), (24, 24)) == [(n, n) for n in range(50)]
+
+    def test_twice_the_rate(self) -> None:
+        assert paired(frames(25, 10), frames(50, 20), (25, 50)) == [(n, 2 * n) for n in range(10)]
+        assert paired(frames(50, 8), frames(25, 4), (50, 25)) == [(n, n // 2) for n in range(8)]
+
+    def test_it_ends_with_the_shorter(self) -> None:
+        assert len(paired(frames(25, 10), frames(25, 6), (25, 25))) == 6
+        assert len(paired(frames(25, 6), frames(25, 10), (25, 25))) == 6
+        assert len(paired(frames(30, 30), frames(10, 5), (30, 10))) == 15
+
+    def test_one_frame_and_none(self) -> None:
+        assert paired(frames(25, 1), frames(25, 1), (25, 25)) == [(0, 0)]
+        assert paired(frames(25, 3), frames(25, 0), (25, 25)) == []
+
+    @given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 40), st.integers(1, 40))
+    def test_always_the_nearest_and_never_back(self, a: int, b: int, count_a: int, count_b: int) -> None:
+        pairs = paired(frames(a, count_a), frames(b, count_b), (a, b))
+        for n, m in pairs:
+            distance = abs(Fraction(n, a) - Fraction(m, b))
+            nearest = min(abs(Fraction(n, a) - Fraction(k, b)) for k in range(count_b))
+            assert distance - nearest <= Fraction(2, 90000)
+        assert [m for _, m in pairs] == sorted(m for _, m in pairs)
+        assert len(pairs) >= min(count_a, Fraction(count_b, b) * a) - 1
+
+    def test_by_number(self) -> None:
+        assert len(list(by_frames([frames(25, 4), frames(30, 3), frames(1, 9)]))) == 3
+
+
+class TestSchedule:
+    def test_as_the_original_script_moves_it(self) -> None:
+        options = CompareOptions(start_frame=5, pause_frame=15, repeat_when_pause=25, slide_step=100, line_width=10)
+        schedule = make_schedule(options, 1280, 16, Fraction(25), sound=False)
+        assert [schedule.position(n) for n in range(4, 9)] == [None, 0, 100, 200, 300]
+        assert [schedule.repeats(n) for n in (14, 15)] == [0, 25]
+        ending = list(schedule.ending(15))
+        assert ending == [1000] * 25 + list(range(900, 0, -100)) + [-1] * 26
+
+    def test_defaults_suit_the_length(self) -> None:
+        for count in (1, 2, 3, 10, 60, 250, 10_000, None):
+            schedule = make_schedule(CompareOptions(), 1280, count, Fraction(25), sound=False)
+            last = (count or 400) - 1
+            positions = [schedule.position(n) for n in range(last + 1)] + list(schedule.ending(last))
+            assert all(p is None or -1 <= p <= schedule.span for p in positions)
+            furthest = max(p for p in positions if p is not None)
+            assert furthest > schedule.span - schedule.slide_step, "the line comes all the way"
+            assert positions[-1] == -1, "the right one too"
+            assert schedule.line_width == 8
+
+    def test_long_clips_go_to_and_fro(self) -> None:
+        schedule = make_schedule(CompareOptions(), 1280, 5000, Fraction(25), sound=True)
+        positions = [schedule.position(n) or 0 for n in range(5000)]
+        steps = {b - a for a, b in pairwise(positions)}
+        assert max(steps) == schedule.slide_step
+        assert min(steps) == -schedule.slide_step
+        assert schedule.pause_frame is None
+
+    @given(
+        st.integers(2, 4000), st.integers(1, 500), st.integers(0, 50), st.integers(1, 900), st.integers(0, 40),
+        st.integers(0, 5000),
+    )  # fmt: skip
+    def test_the_total_is_what_comes(
+        self, width: int, count: int, start: int, step: int, pause: int, line: int
+    ) -> None:
+        options = CompareOptions(start_frame=start, slide_step=step, pause_frame=pause, line_width=line)
+        schedule = make_schedule(options, width, count, Fraction(10), sound=True)
+        shown = sum(1 + schedule.repeats(n) for n in range(count)) + len(list(schedule.ending(count - 1)))
+        assert schedule.total(count) == shown
+
+
+def flat(name: str, width: int, height: int, code: int) -> Frame:
+    layout = PIXEL_FORMATS[name]
+    planes = tuple(np.full(s, code, layout.dtype) for s in layout.plane_shapes(width, height))
+    return Frame(planes, layout, 0, Fraction(1, 25), 1, Color(matrix=0, full_range=True))
+
+
+class TestPainter:
+    def paint(self, mode: str, *sizes: tuple[int, int], position: int | None = None, **options: object) -> np.ndarray:  # type: ignore[type-arg]
+        infos = [info("gbrp", w, h) for w, h in sizes]
+        painter = Painter(infos, CompareOptions(**options), mode, [""] * len(sizes))  # type: ignore[arg-type]
+        cells = painter.pictures([flat("gbrp", w, h, 50 * (n + 1)) for n, (w, h) in enumerate(sizes)])
+        return painter.compose(cells, position, 4)[..., 0]
+
+    def test_wipe(self) -> None:
+        picture = self.paint("wipe", (16, 12), (64, 48), position=20)
+        assert picture.shape == (48, 64)
+        assert picture[0].tolist() == [50] * 20 + [255] * 4 + [100] * 40
+        assert (self.paint("wipe", (16, 12), (64, 48)) == 50).all()
+        assert (self.paint("wipe", (16, 12), (64, 48), position=-1) == 100).all()
+
+    def test_rows_columns_and_grids(self) -> None:
+        assert self.paint("side-by-side", (64, 48), (16, 12)).shape == (48, 128)
+        assert self.paint("stacked", (64, 48), (16, 12)).shape == (96, 64)
+        grid = self.paint("side-by-side", *[(64, 48)] * 5)
+        assert grid.shape == (96, 192)
+        corners = [int(grid[y, x]) for y in (0, 48) for x in (0, 64, 128)]
+        assert corners == [50, 100, 150, 200, 250, 0]
+
+    def test_other_shapes_get_bars(self) -> None:
+        picture = self.paint("side-by-side", (64, 48), (48, 48))
+        assert picture[24, 64:].tolist() == [0] * 8 + [100] * 48 + [0] * 8
+        picture = self.paint("side-by-side", (64, 48), (64, 24))
+        assert picture[:, 100].tolist() == [0] * 12 + [100] * 24 + [0] * 12
+
+    def test_odd_sizes_become_even(self) -> None:
+        assert self.paint("wipe", (63, 47), (63, 47)).shape == (48, 64)
+        assert self.paint("side-by-side", (63, 47), (63, 47)).shape == (48, 126)
+
+    def test_zoom_enlarges_pixels_to_squares_at_the_same_place(self) -> None:
+        small = np.arange(12 * 16, dtype=np.uint8).reshape(12, 16)
+        large = small.repeat(4, 0).repeat(4, 1)
+        infos = [info("gray", 16, 12), info("gray", 64, 48)]
+        painter = Painter(infos, CompareOptions(zoom="8:4:16:12"), "side-by-side", ["", ""])
+        made = [Frame((p,), GREY, 0, Fraction(1), 1, Color(full_range=True)) for p in (small, large)]
+        one, two = painter.pictures(made)
+        assert one.shape == (48, 64, 3)
+        assert (one == two).all()
+        assert (one[..., 0] == large[4:16, 8:24].repeat(4, 0).repeat(4, 1)).all()
+
+    def test_zoom_has_to_lie_in_the_picture(self) -> None:
+        with pytest.raises(UsageError, match="reaches out of the picture, which is 64x48"):
+            self.paint("wipe", (64, 48), (16, 12), zoom="60:0:8:8")
+
+    def test_turned_pictures_are_shown_upright(self) -> None:
+        painter = Painter([info("gray", 8, 4, rotation=90), info("gray", 4, 8)], CompareOptions(), "stacked", ["", ""])
+        picture = np.zeros((4, 8), np.uint8)
+        picture[0, 7] = 255  # upper right; turned by 90 degrees counter-clockwise: upper left
+        frame = Frame((picture,), GREY, 0, Fraction(1), 1, Color(full_range=True))
+        cell = painter.pictures([frame, frame.with_planes((picture.T.copy(),))])[0]
+        assert cell.shape == (8, 4, 3)
+        assert cell[0, 0, 0] == 255
+
+    @pytest.mark.parametrize("text", ["in.mp4", "Größe 漢字", "x" * 200, "\x1b[31m\n"])
+    @pytest.mark.parametrize("size", [(640, 360), (32, 16), (6, 4)])
+    def test_labels_of_any_text_on_any_size(self, text: str, size: tuple[int, int]) -> None:
+        for name, mode in (("gbrp", "wipe"), ("gbrp16le", "side-by-side")):
+            infos = [info(name, *size)] * 2
+            peak = PIXEL_FORMATS[name].peak
+            painter = Painter(infos, CompareOptions(), mode, [text, text])
+            left, right = painter.pictures([flat(name, *size, peak // 2)] * 2)
+            if size[0] > 100:
+                assert left[: size[1] // 4, : size[0] // 3].max() > 0.9 * peak
+                assert (left[-20:] == peak // 2).all()
+                assert (right[:, -size[0] // 3 :].max() > 0.9 * peak) == (mode == "wipe" or len(text) > 100)
+
+
+@pytest.mark.parametrize(
+    ("options", "inputs", "message"),
+    [
+        ({"mode": "wipe"}, 3, "takes two inputs, not 3"),
+        ({}, 1, "needs two inputs, or one and --with"),
+        ({"zoom": "1:2:3"}, 2, "expected x:y:width:height"),
+        ({"zoom": "1:2:0:4"}, 2, "expected x:y:width:height"),
+        ({"mode": "blend"}, 2, "choose one of wipe, side-by-side"),
+        ({"labels": ("a", "b", "c")}, 2, "3 labels for 2 pictures"),
+        ({"slide_step": 0}, 2, "at least 1"),
+    ],
+)
+def test_what_cannot_be_had_is_said(options: dict[str, object], inputs: int, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        check(CompareOptions(**options), inputs)  # type: ignore[arg-type]
+
+
+FAST = ("-preset", "ultrafast", "--quiet", "-y")
+
+
+@pytest.fixture
+def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    write("small.mkv", info(rate=Fraction(25)), [n * 3600 for n in range(20)], duration=3600, crf=1.0)
+    write("large.mp4", info(width=256, height=192, rate=Fraction(25)), [n * 3600 for n in range(12)], duration=3600)
+    return tmp_path
+
+
+def compare(*words: str) -> int:
+    return main(["compare", *words, *FAST])
+
+
+def size(path: str) -> tuple[int, int, int]:
+    """(width, height, frames)"""
+    with av.open(path) as container:
+        pictures = [(f.width, f.height) for f in container.decode(video=0)]
+    assert len(set(pictures)) == 1
+    return (*pictures[0], len(pictures))
+
+
+class TestCommand:
+    def test_wipe(self, clips: Path, ffprobe: str) -> None:
+        assert compare("small.mkv", "large.mp4", "out.mp4", "--no-labels") == 0
+        width, height, count = size("out.mp4")
+        assert (width, height) == (256, 192)
+        assert count > 12 + 25 + 25
+        stamps = probe(ffprobe, clips / "out.mp4").video_pts
+        assert {round(b - a, 5) for a, b in pairwise(stamps)} == {Fraction(1, 25)}
+
+    def test_every_mode_and_option(self, clips: Path) -> None:
+        assert compare("small.mkv", "large.mp4", "a.mkv", "--mode", "side-by-side") == 0
+        assert size("a.mkv") == (512, 192, 12)
+        assert compare("small.mkv", "large.mp4", "b.mkv", "--mode=stacked", "--scale_filter", "lanczos") == 0
+        assert size("b.mkv") == (256, 384, 12)
+        assert (
+            compare("small.mkv", "large.mp4", "c.mkv", "--mode", "split", "--label", "before", "--label", "after") == 0
+        )
+        assert size("c.mkv") == (256, 192, 12)
+        assert compare("small.mkv", "large.mp4", "small.mkv", "large.mp4", "d.mkv", "--zoom", "0:0:64:48") == 0
+        assert size("d.mkv") == (512, 384, 12)
+        words = "--start-frame 2 --pause-frame 4 --repeat-when-pause 3 --slide-step 64 --line-width 2 --frame-rate 10"
+        assert compare("small.mkv", "large.mp4", "e.mkv", *words.split()) == 0
+        # There and nearly back by frame 11 (positions 0, 64 ... 254, 196 ... 68): pause, back, pause.
+        assert size("e.mkv")[2] == 12 + 3 + 3 + 1 + 1 + 3
+
+    def test_a_still_is_a_picture(self, clips: Path) -> None:
+        assert compare("small.mkv", "large.mp4", "look.png", "--still", "5", "--no-labels") == 0
+        picture = cv2.imread("look.png")
+        assert picture.shape == (192, 256, 3)
+        centres = (np.arange(8) * 2 + 1) * 16
+        assert sum(1 << bit for bit, x in enumerate(centres) if picture[48, x, 0] > 128) == 5
+
+    def test_a_still_behind_the_end(self, clips: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert compare("small.mkv", "large.mp4", "look.png", "--still", "12") == 2
+        assert "there are 12 frames, counted from 0" in capsys.readouterr().err
+        assert not (clips / "look.png").exists()
+
+    @pytest.mark.parametrize("count", [1, 2])
+    @pytest.mark.parametrize("mode", ["wipe", "side-by-side", "stacked", "split"])
+    def test_clips_of_one_and_two_frames(self, count: int, mode: str, clips: Path) -> None:
+        write("tiny.mkv", info(), [n * 3003 for n in range(count)])
+        assert compare("tiny.mkv", "small.mkv", "out.mkv", "--mode", mode) == 0
+        made = size("out.mkv")[2]
+        assert made > 60 if mode == "wipe" else made == count
+
+    def test_frames_pair_by_time_and_pictures_by_number(self, clips: Path) -> None:
+        write("fast.mkv", info(rate=Fraction(50)), [n * 1800 for n in range(40)], duration=1800, crf=1.0)
+        assert compare("small.mkv", "fast.mkv", "out.mkv", "--mode", "stacked", "--no-labels", "-crf", "1") == 0
+        with av.open("out.mkv") as container:
+            pictures = [f.to_ndarray(format="gray") for f in container.decode(video=0)]
+        centres = (np.arange(8) * 2 + 1) * 4
+        above, below = (
+            [sum(1 << bit for bit, x in enumerate(centres) if p[row, x] > 128) for p in pictures] for row in (12, 60)
+        )
+        assert above == list(range(20))
+        assert below == list(range(0, 40, 2))
+        assert main(["split", "small.mkv", "p/", "--quiet"]) == 0
+        assert compare("p/", "fast.mkv", "by_number.mkv", "--mode", "split", "--no-labels") == 0
+        assert size("by_number.mkv")[2] == 20
+
+    def test_chains_of_one_input(self, clips: Path) -> None:
+        assert (
+            compare("small.mkv", "--with", "hflip", "--with", "scale=128:96,vflip", "out.mkv", "--mode", "stacked") == 0
+        )
+        assert size("out.mkv") == (128, 192, 20)
+        assert compare("small.mkv", "--with", "hflip", "one.mkv", "--mode", "split") == 0
+        assert size("one.mkv") == (64, 48, 20)
+
+    def test_parts(self, clips: Path) -> None:
+        assert compare("-ss", "0.2", "-t", "0.2", "small.mkv", "large.mp4", "out.mkv", "--mode", "split") == 0
+        assert numbers("out.mkv") == [5, 6, 7, 8, 9] or size("out.mkv")[2] == 5
+        assert compare("small.mkv", "large.mp4", "-frames:v", "3", "three.mkv", "--mode", "split") == 0
+        assert size("three.mkv")[2] == 3
+
+    def test_mistakes_are_one_line_before_anything_is_written(
+        self, clips: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for words, code, message in (
+            (["small.mkv"], 2, "compare takes inputs and an output"),
+            (["small.mkv", "out.mkv"], 2, "needs two inputs"),
+            (["small.mkv", "large.mp4", "large.mp4"], 2, "is one of the inputs"),
+            (["small.mkv", "large.mp4", "--with", "vsr", "out.mkv"], 2, "--with compares several chains on one input"),
+            (["small.mkv", "missing.mp4", "out.mkv"], 1, "missing.mp4"),
+            (["small.mkv", "large.mp4", "out.mkv", "--still", "x"], 2, "--still x: expected a whole number"),
+            (["small.mkv", "large.mp4", "out.mkv", "--zoom"], 2, "--zoom needs a value"),
+            (["small.mkv", "large.mp4", "out.mkv", "--no-labels=1"], 2, "takes no value"),
+            (["small.mkv", "large.mp4", "out.mkv", "--mod", "wipe"], 2, "unknown option --mod"),
+        ):
+            assert compare(*words) == code, words
+            lines = capsys.readouterr().err.splitlines()
+            assert len(lines) == 1
+            assert message in lines[0]
+        assert not (clips / "out.mkv").exists()
+
+    def test_help(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["compare", "--help"]) == 0
+        text = capsys.readouterr().out
+        assert all(len(line) < 80 for line in text.splitlines())
+        assert "--repeat-when-pause" in text
+
+
+def test_the_sound_of_the_first_is_kept_and_pauses_with_the_picture(
+    shared_data: Path, ffprobe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    clip = str(shared_data / "clips" / "water_cc0_360p.mp4")
+    assert compare("-t", "1", clip, clip, "plain.mkv", "--mode", "split") == 0
+    assert compare("-t", "1", clip, clip, "paused.mkv", "--pause-frame", "9", "--repeat-when-pause", "30") == 0
+    plain, paused = (probe(ffprobe, tmp_path / name) for name in ("plain.mkv", "paused.mkv"))
+    sound = [[stamp for stamp, _ in found.packets[found.of_type("audio")[0]["index"]]] for found in (plain, paused)]
+    assert len(sound[0]) == len(sound[1]) > 40
+    moved = [b - a for a, b in zip(*sound, strict=True)]
+    assert max(moved[:10]) < Fraction(1, 100)
+    assert all(abs(step - 30 * Fraction(1001, 30000)) < Fraction(1, 100) for step in moved[-20:])
+    assert compare("-t", "1", clip, clip, "silent.mkv", "--mode", "split", "-an") == 0
+    assert not probe(ffprobe, tmp_path / "silent.mkv").of_type("audio")
+
+
+class TestSplitAndMerge:
+    def test_there_and_back(self, clips: Path) -> None:
+        assert main(["split", "small.mkv", "p/", "--quiet"]) == 0
+        assert len(list((clips / "p").iterdir())) == 20
+        assert main(["merge", "p/", "back.mkv", "-r", "50", "-crf", "1", "--quiet"]) == 0
+        assert numbers("back.mkv") == list(range(20))
+        with av.open("back.mkv") as container:
+            assert container.streams.video[0].average_rate == 50
+        assert main(["split", "-ss", "0.2", "small.mkv", "q/%03d.png", "-frames:v", "2", "--quiet"]) == 0
+        assert sorted(p.name for p in (clips / "q").iterdir()) == ["000.png", "001.png"]
+
+    def test_everything_else_comes_from_the_video(self, shared_data: Path, ffprobe: str, tmp_path: Path) -> None:
+        clip, pictures, back = shared_data / "clips" / "chapters.mp4", tmp_path / "p", tmp_path / "back.mp4"
+        assert main(["split", str(clip), f"{pictures}/", "--quiet"]) == 0
+        assert main(["merge", f"{pictures}/", "--audio-from", str(clip), str(back), *FAST]) == 0
+        before, after = probe(ffprobe, clip), probe(ffprobe, back)
+        assert after.video_pts == pytest.approx(before.video_pts, abs=0.001)
+        assert len(after.of_type("audio")) == len(before.of_type("audio"))
+        for a, b in zip(before.of_type("audio"), after.of_type("audio"), strict=True):
+            assert [h for _, h in before.packets[a["index"]]] == [h for _, h in after.packets[b["index"]]]
+
+    def test_uneven_time_stamps_come_back(self, clips: Path, ffprobe: str) -> None:
+        stamps = [0, 3600, 9000, 10800, 18000]
+        write("uneven.mp4", info(rate=Fraction(25)), stamps, crf=1.0)
+        assert main(["split", "uneven.mp4", "u/", "--quiet"]) == 0
+        assert main(["merge", "u/", "again.mp4", "--audio-from", "uneven.mp4", *FAST]) == 0
+        assert probe(ffprobe, clips / "again.mp4").video_pts == [Fraction(s, 90000) for s in stamps]
+        assert main(["merge", "u/", "even.mp4", "-r", "10", "--audio-from", "uneven.mp4", *FAST]) == 0
+        assert probe(ffprobe, clips / "even.mp4").video_pts == [Fraction(n, 10) for n in range(5)]
+
+    def test_more_or_fewer_pictures_than_frames(self, clips: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["split", "small.mkv", "p/", "--quiet"]) == 0
+        assert main(["merge", "p/", "--audio-from", "large.mp4", "more.mkv", "-y"]) == 0
+        assert "there are 20 pictures for 12 frames" in capsys.readouterr().err
+        assert size("more.mkv")[2] == 20
+        for path in sorted((clips / "p").iterdir())[5:]:
+            path.unlink()
+        assert main(["merge", "p/", "--audio-from", "large.mp4", "fewer.mkv", "-y"]) == 0
+        assert "goes on after the last of the 5 pictures" in capsys.readouterr().err
+        assert size("fewer.mkv")[2] == 5
+
+    def test_mistakes(self, clips: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["split", "small.mkv", "out.mp4"]) == 2
+        assert "split writes pictures" in capsys.readouterr().err
+        assert main(["merge", "p/"]) == 2
+        assert main(["merge", "p/", "out.mkv", "--model", "rt"]) == 2
+        assert "runs no network" in capsys.readouterr().err
+        assert main(["split", "--help"]) == main(["merge", "--help"]) == 0
