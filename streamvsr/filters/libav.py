@@ -213,6 +213,9 @@ class _Graph:
         """Push one picture (None: the end), and yield what comes out."""
         try:
             self._ends.source.push(frame)
+        except EOFError:
+            # A filter (trim) has seen enough: nothing more comes out.
+            return
         except FOREIGN as exc:
             raise FilterError(f"filter {self._text} failed: {exc}") from exc
         while True:
