@@ -73,7 +73,7 @@ class RTSession(Session):
         """See ``Session.window``; ``frames`` is (T, 1, H, W). Without a next frame a frame stands for its own."""
         if frames.ndim != 4 or frames.shape[1] != 1 or 0 in frames.shape:
             raise ValueError(f"frames must be (T, 1, H, W) and not empty, {frames.shape = }")
-        if not (0 < new <= len(frames) and 0 <= keep.start <= keep.stop <= len(frames) and keep.step == 1):
+        if not (0 <= new <= len(frames) and 0 <= keep.start <= keep.stop <= len(frames) and keep.step == 1):
             raise ValueError(f"{new = } and {keep = } do not fit {len(frames)} frames")
         if self._hidden is not None and self._hidden.shape[2:] != frames.shape[2:]:
             raise ValueError(f"{frames.shape = } after frames of {tuple(self._hidden.shape[2:])}: reset first")

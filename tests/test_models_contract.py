@@ -1,0 +1,116 @@
+"""One suite over every model: what ``models.base`` promises holds for whatever the registry can load."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamvsr.models import registry
+from streamvsr.models.animesr.network import AnimeSRNet, Shape
+from streamvsr.models.base import Model
+from streamvsr.models.basicvsr.network import BasicVSRNet, RealBasicVSRNet
+from streamvsr.models.srvgg import SRVGGNet
+from streamvsr.windows import Windows
+
+
+def small(network: torch.nn.Module, seed: int = 0) -> dict[str, torch.Tensor]:
+    """The network's weights, random and small enough that nothing grows over time."""
+    generator = torch.Generator().manual_seed(seed)
+    return {k: torch.randn(v.shape, generator=generator) * 0.03 for k, v in network.state_dict().items()}
+
+
+def shipped() -> Model:
+    return registry.load_model(registry.select("rt"))
+
+
+MAKE: dict[str, Callable[[], Model]] = {
+    "rt": shipped,
+    "realbasicvsr": lambda: registry.ENTRIES["realbasicvsr"].load(small(RealBasicVSRNet(8, 1, 1)), {}),
+    "basicvsr": lambda: registry.ENTRIES["basicvsr"].load(small(BasicVSRNet(8, 1)), {}),
+    "animesr": lambda: registry.ENTRIES["animesr"].load(small(AnimeSRNet(Shape(4, (3, 2, 1), 4))), {}),
+    "srvgg": lambda: registry.ENTRIES["srvgg"].load(small(SRVGGNet(8, 2, 4)), {}),
+    "bicubic": lambda: registry.load_model(registry.select("bicubic")),
+    "identity": lambda: registry.load_model(registry.select("identity")),
+}
+
+
+def test_every_model_is_here() -> None:
+    assert set(MAKE) == set(registry.ENTRIES)
+
+
+@pytest.fixture(scope="module", params=MAKE)
+def model(request: pytest.FixtureRequest) -> Model:
+    return MAKE[request.param]()
+
+
+def clip(model: Model, count: int) -> torch.Tensor:
+    size = max(model.info.min_size_px, 9)
+    channels = 1 if model.info.domain == "luma" else 3
+    generator = torch.Generator().manual_seed(count)
+    return torch.rand(count, channels, size, size + 3, generator=generator)
+
+
+def in_windows(
+    model: Model, frames: torch.Tensor, length: int, overlap: int, way: Literal["carry", "window"]
+) -> Iterator[torch.Tensor]:
+    session, windows, given = model.session(), Windows(length, overlap, way), 0
+    for number in range(len(frames) + 1):
+        step = windows.push() if number < len(frames) else windows.cut()
+        if step is None:
+            continue
+        if step.reset:
+            session.reset()
+            given = step.start
+        yield from session.window(frames[step.start : step.stop], step.stop - max(given, step.start), step.keep)
+        given = step.stop
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.data())
+def test_any_windows_give_each_frame_once(model: Model, data: st.DataObject) -> None:
+    count, length = data.draw(st.integers(1, 9)), data.draw(st.integers(1, 5))
+    overlap = data.draw(st.integers(0, length - 1))
+    way = data.draw(st.sampled_from(["carry", "window"]))
+    frames = clip(model, count)
+    before = frames.clone()
+    with torch.inference_mode():
+        made = list(in_windows(model, frames, length, overlap, way))
+    scale = model.info.scale
+    assert [tuple(m.shape) for m in made] == [
+        (frames.shape[1], frames.shape[2] * scale, frames.shape[3] * scale)
+    ] * count
+    assert all(torch.isfinite(m).all() for m in made)
+    assert torch.equal(frames, before), "a session changed its input"
+
+
+@settings(max_examples=6, deadline=None)
+@given(st.integers(1, 8), st.integers(2, 5), st.data())
+def test_enough_look_ahead_changes_nothing(model: Model, count: int, length: int, data: st.DataObject) -> None:
+    """``causal_after`` frames of overlap are as good as all of them; without the promise, a window of everything is."""
+    frames, needed = clip(model, count), model.info.causal_after
+    with torch.inference_mode():
+        whole = torch.stack(list(in_windows(model, frames, count, 0, "carry")))
+        if needed is None:
+            length, needed = count, 0
+        elif needed >= length:
+            return
+        overlap = data.draw(st.integers(needed, length - 1))
+        made = torch.stack(list(in_windows(model, frames, length, overlap, "carry")))
+    assert torch.allclose(made, whole, rtol=0, atol=1e-5)
+
+
+def test_a_reset_forgets_everything(model: Model) -> None:
+    frames = clip(model, 4)
+    with torch.inference_mode():
+        session = model.session()
+        fresh = [m.clone() for m in session.window(frames[:3], 3, range(3))]
+        session.reset()
+        list(session.window(frames[1:], 3, range(3)))
+        session.reset()
+        again = list(session.window(frames[:3], 3, range(3)))
+    assert all(torch.equal(a, b) for a, b in zip(fresh, again, strict=True))
