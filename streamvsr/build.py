@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
-from streamvsr.config import Config, ModelOptions, OutputOptions, check_backend
+from streamvsr.config import Config, ModelOptions, OutputOptions, check_backend, tile_px
 from streamvsr.errors import UsageError
 from streamvsr.filters.base import Filter
 from streamvsr.filters.chain import Chain, segments
@@ -55,7 +55,7 @@ def build(
         source.on_warning = warn
         info = source.info.video
         wanted = wanted_format(config.output, info) if delivery is None else delivery.wanted_format(info)
-        filters, info = configure(steps, info, _network_maker(config, info, wanted, notes))
+        filters, info = configure(steps, info, _network_maker(config, info, wanted, notes, warn))
         chains = [Chain(segment) for segment in segments(filters)]
         for chain in chains:
             undo.callback(chain.close)
@@ -118,7 +118,9 @@ def _steps(config: Config) -> tuple[tuple[Step, ...], list[str]]:
     return steps, notes
 
 
-def _network_maker(config: Config, source: StreamInfo, wanted: str, notes: list[str]) -> Vsr:
+def _network_maker(
+    config: Config, source: StreamInfo, wanted: str, notes: list[str], warn: Callable[[str], None]
+) -> Vsr:
     """How a ``vsr`` of the chain is made; ``notes`` gets a sentence on the choice of each model."""
 
     def make(given: Mapping[str, Any], info: StreamInfo, last: bool) -> Sequence[Filter]:
@@ -130,7 +132,7 @@ def _network_maker(config: Config, source: StreamInfo, wanted: str, notes: list[
             options = replace(options, model="auto", checkpoint=None, config=None)
         # The output's format is made at once where nothing comes between, and nothing before has chosen another.
         format = wanted if last and scale is None and info.format == source.format else None
-        network, reason = make_vsr(replace(options, **given), output_format=format)
+        network, reason = make_vsr(replace(options, **given), warn, output_format=format)
         notes.append(reason)
         if scale is None:
             return network
@@ -144,7 +146,7 @@ def _network_maker(config: Config, source: StreamInfo, wanted: str, notes: list[
     return make
 
 
-def make_vsr(options: ModelOptions, **overrides: Any) -> tuple[list[Filter], str]:
+def make_vsr(options: ModelOptions, warn: Callable[[str], None], **overrides: Any) -> tuple[list[Filter], str]:
     """The network of ``options`` as a filter (none for ``identity``), and a sentence for the user on its choice.
 
     ``overrides`` are keyword arguments of ``VsrFilter`` that the options do not hold, such as ``output_format``.
@@ -183,6 +185,10 @@ def make_vsr(options: ModelOptions, **overrides: Any) -> tuple[list[Filter], str
             max_history=options.max_history,
             refine_threshold=options.dynamic_refine_thres,
             refine_rule=options.refine_rule,
+            tile_px=tile_px(options.tile),
+            compile=options.compile,
+            cuda_graphs=options.cuda_graphs,
+            warn=warn,
         ),
     }
     return [VsrFilter(model, **settings | overrides)], reason

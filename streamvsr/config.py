@@ -13,6 +13,9 @@ from typing import Any, Literal
 
 from streamvsr.errors import UsageError
 
+LEAST_TILE_PX = 64
+"""The least ``--tile``: below, the borders around tiles are most of the work."""
+
 Kind = Literal["text", "integer", "number", "time", "rate", "size", "bit_rate", "flag", "yes_no", "list", "pairs"]
 """How an option's text becomes a value: ``flag`` takes no value and sets True, ``yes_no`` has two flags, the first
 for True and the second for False; ``list`` may be given several times, ``pairs`` is a list of KEY=VALUE."""
@@ -175,6 +178,9 @@ class ModelOptions:
     precision: Literal["auto", "fp32", "fp16", "bf16"] = option(
         "auto", "--precision", help="auto, fp32, fp16 or bf16", metavar="NAME", choices=("auto", "fp32", "fp16", "bf16")
     )
+    tile: str = option("auto", "--tile", help="tiles for large pictures: auto, off, or N pixels", metavar="N")
+    compile: bool = option(False, "--compile", help="run the network through torch.compile", kind="flag")
+    cuda_graphs: bool = option(False, "--cuda-graphs", help="record CUDA graphs too", kind="flag")
     threads: int | None = option(
         None, "--threads", help="CPU threads of the network", kind="integer", metavar="N", least=1
     )
@@ -239,6 +245,7 @@ def check(config: Config) -> None:
         raise UsageError("-c:v copy: the picture goes through the network, so it has to be encoded: name an encoder")
     model = config.model
     check_backend(model)
+    tile_px(model.tile)
     if model.max_seq_len is not None and model.overlap is not None and model.overlap >= model.max_seq_len:
         raise UsageError(
             f"--overlap {model.overlap} must be less than --max-seq-len {model.max_seq_len}: "
@@ -260,6 +267,15 @@ def check_options(values: Any) -> None:
     """Raise ``UsageError`` for values of one dataclass of options that are out of range."""
     for name, face in options_of(type(values)):
         _check_value(face, getattr(values, name))
+
+
+def tile_px(text: str) -> int | None:
+    """``--tile`` as a side in pixels: None for auto, 0 for off. Raises ``UsageError`` for anything else."""
+    if text in ("auto", "off"):
+        return None if text == "auto" else 0
+    if text.isascii() and text.isdigit() and int(text) >= LEAST_TILE_PX:
+        return int(text)
+    raise UsageError(f"--tile {text}: say auto, off, or a side of at least {LEAST_TILE_PX} pixels")
 
 
 def _check_value(face: Option, value: Any) -> None:

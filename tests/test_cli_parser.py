@@ -203,12 +203,13 @@ VALUES: dict[str, st.SearchStrategy[str]] = {
     "--max-history": st.integers(0, 99).map(str),
     "--dynamic-refine-thres": st.integers(0, 255).map(str),
     "--refine-rule": st.sampled_from(["frame", "window"]),
+    "--tile": st.sampled_from(["auto", "off", "256"]),
     "--device": st.sampled_from(["cpu", "cuda:1"]),
     "--precision": st.sampled_from(["fp32", "bf16"]),
     "--threads": st.integers(1, 99).map(str),
     "--preset": st.sampled_from(["archive", "preview"]),
 }
-SWITCHES = ("--quiet", "--debug", "--stats", "--print-config")
+SWITCHES = ("--compile", "--cuda-graphs", "--quiet", "--debug", "--stats", "--print-config")
 WITH_A_FOLDER = {"--suffix", "--skip-existing"}
 
 

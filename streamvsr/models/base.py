@@ -52,6 +52,8 @@ class Settings:
     """Height and width of tiles; 0: never tiles; None: as the free memory asks for."""
     compile: bool = False
     """Run the costly parts through torch.compile."""
+    cuda_graphs: bool = False
+    """Record them as CUDA graphs too."""
     warn: Callable[[str], None] = _silent
     """Gets one line for each thing that goes differently from what was asked."""
 

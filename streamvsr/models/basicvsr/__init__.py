@@ -14,7 +14,7 @@ from streamvsr.errors import CheckpointError
 from streamvsr.models.base import Model, ModelInfo, Settings
 from streamvsr.models.basicvsr.cleaning import OFF, RefineRule
 from streamvsr.models.basicvsr.network import SCALE, BasicVSRNet, RealBasicVSRNet
-from streamvsr.models.basicvsr.session import MIN_SIZE_PX, BasicVSRSession
+from streamvsr.models.basicvsr.session import HALF, MIN_SIZE_PX, BasicVSRSession
 from streamvsr.models.state import fill, require
 
 MAX_SEQ_LEN = 24
@@ -35,8 +35,12 @@ class BasicVSRModel(Model):
         name = "realbasicvsr" if isinstance(network, RealBasicVSRNet) else "basicvsr"
         self.info = ModelInfo(name, SCALE, "rgb", MAX_SEQ_LEN, OVERLAP, MIN_SIZE_PX, MAX_HISTORY)
         self._settings = Settings()
+        self._exact: dict[str, Tensor] = {}
+        """The weights in float32, where the network has them in half precision."""
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Self:
+        if dtype in HALF and not self._exact:
+            self._exact = {name: value.to("cpu", copy=True) for name, value in self.network.state_dict().items()}
         self.network.to(device=device, dtype=dtype)
         return self
 
@@ -54,7 +58,13 @@ class BasicVSRModel(Model):
         if settings.refine_rule is not None:
             rule = replace(rule, scope=settings.refine_rule)
         history = self.info.max_history if settings.max_history is None else settings.max_history
-        return BasicVSRSession(core, cleaning, rule, history)
+        return BasicVSRSession(core, cleaning, rule, history, settings, self._widen)
+
+    def _widen(self) -> None:
+        """Back to float32, with the weights as they were before they were rounded."""
+        self.network.float()
+        if self._exact:
+            self.network.load_state_dict(self._exact)
 
 
 def _blocks(state: Mapping[str, Tensor], trunk: str) -> int:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 MAX_PASSES = 3
 """The paper's bound on cleaning passes."""
@@ -26,7 +26,7 @@ class RefineRule:
     mean over all frames given at once decides, as the original does."""
 
 
-def clean(network: nn.Module, frames: Sequence[Tensor], rule: RefineRule, batch: int) -> list[Tensor]:
+def clean(network: Callable[[Tensor], Tensor], frames: Sequence[Tensor], rule: RefineRule, batch: int) -> list[Tensor]:
     """Clean single pictures (1, 3, H, W), R'G'B', 0..1, ``batch`` at a time; the given tensors are not changed."""
     cleaned = list(frames)
     active = list(range(len(cleaned)))

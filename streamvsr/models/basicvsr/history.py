@@ -18,15 +18,19 @@ Where states begin depends on the frame's number in its scene alone, never on th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from streamvsr.models.basicvsr.network import BasicVSRNet
-
+Propagate = Callable[[Tensor, Tensor | None, Tensor | None], Tensor]
+"""(frame, state of the frame before, flow to it) -> state of the frame."""
 LEAST_HISTORY = 10
 """Frames; below, the younger state would have to be used before it has seen enough."""
+
+
+Mark = tuple[Tensor | None, Tensor | None, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +54,8 @@ class Schedule:
 class ForwardBranch:
     """The state that goes from frame to frame. Holds one state, and a second one while it is warming up."""
 
-    def __init__(self, network: BasicVSRNet, max_history: int = 0) -> None:
-        self._network = network
+    def __init__(self, propagate: Propagate, max_history: int = 0) -> None:
+        self._propagate = propagate
         self._schedule = Schedule.of(max_history)
         self.reset()
 
@@ -61,9 +65,17 @@ class ForwardBranch:
         self._younger_age = 0
         self._count = 0
 
-    def to(self, dtype: torch.dtype) -> None:
-        self._state = None if self._state is None else self._state.to(dtype)
-        self._younger = None if self._younger is None else self._younger.to(dtype)
+    def mark(self) -> Mark:
+        """Where the branch stands, to come back to."""
+        return self._state, self._younger, self._younger_age, self._count
+
+    def back_to(self, mark: Mark) -> None:
+        self._state, self._younger, self._younger_age, self._count = mark
+
+    def widen(self) -> None:
+        """Go on in float32; a state that is broken already is let go."""
+        states = [None if s is None or not s.isfinite().all() else s.float() for s in (self._state, self._younger)]
+        self._state, self._younger = states
 
     def step(self, frame: Tensor, to_previous: Tensor | None) -> Tensor:
         """Take the next frame (1, 3, H, W); gives the state (1, channels, H, W) that its picture is made from.
@@ -86,6 +98,3 @@ class ForwardBranch:
             state, younger, age = younger, None, 0
         self._state, self._younger, self._younger_age = state, younger, age
         return mixed
-
-    def _propagate(self, frame: Tensor, state: Tensor | None, flow: Tensor | None) -> Tensor:
-        return self._network.propagate(self._network.forward_resblocks, frame, state, flow)

@@ -6,6 +6,8 @@ the reference that the streaming session is tested against; the session uses the
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -13,6 +15,7 @@ from torch.nn import functional
 from streamvsr.models.basicvsr.layers import LEAK, PixelShuffle, ResidualTrunk, flow_warp
 from streamvsr.models.basicvsr.spynet import SPyNet
 
+Trunk = Callable[[Tensor], Tensor]
 SCALE = 4
 STRIPE_HALO_ROWS = 2
 """Rows beside a stripe that its upsampled rows depend on: 3x3 convolutions at 1x, 2x, 4x and 4x reach 2 rows."""
@@ -41,7 +44,7 @@ class BasicVSRNet(nn.Module):
         self.conv_hr = nn.Conv2d(high_res_channels, high_res_channels, 3, padding=1)
         self.conv_last = nn.Conv2d(high_res_channels, 3, 3, padding=1)
 
-    def propagate(self, trunk: ResidualTrunk, frame: Tensor, state: Tensor | None, flow: Tensor | None) -> Tensor:
+    def propagate(self, trunk: Trunk, frame: Tensor, state: Tensor | None, flow: Tensor | None) -> Tensor:
         """One step of a branch: the state of the neighbour, moved by ``flow``, and the frame make the frame's state.
 
         ``frame`` (N, 3, H, W), ``state`` (N, channels, H, W) or None at the end the branch starts from, ``flow``
@@ -54,17 +57,20 @@ class BasicVSRNet(nn.Module):
         y: Tensor = trunk(torch.cat((frame, moved), dim=1))
         return y
 
-    def reconstruct(self, frame: Tensor, backward_state: Tensor, forward_state: Tensor) -> Tensor:
+    def reconstruct(
+        self, frame: Tensor, backward_state: Tensor, forward_state: Tensor, rows: int | None = None
+    ) -> Tensor:
         """Fuse the two states of a frame and upsample: (N, 3, H, W) and twice (N, channels, H, W) -> (N, 3, 4H, 4W).
 
         Without gradients large pictures are upsampled in stripes with enough rows beside them to change nothing: the
         maps at the output size are by far the largest thing here (9 GB each for 1920x1080 in).
+        ``rows``: input rows of a stripe, where not as many as usual.
         """
         fused = functional.leaky_relu_(self.fusion(torch.cat((backward_state, forward_state), dim=1)), LEAK)
         base = functional.interpolate(frame, scale_factor=SCALE, mode="bilinear", align_corners=False)
         height, width = frame.shape[-2:]
         limit = STRIPE_PIXELS_CPU if frame.device.type == "cpu" else STRIPE_PIXELS_GPU
-        rows = max(8, limit // (width * frame.shape[0]))
+        rows = rows or max(8, limit // (width * frame.shape[0]))
         if rows >= height or torch.is_grad_enabled():
             return base + self._upsample(fused)
         for top in range(0, height, rows):

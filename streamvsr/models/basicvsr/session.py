@@ -15,16 +15,21 @@ one output frame needs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from streamvsr.errors import ModelError
-from streamvsr.models.base import Session
+from streamvsr.models.base import Session, Settings
 from streamvsr.models.basicvsr.cleaning import RefineRule, clean
-from streamvsr.models.basicvsr.history import ForwardBranch
+from streamvsr.models.basicvsr.history import ForwardBranch, Mark
 from streamvsr.models.basicvsr.network import BasicVSRNet
+from streamvsr.models.basicvsr.parts import Parts
+from streamvsr.models.memory import is_out_of_memory
+from streamvsr.models.precision import Flag, looks_broken
 
 MIN_SIZE_PX = 64
 """The least height and width: below, the smallest level of the flow pyramid is a single pixel."""
@@ -34,16 +39,50 @@ BATCH_PIXELS_GPU = 1 << 20
 batches, and needs 8 MB a feature map for this many."""
 
 
+HALF = (torch.float16, torch.bfloat16)
+
+
+class HalfPrecisionError(Exception):
+    """A picture came out broken; ``_run`` goes on in float32."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What is run at once: the next ``frames`` frames, of which the pictures [start, stop) are wanted."""
+
+    frames: int
+    start: int
+    stop: int
+
+    @classmethod
+    def of(cls, count: int, start: int, stop: int, limit: int) -> Part:
+        """All of the ``count`` frames at hand; where they are more than ``limit``, so many, a third looked ahead."""
+        if not limit or count <= limit:
+            return cls(count, max(0, start), stop)
+        stop = min(stop, limit - max(1, limit // 3))
+        return cls(limit, min(max(0, start), stop), stop)
+
+
 class BasicVSRSession(Session):
     """See ``Session``. Domain rgb, scale 4; pictures of at least 64 x 64, any width and height above."""
 
     def __init__(
-        self, network: BasicVSRNet, cleaning: nn.Module | None, rule: RefineRule, max_history: int = 0
+        self,
+        network: BasicVSRNet,
+        cleaning: nn.Module | None,
+        rule: RefineRule,
+        max_history: int = 0,
+        settings: Settings | None = None,
+        widen: Callable[[], None] | None = None,
     ) -> None:
+        """``widen`` makes the weights float32 again, once half precision has failed."""
         self._network = network
-        self._cleaning = cleaning
         self._rule = rule
-        self._forward = ForwardBranch(network, max_history)
+        self._settings = settings or Settings()
+        self._parts = Parts(network, cleaning, self._settings)
+        self._forward = ForwardBranch(self._parts.forward, max_history)
+        self._widen = widen
+        self._half = network.fusion.weight.dtype in HALF
         self.reset()
 
     def reset(self) -> None:
@@ -68,7 +107,7 @@ class BasicVSRSession(Session):
             least = f"(T, 3, H, W) with H and W at least {MIN_SIZE_PX}"
             raise ModelError(f"a window has to be {least}, but {tuple(frames.shape) = }")
         weight = self._network.fusion.weight
-        if frames.dtype != weight.dtype or frames.device != weight.device:
+        if frames.dtype not in (weight.dtype, *HALF) or frames.device != weight.device:
             found = f"{frames.dtype} on {frames.device}"
             raise ModelError(f"the frames are {found}, the network is {weight.dtype} on {weight.device}")
         count = frames.shape[0]
@@ -85,38 +124,83 @@ class BasicVSRSession(Session):
 
     @torch.no_grad()
     def _run(self, frames: Tensor, new: int, keep: range) -> Iterator[Tensor]:
+        """The window part by part: a single part, unless memory is short or half precision fails."""
         self._running = True
+        frames = frames.to(self._network.fusion.weight.dtype)
         self._take_in(frames[frames.shape[0] - new :])
-        backward_states = self._propagate_backward(keep)
-        last = keep.stop - 1
-        for i in range(keep.stop):
-            frame = self._cleaned[i]
-            state = self._forward.step(frame, self._to_previous[i])
-            if i in keep:
-                output = self._network.reconstruct(frame, backward_states.pop(), state)[0]
-                if i == last:
-                    # Before the last picture is given away: the consumer may never come back to this generator.
-                    self._commit(keep.stop)
-                yield output
-                del output
-        if self._running:
-            self._commit(keep.stop)
-
-    def _commit(self, done: int) -> None:
-        """Forget the first ``done`` frames; the forward branch has what they leave behind."""
-        if done:
-            self._last = self._cleaned[done - 1]
-        del self._cleaned[:done]
-        del self._to_previous[:done]
-        del self._to_next[:done]
+        count, done = len(self._cleaned), 0
+        if count:
+            self._parts.settle(self._cleaned[0], count)
+        while done < keep.stop:
+            part = Part.of(count - done, keep.start - done, keep.stop - done, self._parts.part_frames)
+            try:
+                yield from self._run_part(part, done + part.stop == keep.stop)
+            except HalfPrecisionError:
+                self._go_on_in_float32(frames[frames.shape[0] - len(self._cleaned) :])
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error) or not self._parts.shorten(part.frames, frames.device):
+                    raise
+            done = count - len(self._cleaned)
         self._running = False
+
+    def _run_part(self, part: Part, last: bool) -> Iterator[Tensor]:
+        """The pictures [start, stop) of the frames at hand. However it ends, what was given away is committed."""
+        backward_states = self._propagate_backward(part)
+        # On a GPU a picture is looked at when the next one is under way, so that the device never waits.
+        behind = 1 if self._half and self._network.fusion.weight.device.type == "cuda" else 0
+        marks: deque[Mark] = deque()
+        waiting: deque[tuple[Tensor, Flag | None]] = deque()
+        try:
+            for i, (frame, flow) in enumerate(self._frames(part.stop)):
+                marks.append(self._forward.mark())
+                state = self._forward.step(frame, flow)
+                if i < part.start:
+                    self._commit(marks)
+                    continue
+                picture = self._parts.reconstruct(frame, backward_states.pop(), state)
+                waiting.append((picture[0], Flag(looks_broken(picture, frame)) if self._half else None))
+                del picture, state
+                while len(waiting) > (behind if i + 1 < part.stop else 0):
+                    if (flag := waiting[0][1]) is not None and flag.read():
+                        raise HalfPrecisionError
+                    self._commit(marks)
+                    # Before the last picture is given away: the consumer may never come back to this generator.
+                    self._running = not (last and i + 1 == part.stop and len(waiting) == 1)
+                    yield waiting.popleft()[0]
+        except Exception:
+            if marks:
+                self._forward.back_to(marks[0])
+            raise
+
+    def _frames(self, count: int) -> list[tuple[Tensor, Tensor | None]]:
+        return list(zip(self._cleaned[:count], self._to_previous[:count], strict=True))
+
+    def _commit(self, marks: deque[Mark]) -> None:
+        """Forget the first frame; the forward branch has what it leaves behind."""
+        marks.popleft()
+        self._last = self._cleaned.pop(0)
+        del self._to_previous[:1]
+        del self._to_next[:1]
+
+    def _go_on_in_float32(self, rest: Tensor) -> None:
+        """``rest``: the frames that are not committed yet. They are worked on anew."""
+        if self._widen is None:
+            raise ModelError("half precision gave a broken picture; try --precision fp32")
+        self._settings.warn("half precision gave a broken picture: going on in fp32, no frame is lost")
+        self._widen()
+        self._half = False
+        self._forward.widen()
+        if self._last is not None:
+            self._last = self._last.float() if bool(self._last.isfinite().all()) else rest[:1].float()
+        self._cleaned, self._to_previous, self._to_next = [], [], []
+        self._take_in(rest.float())
 
     def _take_in(self, fresh: Tensor) -> None:
         """Clean the new frames and find the flows of the new pairs."""
         # Copies: the caller may fill its buffer anew while these are kept for the next window.
         pictures = [f.clone(memory_format=torch.channels_last) for f in fresh.unsqueeze(1)]
-        if self._cleaning is not None:
-            pictures = clean(self._cleaning, pictures, self._rule, self._batch(fresh))
+        if self._parts.cleaning is not None:
+            pictures = clean(self._parts.cleaning, pictures, self._rule, self._batch(fresh))
         previous = self._cleaned[-1] if self._cleaned else self._last
         wanted: list[tuple[Tensor, Tensor]] = []
         for n, picture in enumerate(pictures):
@@ -137,18 +221,19 @@ class BasicVSRSession(Session):
         found: list[Tensor] = []
         for start in range(0, len(pairs), batch):
             here, there = zip(*pairs[start : start + batch], strict=True)
-            found.extend(self._network.spynet(torch.cat(here), torch.cat(there)).split(1))
+            found.extend(torch.split(self._parts.flow(torch.cat(here), torch.cat(there)), 1))
         return found
 
-    def _propagate_backward(self, keep: range) -> list[Tensor]:
-        """The backward states of the kept frames, the first of them last. Starts from nothing at the window's end."""
+    def _propagate_backward(self, part: Part) -> list[Tensor]:
+        """The backward states of the kept frames, the first of them last. Starts from nothing at the part's end."""
         state: Tensor | None = None
         states: list[Tensor] = []
-        count = len(self._cleaned)
-        for i in range(count - 1, keep.start - 1, -1) if keep else ():
-            flow = self._to_next[i] if i < count - 1 else None
-            state = self._network.propagate(self._network.backward_resblocks, self._cleaned[i], state, flow)
-            if i in keep:
+        if part.start == part.stop:
+            return states
+        for i in range(part.frames - 1, part.start - 1, -1):
+            flow = self._to_next[i] if i < part.frames - 1 else None
+            state = self._parts.backward(self._cleaned[i], state, flow)
+            if i < part.stop:
                 states.append(state)
         return states
 

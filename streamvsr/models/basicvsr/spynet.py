@@ -7,8 +7,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from streamvsr.models.basicvsr.layers import flow_warp
+from streamvsr.models.tiling import tiled
 
 LEVELS = 6
+LEVEL_REACH_PX = 15
+"""Pixels around it that a level's output depends on: five convolutions of 7x7."""
 STEP = 2 ** (LEVELS - 1)
 """Height and width are resized to a multiple of this, so that every level halves evenly."""
 
@@ -55,16 +58,17 @@ class SPyNet(nn.Module):
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1))
 
-    def forward(self, reference: Tensor, other: Tensor) -> Tensor:
+    def forward(self, reference: Tensor, other: Tensor, tile_px: int = 0) -> Tensor:
         """Where each pixel of ``reference`` lies in ``other``.
 
         Both (N, 3, H, W), R'G'B', nominal range 0..1, any height and width. Returns (N, 2, H, W) in pixels, float32
         (float64 for float64 pictures), channel 0 to the right: ``flow_warp(other, flow)`` resembles ``reference``.
+        ``tile_px``: the convolutions run in tiles of that size, to the same result; 0: at once.
         """
         height, width = reference.shape[-2:]
         full_height, full_width = -(-height // STEP) * STEP, -(-width // STEP) * STEP
         pyramids = [self._pyramid(picture, full_height, full_width) for picture in (reference, other)]
-        flow = self._refine(*pyramids)
+        flow = self._refine(pyramids[0], pyramids[1], tile_px)
         if (full_height, full_width) != (height, width):
             flow = functional.interpolate(flow, size=(height, width), mode="bilinear", align_corners=False)
             flow = torch.cat((flow[:, :1] * (width / full_width), flow[:, 1:] * (height / full_height)), dim=1)
@@ -81,7 +85,7 @@ class SPyNet(nn.Module):
             levels.append(functional.avg_pool2d(levels[-1], 2))
         return levels[::-1]
 
-    def _refine(self, reference: list[Tensor], other: list[Tensor]) -> Tensor:
+    def _refine(self, reference: list[Tensor], other: list[Tensor], tile_px: int) -> Tensor:
         smallest = reference[0]
         dtype = self.basic_module[0].basic_module[0].conv.weight.dtype  # type: ignore[union-attr, index]
         flow = smallest.new_zeros((smallest.shape[0], 2, *smallest.shape[-2:]))
@@ -89,5 +93,5 @@ class SPyNet(nn.Module):
             if level:
                 flow = functional.interpolate(flow, scale_factor=2, mode="bilinear", align_corners=True) * 2.0
             seen = torch.cat((here, flow_warp(there, flow, border=True), flow), dim=1)
-            flow = flow + self.basic_module[level](seen.to(dtype))
+            flow = flow + tiled(self.basic_module[level], seen.to(dtype), tile_px, LEVEL_REACH_PX)
         return flow

@@ -1,0 +1,111 @@
+"""The network's steps as a session uses them: in tiles where the picture is large, compiled where asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from streamvsr.models.base import Settings
+from streamvsr.models.basicvsr.network import BasicVSRNet
+from streamvsr.models.compiled import compiled
+from streamvsr.models.memory import free_bytes, is_out_of_memory, release
+from streamvsr.models.tiling import USABLE, Tiled, TilePlan
+
+HALO_PX = 24
+"""The trunks reach 41 or 61 pixels, but what lies beyond 24 changes the result by a thousandth of an 8-bit step."""
+LEAST_PART_FRAMES = 2
+
+
+class Parts:
+    """``network`` and its ``cleaning`` (None without one), for one session. The weights stay shared."""
+
+    def __init__(self, network: BasicVSRNet, cleaning: nn.Module | None, settings: Settings) -> None:
+        self.network = network
+        self._settings = settings
+        self._plan = TilePlan(settings.tile_px, settings.warn)
+        self._part_frames = 0
+        device = network.fusion.weight.device
+        warn = _once(settings.warn)
+
+        def part(module: nn.Module) -> Tiled:
+            fast = compiled(module, device, compile=settings.compile, graphs=settings.cuda_graphs, warn=warn)
+            return Tiled(fast, self._plan, min(HALO_PX, _reach(module)))
+
+        self.cleaning = part(cleaning) if cleaning is not None else None
+        self._backward = part(network.backward_resblocks)
+        self._forward = part(network.forward_resblocks)
+
+    def settle(self, frame: Tensor, frames: int) -> None:
+        """Choose tiles, and how many frames are run at once, for a window of ``frames`` like ``frame``."""
+        self._plan.settle(frame, self.network.channels, HALO_PX)
+        if self._part_frames or self._settings.tile_px == 0:
+            return
+        self._part_frames = frames
+        free = free_bytes(frame.device)
+        state = self.network.channels * frame.element_size() * frame.shape[-2] * frame.shape[-1]
+        if free is not None and frames * state > USABLE * free:
+            self._part_frames = max(LEAST_PART_FRAMES, int(USABLE * free) // state)
+            self._settings.warn(f"{free >> 20} MiB of memory are free: windows of {self._part_frames} frames")
+
+    @property
+    def part_frames(self) -> int:
+        """The frames that a backward branch may run over at once; 0: any number."""
+        return self._part_frames
+
+    def shorten(self, frames: int, device: torch.device) -> bool:
+        """Memory has run out over ``frames`` at once: halve them; False where no fewer are possible."""
+        if frames <= LEAST_PART_FRAMES:
+            return False
+        self._part_frames = max(LEAST_PART_FRAMES, frames // 2)
+        self._settings.warn(f"out of memory: going on in windows of {self._part_frames} frames")
+        release(device)
+        return True
+
+    def backward(self, frame: Tensor, state: Tensor | None, flow: Tensor | None) -> Tensor:
+        return self.network.propagate(self._backward, frame, state, flow)
+
+    def forward(self, frame: Tensor, state: Tensor | None, flow: Tensor | None) -> Tensor:
+        return self.network.propagate(self._forward, frame, state, flow)
+
+    def flow(self, reference: Tensor, other: Tensor) -> Tensor:
+        """(N, 2, H, W), always of the whole pictures: only the convolutions of each level run in tiles, exactly."""
+        while True:
+            try:
+                flow: Tensor = self.network.spynet(reference, other, self._plan.tile_px)
+                return flow
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error) or not self._plan.shrink(reference):
+                    raise
+            release(reference.device)
+
+    def reconstruct(self, frame: Tensor, backward_state: Tensor, forward_state: Tensor) -> Tensor:
+        """(1, 3, 4H, 4W). In stripes, and in thinner ones where memory runs out."""
+        rows: int | None = None
+        while True:
+            try:
+                return self.network.reconstruct(frame, backward_state, forward_state, rows)
+            except (RuntimeError, MemoryError) as error:
+                rows = (rows or frame.shape[-2]) // 4
+                if rows < 4 or not is_out_of_memory(error):
+                    raise
+            release(frame.device)
+
+
+def _once(warn: Callable[[str], None]) -> Callable[[str], None]:
+    said: set[str] = set()
+
+    def once(text: str) -> None:
+        if text not in said:
+            said.add(text)
+            warn(text)
+
+    return once
+
+
+def _reach(module: nn.Module) -> int:
+    """Pixels around it that a trunk's output depends on: one for each 3x3 convolution in a row."""
+    if isinstance(module, nn.Conv2d):
+        return module.kernel_size[0] // 2
+    return sum(_reach(child) for child in module.children())

@@ -1,0 +1,110 @@
+"""A convolutional network over a large picture, tile by tile, each with a halo that is thrown away.
+
+    +--------------------+
+    | halo   +------+    |    what is computed
+    |        | tile |    |    what is kept
+    |        +------+    |
+    +--------------------+
+
+With a halo of at least the network's reach the result is that of the whole picture but for rounding. Outside of the
+picture lie the zeros of the network's own padding, as for the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import isqrt
+
+import torch
+from torch import Tensor
+
+from streamvsr.config import LEAST_TILE_PX
+from streamvsr.models.memory import free_bytes, is_out_of_memory, release
+
+WORKING_MAPS = 6
+"""Feature maps that a trunk of residual blocks needs at a time, with the convolutions' own working memory."""
+USABLE = 0.5
+"""Of the free memory; the rest is for what lives between two steps, and for others."""
+
+Network = Callable[[Tensor], Tensor]
+Warn = Callable[[str], None]
+
+
+def tiled(network: Network, x: Tensor, tile_px: int, halo_px: int) -> Tensor:
+    """``network`` keeps height and width: (N, C, H, W) -> (N, D, H, W). ``tile_px`` 0: the whole at once."""
+    height, width = x.shape[-2:]
+    if tile_px <= 0 or (height <= tile_px and width <= tile_px):
+        return network(x)
+    whole: Tensor | None = None
+    for top in range(0, height, tile_px):
+        for left in range(0, width, tile_px):
+            bottom, right = min(top + tile_px, height), min(left + tile_px, width)
+            above, before = min(halo_px, top), min(halo_px, left)
+            part = network(x[..., top - above : bottom + halo_px, left - before : right + halo_px])
+            if whole is None:
+                shape = (x.shape[0], part.shape[1], height, width)
+                last = part.is_contiguous(memory_format=torch.channels_last)
+                layout = torch.channels_last if last else torch.contiguous_format
+                whole = torch.empty(shape, dtype=part.dtype, device=part.device, memory_format=layout)
+            whole[..., top:bottom, left:right] = part[..., above : above + bottom - top, before : before + right - left]
+            del part
+    assert whole is not None
+    return whole
+
+
+class TilePlan:
+    """The tiles of one session: chosen once for a picture size, made smaller where memory runs out all the same.
+
+    ``wanted_px``: a side, 0 for never, None for as the free memory asks for.
+    """
+
+    def __init__(self, wanted_px: int | None, warn: Warn) -> None:
+        self._wanted_px = wanted_px
+        self._warn = warn
+        self._settled = wanted_px is not None
+        self.tile_px = wanted_px or 0
+        """0: whole pictures."""
+
+    def settle(self, x: Tensor, channels: int, halo_px: int) -> None:
+        """Choose for pictures of the size and type of ``x`` and maps of ``channels``, at the first one."""
+        if self._settled:
+            return
+        self._settled = True
+        free = free_bytes(x.device)
+        height, width = x.shape[-2:]
+        pixel_bytes = WORKING_MAPS * channels * x.element_size()
+        if free is None or height * width * pixel_bytes <= USABLE * free:
+            return
+        side = isqrt(int(USABLE * free) // pixel_bytes) - 2 * halo_px
+        self.tile_px = max(LEAST_TILE_PX, side // LEAST_TILE_PX * LEAST_TILE_PX)
+        self._warn(f"{width}x{height} is large for {free >> 20} MiB of free memory: working in tiles of {self.tile_px}")
+
+    def shrink(self, x: Tensor) -> bool:
+        """Memory has run out: halve the tiles; False where they are as small as they get, or not allowed."""
+        if self._wanted_px == 0 or 0 < self.tile_px <= LEAST_TILE_PX:
+            return False
+        side = self.tile_px or max(x.shape[-2:])
+        if side <= LEAST_TILE_PX:
+            return False
+        self.tile_px = max(LEAST_TILE_PX, side // 2)
+        self._warn(f"out of memory: going on in tiles of {self.tile_px} pixels")
+        return True
+
+
+class Tiled:
+    """A network that falls back to smaller and smaller tiles of a shared plan; each time the step is repeated."""
+
+    def __init__(self, network: Network, plan: TilePlan, halo_px: int) -> None:
+        self._network = network
+        self._plan = plan
+        self.halo_px = halo_px
+
+    def __call__(self, x: Tensor) -> Tensor:
+        while True:
+            # Outside of the handler: while an error is handled, its traceback keeps the tensors alive.
+            try:
+                return tiled(self._network, x, self._plan.tile_px, self.halo_px)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error) or not self._plan.shrink(x):
+                    raise
+            release(x.device)
