@@ -290,10 +290,14 @@ def test_flat_pictures_have_nothing_to_equalize() -> None:
 
 def test_clahe_is_opencvs_for_eight_bits() -> None:
     cv2 = pytest.importorskip("cv2")
-    frame = picture("gray", 128, 96, Color(full_range=True))
-    out = through(Equalize(clahe=True, clip=3.0, tiles=4), frame)
-    wanted = cv2.createCLAHE(3.0, (4, 4)).apply(np.ascontiguousarray(frame.planes[0]))
-    assert np.abs(out.planes[0].astype(int) - wanted).max() <= 1
+    for size in ((128, 96), (131, 97)):
+        frame = picture("gray", *size, Color(full_range=True))
+        out = through(Equalize(clahe=True, clip=3.0, tiles=4), frame)
+        wanted = cv2.createCLAHE(3.0, (4, 4)).apply(np.ascontiguousarray(frame.planes[0]))
+        assert np.array_equal(out.planes[0], wanted)
+        deep = replace(frame, planes=(frame.planes[0].astype(np.uint16) * 257,), format=PIXEL_FORMATS["gray16le"])
+        out = through(Equalize(clahe=True, clip=3.0, tiles=4), deep)
+        assert np.abs(np.rint(out.planes[0] / 257) - wanted).max() <= 1
 
 
 def test_clahe_against_skimage_and_at_sixteen_bits() -> None:
@@ -304,7 +308,7 @@ def test_clahe_against_skimage_and_at_sixteen_bits() -> None:
     assert np.corrcoef(out.ravel(), wanted.ravel())[0, 1] > 0.99
     deep = replace(frame, planes=(frame.planes[0].astype(np.uint16) * 257,), format=PIXEL_FORMATS["gray16le"])
     sixteen = through(Equalize(clahe=True, clip=2.56, tiles=8), deep).planes[0].astype(float)
-    assert np.abs(sixteen / 257 - out).max() < 0.51
+    assert np.abs(sixteen / 257 - out).max() < 1
     assert len(np.unique(sixteen)) > 10 * len(np.unique(out))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from streamvsr.filters.pictures import Array, PictureFilter, black_and_white, codes, luma_of
@@ -36,7 +37,16 @@ class Equalize(PictureFilter):
         luma = luma_of(frame)
         inside = np.clip(np.floor(luma.astype(np.float32) + 0.5), black, white).astype(np.int64) - black
         span = white - black
-        made = _clahe(inside, span, self._clip, self._tiles) if self._clahe else _ranks(inside, span)
+        if not self._clahe:
+            made = _ranks(inside, span)
+        elif frame.format.bits == 8 and min(luma.shape) >= self._tiles:
+            # OpenCV's is fifty times as fast; of more than 8 bits it would make histograms of 65536 bins.
+            whole = np.rint(inside * (255 / span)).astype(np.uint8)
+            made = cv2.createCLAHE(self._clip, (self._tiles, self._tiles)).apply(whole).astype(np.float32) * (
+                span / 255
+            )
+        else:
+            made = _clahe(inside, span, self._clip, self._tiles)
         change = self._strength * (made + black - luma)
         count = 3 if frame.format.family == "rgb" else 1
         planes = tuple(codes(plane + change, frame.format) for plane in frame.planes[:count])
@@ -58,7 +68,7 @@ def _clahe(values: Array, span: int, clip: float, tiles: int) -> Array:
     """Values 0..span, equalized tile by tile, as floats. Between two bins and between tiles it is linear."""
     height, width = values.shape
     tall, wide = -(-height // tiles), -(-width // tiles)
-    padded = np.pad(values, ((0, tall * tiles - height), (0, wide * tiles - width)), mode="symmetric")
+    padded = np.pad(values, ((0, tall * tiles - height), (0, wide * tiles - width)), mode="reflect")
     bins = (padded * (_BINS - 1) + span // 2) // span
     numbers = np.arange(tiles).repeat(tall)[:, None] * tiles + np.arange(tiles).repeat(wide)
     counts = np.bincount((numbers * _BINS + bins).ravel(), minlength=tiles * tiles * _BINS).reshape(-1, _BINS)
