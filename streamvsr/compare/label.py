@@ -22,17 +22,22 @@ _FONT_LETTER_PX = 22
 """Height of the font's capital letters at scale 1."""
 
 
-class Label:
-    """Drawn once, blended into every picture. What does not fit the picture is made smaller, then cut off."""
+def fitting_scale(text: str, width: int, height: int, room: float) -> float:
+    """The size of letters for pictures of this size, of whose width the text may take the part ``room``."""
+    letter = max(LEAST_LETTER_PX, height // HEIGHT_SHARE)
+    scale = letter / _FONT_LETTER_PX
+    (wide, _), _ = cv2.getTextSize(_shown(text), _FONT, scale, 1)
+    if wide > width * room:
+        scale = max(LEAST_LETTER_PX / _FONT_LETTER_PX, scale * width * room / wide)
+    return scale
 
-    def __init__(self, text: str, width: int, height: int, room: float = 0.9) -> None:
-        """``width``, ``height``: of the pictures; ``room``: how much of the width it may take."""
-        text = "".join(c if c.isprintable() else "?" for c in text)
-        letter = max(LEAST_LETTER_PX, height // HEIGHT_SHARE)
-        scale = letter / _FONT_LETTER_PX
-        (wide, _), _ = cv2.getTextSize(text, _FONT, scale, 1)
-        if wide > width * room:
-            scale = max(LEAST_LETTER_PX / _FONT_LETTER_PX, scale * width * room / wide)
+
+class Label:
+    """Drawn once, blended into every picture. What does not fit the picture is cut off."""
+
+    def __init__(self, text: str, width: int, height: int, scale: float) -> None:
+        """``width``, ``height``: of the pictures."""
+        text = _shown(text)
         thickness = max(1, round(scale * 1.6))
         (wide, tall), below = cv2.getTextSize(text, _FONT, scale, thickness)
         pad = max(2, tall // 3)
@@ -49,3 +54,7 @@ class Label:
         shaded = below * np.float32(SHADE)
         blended = shaded + (np.iinfo(pixels.dtype).max - shaded) * self._ink
         below[:] = cast(Pixels, np.rint(blended).astype(pixels.dtype))
+
+
+def _shown(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)

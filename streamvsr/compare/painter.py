@@ -11,7 +11,7 @@ from typing import cast
 import cv2
 import numpy as np
 
-from streamvsr.compare.label import Label
+from streamvsr.compare.label import Label, fitting_scale
 from streamvsr.compare.options import CompareOptions, parse_zoom
 from streamvsr.errors import UsageError
 from streamvsr.frames import Frame, StreamInfo
@@ -80,7 +80,8 @@ class Painter:
         self.width = self.cell[0] * self.columns + self.cell[0] * self.columns % 2
         self.height = self.cell[1] * self.rows + self.cell[1] * self.rows % 2
         room = 0.42 if mode in ("wipe", "split") else 0.9
-        self._labels = [Label(text, *self.cell, room) if text else None for text in labels]
+        scale = min((fitting_scale(text, *self.cell, room) for text in labels if text), default=1.0)
+        self._labels = [Label(text, *self.cell, scale) if text else None for text in labels]
 
     def pictures(self, frames: Sequence[Frame]) -> list[Pixels]:
         """The inputs' pictures in the size of a cell, labelled."""
