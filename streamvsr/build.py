@@ -129,7 +129,8 @@ def _network_maker(
         options = config.model
         if given.keys() & {"model", "checkpoint", "config"}:
             # Another network than that of the options: what they say of theirs does not hold for it.
-            options = replace(options, model="auto", checkpoint=None, config=None)
+            own = ModelOptions()
+            options = replace(options, model="auto", checkpoint=None, config=None, backend=own.backend)
         # The output's format is made at once where nothing comes between, and nothing before has chosen another.
         format = wanted if last and scale is None and info.format == source.format else None
         network, reason = make_vsr(replace(options, **given), warn, output_format=format)

@@ -144,7 +144,7 @@ class Made:
         self.asked: list[tuple[ModelOptions, dict[str, Any]]] = []
         monkeypatch.setattr(building, "make_vsr", self)
 
-    def __call__(self, options: ModelOptions, **overrides: Any) -> tuple[list[Filter], str]:
+    def __call__(self, options: ModelOptions, _warn: object, **overrides: Any) -> tuple[list[Filter], str]:
         self.asked.append((options, overrides))
         return [], f"model {options.model}"
 
@@ -242,3 +242,15 @@ def test_ffmpegs_filters_are_explained(capsys: pytest.CaptureFixture[str]) -> No
     assert "atadenoise" in capsys.readouterr().err
     assert main(["filters", "overlay"]) == 0
     assert "cannot stand in a chain" in capsys.readouterr().out
+
+
+def test_where_the_time_goes(tmp_path: Path, ffmpeg: str, capsys: pytest.CaptureFixture[str]) -> None:
+    clip = tmp_path / "in.nut"
+    made = "testsrc2=s=64x48:r=25:d=0.4"
+    subprocess.run([ffmpeg, "-v", "error", "-f", "lavfi", "-i", made, "-c:v", "ffv1", str(clip)], check=True)
+    assert main([str(clip), "-vf", "fps=50,laplacian,canny", "-y", "--stats", str(tmp_path / "out.mkv")]) == 0
+    rows = [line.split() for line in capsys.readouterr().err.splitlines()]
+    counts = {row[0]: row[1] for row in rows if len(row) > 1}
+    assert {name: counts[name] for name in ("fps", "laplacian", "canny", "fps+laplacian+canny")} == {
+        "fps": "10", "laplacian": "20", "canny": "20", "fps+laplacian+canny": "20",
+    }  # fmt: skip

@@ -13,9 +13,17 @@ _HEAD = ("stage", "frames", "ms/frame", "wait in", "wait out", "busy", "")
 
 def stats_table(stages: Sequence[StageStats]) -> str:
     """One row a stage: milliseconds of work per frame, seconds of waiting for the stages before and behind, and the
-    share of its life in which it worked. The one that worked longest is what the whole run waited for."""
+    share of its life in which it worked. The one that worked longest is what the whole run waited for. Below a stage of
+    several filters stand these, with milliseconds per frame that each took in."""
     slowest = max(stages, key=lambda s: s.busy_seconds, default=None)
-    rows = [_HEAD] + [_row(stage, stage is slowest and stage.busy_seconds > 0) for stage in stages]
+    rows: list[tuple[str, ...]] = [_HEAD]
+    for stage in stages:
+        rows.append(_row(stage, stage is slowest and stage.busy_seconds > 0))
+        if len(stage.parts) > 1:
+            rows += [
+                (f"  {name}", str(frames), _ms(seconds, frames), "", "", "", "")
+                for name, frames, seconds in stage.parts
+            ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
     lines = []
     for row in rows:
@@ -30,9 +38,13 @@ def _row(stage: StageStats, slowest: bool) -> tuple[str, ...]:
     return (
         stage.name,
         str(stage.frames),
-        f"{stage.busy_seconds * 1000 / stage.frames:.1f}" if stage.frames else "-",
+        _ms(stage.busy_seconds, stage.frames),
         f"{stage.wait_in_seconds:.1f} s",
         f"{stage.wait_out_seconds:.1f} s",
         f"{stage.busy_seconds / life:.0%}" if life else "-",
         "<- slowest" if slowest else "",
     )
+
+
+def _ms(seconds: float, frames: int) -> str:
+    return f"{seconds * 1000 / frames:.1f}" if frames else "-"

@@ -7,7 +7,9 @@ At the end the first filter is flushed through the others, then the second, and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from time import perf_counter
 
 from streamvsr.filters.base import Filter
 from streamvsr.frames import Frame, StreamInfo
@@ -23,6 +25,8 @@ class Chain(Filter):
 
     def __init__(self, filters: Sequence[Filter]) -> None:
         self.filters = tuple(filters)
+        self._frames = [0] * len(self.filters)
+        self._seconds = [0.0] * len(self.filters)
 
     def configure(self, info: StreamInfo) -> StreamInfo:
         """Configure the links in order. ``lookahead`` is known afterwards: the sum of theirs."""
@@ -35,8 +39,13 @@ class Chain(Filter):
         return self._through(iter((frame,)), 0)
 
     def flush(self) -> Iterator[Frame]:
-        for position, link in enumerate(self.filters, start=1):
-            yield from self._through(link.flush(), position)
+        for position, link in enumerate(self.filters):
+            yield from self._through(self._timed(position, link.flush), position + 1)
+
+    def parts(self) -> tuple[tuple[str, int, float], ...]:
+        """Each link's name, the frames that it took, and the seconds that it worked by itself."""
+        names = [link.name for link in self.filters]
+        return tuple(zip(names, self._frames, self._seconds, strict=True))
 
     def close(self) -> None:
         """Close every link, also after one of them raised; the first error is raised at the end."""
@@ -54,10 +63,28 @@ class Chain(Filter):
         if position == len(self.filters):
             yield from frames
             return
-        link = self.filters[position]
         try:
             for frame in frames:
-                yield from self._through(link.push(frame), position + 1)
+                self._frames[position] += 1
+                work = partial(self.filters[position].push, frame)
+                yield from self._through(self._timed(position, work), position + 1)
+        finally:
+            close = getattr(frames, "close", None)
+            if close is not None:
+                close()
+
+    def _timed(self, position: int, work: Callable[[], Iterator[Frame]]) -> Iterator[Frame]:
+        """What ``work`` of the link at ``position`` yields; the time that it takes is counted."""
+        begin = perf_counter()
+        frames = work()
+        try:
+            while True:
+                frame = next(frames, None)
+                self._seconds[position] += perf_counter() - begin
+                if frame is None:
+                    return
+                yield frame
+                begin = perf_counter()
         finally:
             close = getattr(frames, "close", None)
             if close is not None:

@@ -73,7 +73,7 @@ OWN: Mapping[str, Own] = {
         Own(
             VSR, "the network: larger and clean, looking at neighbouring frames", "streamvsr.filters.vsr:VsrFilter",
             (
-                Param("model", "text", None, "auto, rt, realbasicvsr, basicvsr, bicubic or identity"),
+                Param("model", "text", None, "auto, or a name that 'streamvsr models' lists"),
                 Param("checkpoint", "text", None, "weights; they say which network it is"),
                 Param("config", "text", None, "mm-style config that describes the network"),
                 Param("max_seq_len", "integer", None, "frames in a window", 1),

@@ -95,6 +95,7 @@ class FilterStage(Stage):
         self.name = name
         self.output: Ring = output
         self._chain = chain
+        self.clock.parts = getattr(chain, "parts", tuple)
         self._source = source
         self._lets_go_on_stop = lets_go_on_stop
 

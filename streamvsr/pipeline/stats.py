@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -44,6 +45,8 @@ class StageStats:
     """Waiting for the stage before: it is slower."""
     wait_out_seconds: float
     """Waiting for room in the ring behind: the next stage is slower."""
+    parts: tuple[tuple[str, int, float], ...] = ()
+    """Of what a filter stage consists: the name of each filter, the frames it took, and the seconds it worked."""
 
 
 class StageClock:
@@ -53,6 +56,8 @@ class StageClock:
         self.frames = 0
         self.wait_in_seconds = 0.0
         self.wait_out_seconds = 0.0
+        self.parts: Callable[[], Sequence[tuple[str, int, float]]] = tuple
+        """Where the stage's work can be told apart; see ``StageStats.parts``."""
         self._started: float | None = None
         self._ended: float | None = None
 
@@ -67,7 +72,8 @@ class StageClock:
             return StageStats(name, 0, 0.0, 0.0, 0.0)
         life = (self._ended or time.perf_counter()) - self._started
         busy = max(0.0, life - self.wait_in_seconds - self.wait_out_seconds)
-        return StageStats(name, self.frames, busy, self.wait_in_seconds, self.wait_out_seconds)
+        waits = self.wait_in_seconds, self.wait_out_seconds
+        return StageStats(name, self.frames, busy, *waits, tuple(self.parts()))
 
 
 class RateMeter:
