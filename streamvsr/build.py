@@ -99,11 +99,13 @@ def _steps(config: Config) -> tuple[tuple[Step, ...], list[str]]:
     """
     output, model = config.output, config.model
     notes: list[str] = []
-    written = parse(output.filters) if output.filters is not None else (Link(VSR, column=UNWRITTEN),)
+    # Alone, vsr makes the output's size itself, where its network is; as the end of a chain, FFmpeg does.
+    own_size = "scale={}x{}".format(*output.size) if output.size is not None and output.filters is None else ""
+    written = parse(output.filters) if output.filters is not None else (Link(VSR, own_size, UNWRITTEN),)
     after = []
     if output.rate is not None:
         after.append(Link("fps", f"{output.rate.numerator}/{output.rate.denominator}", UNWRITTEN))
-    if output.size is not None:
+    if output.size is not None and not own_size:
         after.append(Link("scale", "{}:{}:flags={}".format(*output.size, FINE_SCALING), UNWRITTEN))
     steps = compose((*written, *after))
     if not has_vsr(steps):
@@ -132,22 +134,34 @@ def _network_maker(
             own = ModelOptions()
             options = replace(options, model="auto", checkpoint=None, config=None, backend=own.backend)
         # The output's format is made at once where nothing comes between, and nothing before has chosen another.
-        format = wanted if last and scale is None and info.format == source.format else None
-        network, reason = make_vsr(replace(options, **given), warn, output_format=format)
+        format = wanted if last and info.format == source.format else None
+        size = None if scale is None else _target_size(scale, info)
+        network, reason = make_vsr(replace(options, **given), warn=warn, output_format=format, size=size)
         notes.append(reason)
-        if scale is None:
-            return network
-        sides = (
-            (info.width, info.format.log2_chroma_w),
-            (info.height, info.format.log2_chroma_h),
-        )
-        width, height = (max(1, round(side * scale / 2**chroma)) << chroma for side, chroma in sides)
-        return [*network, LibavFilter([("scale", f"{width}:{height}:flags={FINE_SCALING}")])]
+        if size is not None and not network:
+            return [LibavFilter([("scale", "{}:{}:flags={}".format(*size, FINE_SCALING))])]
+        return network
 
     return make
 
 
-def make_vsr(options: ModelOptions, warn: Callable[[str], None], **overrides: Any) -> tuple[list[Filter], str]:
+def _target_size(scale: float | tuple[int, int], info: StreamInfo) -> tuple[int, int]:
+    """(width, height) of a factor, a size, or a height whose width (0) keeps the shape of the pixels.
+
+    What follows from something else is rounded to whole chroma samples.
+    """
+    if isinstance(scale, tuple) and scale[0]:
+        return scale
+    chroma = info.format.log2_chroma_w, info.format.log2_chroma_h
+    if isinstance(scale, tuple):
+        width = info.width * scale[1] / info.height
+        return max(1, round(width / 2 ** chroma[0])) << chroma[0], scale[1]
+    sides = zip((info.width, info.height), chroma, strict=True)
+    width, height = (max(1, round(side * scale / 2**shift)) << shift for side, shift in sides)
+    return width, height
+
+
+def make_vsr(options: ModelOptions, *, warn: Callable[[str], None], **overrides: Any) -> tuple[list[Filter], str]:
     """The network of ``options`` as a filter (none for ``identity``), and a sentence for the user on its choice.
 
     ``overrides`` are keyword arguments of ``VsrFilter`` that the options do not hold, such as ``output_format``.

@@ -285,3 +285,17 @@ def test_a_matrix_that_is_none() -> None:
     frame = bars(PIXEL_FORMATS["yuv444p"], Color(matrix=1))
     with pytest.raises(FilterError, match="matrix 14"):
         to_rgb(replace(frame, color=Color(matrix=14)))
+
+
+@pytest.mark.parametrize(("size", "wanted"), [((90, 160), (97, 173)), ((180, 320), (107, 211)), ((64, 37), (64, 38))])
+def test_odd_factors_resize_as_pillow_does(size: tuple[int, int], wanted: tuple[int, int]) -> None:
+    """Factors of many phases take another way: the same kernel, checked against torch's own antialiased one."""
+    small = torch.rand((1, 1, 12, 16), generator=torch.Generator().manual_seed(3))
+    smooth = torch.nn.functional.interpolate(small, size=size, mode="bicubic")
+    ratio = (Fraction(wanted[0], size[0]), Fraction(wanted[1], size[1]))
+    ours = resample(smooth[0], wanted, ratio)
+    theirs = torch.nn.functional.interpolate(smooth, size=wanted, mode="bicubic", antialias=True)[0]
+    assert ours.shape == (1, *wanted)
+    inside = (..., slice(6, -6), slice(6, -6))  # edges: theirs drops the taps outside, ours repeats the edge
+    assert torch.allclose(ours[inside], theirs[inside], atol=1e-4)
+    assert torch.allclose(resample(torch.ones(2, *size), wanted, ratio), torch.ones(2, *wanted), atol=1e-5)

@@ -8,6 +8,10 @@ gray               Y' goes through                                   R' = G' = B
 rgb                to Y'CbCr in float, then as yuv at full chroma    goes through
 =================  ================================================  ==================================================
 
+A picture of another size than the network makes is resized in float on the network's device, before it is rounded to
+codes: bicubic, with the kernel stretched where it gets smaller, so that nothing aliases. Chroma that did not go through
+the network is brought from its own grid to the final one in a single step.
+
 Alpha is resized bicubically, and opaque where only the output has it. Nothing is rounded before the output's codes are.
 What a network of scale 1 leaves alone stays bit for bit as it was: of its result in R'G'B' only the difference to its
 input is brought to a YUV or grey output.
@@ -21,6 +25,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import replace
+from fractions import Fraction
 from functools import lru_cache
 
 import torch
@@ -30,6 +35,7 @@ from streamvsr.frames import Color, Frame, PixelFormat, Plane
 from streamvsr.media import color as convert
 from streamvsr.media.color import FULL_GRID
 from streamvsr.media.pictures import RGB, UNSTATED, color_after, resolve_color
+from streamvsr.media.resample import resample
 from streamvsr.models.base import ModelInfo
 
 
@@ -56,8 +62,16 @@ def color_written(color: Color, source: PixelFormat, target: PixelFormat, width:
 class Domain(ABC):
     """Conversions of one stream to and from what one network takes. Raises ``FilterError`` for unknown matrices."""
 
-    def __init__(self, scale: int, target: PixelFormat, device: torch.device, dtype: torch.dtype) -> None:
-        self._scale = scale
+    def __init__(
+        self,
+        scale: int,
+        target: PixelFormat,
+        device: torch.device,
+        dtype: torch.dtype,
+        size: tuple[int, int] | None = None,
+    ) -> None:
+        self._scale: convert.Scale = scale
+        self._size = size
         self._target = target
         self._device = device
         self._dtype = dtype
@@ -67,15 +81,18 @@ class Domain(ABC):
         return self._take(self._as_read(frame)).to(self._dtype)
 
     def give(self, result: Tensor, frame: Frame, taken: Tensor) -> Frame:
-        """``result`` (C, H*scale, W*scale), any values, as the picture at ``frame``'s moment.
+        """``result`` (C, H*scale, W*scale), any values, as the picture at ``frame``'s moment, resized where asked for.
 
         ``taken`` is what ``take`` made of the frame.
         """
+        result = result.to(torch.float32)
+        if self._size is not None and self._size != tuple(result.shape[1:]):
+            (height, width), (_, rows, columns) = self._size, result.shape
+            result = resample(result, self._size, (Fraction(height, rows), Fraction(width, columns)))
+            self._scale = (Fraction(height, frame.height), Fraction(width, frame.width))
         written = color_written(frame.color, frame.format, self._target, frame.width, frame.height)
         read = self._as_read(frame)
-        planes = self._give(
-            result.to(torch.float32), read, taken, read.color if self._target.family == "rgb" else written
-        )
+        planes = self._give(result, read, taken, read.color if self._target.family == "rgb" else written)
         if self._target.alpha:
             planes = (*planes, self._alpha(frame, (result.shape[1], result.shape[2])))
         return replace(frame, planes=planes, format=self._target, color=written)
@@ -133,6 +150,13 @@ class RgbDomain(Domain):
         return convert.from_ycbcr(luma, moved, grid, 1, self._target, color)
 
 
-def domain_for(model: ModelInfo, target: PixelFormat, device: torch.device, dtype: torch.dtype) -> Domain:
+def domain_for(
+    model: ModelInfo,
+    target: PixelFormat,
+    device: torch.device,
+    dtype: torch.dtype,
+    size: tuple[int, int] | None = None,
+) -> Domain:
+    """``size``: (height, width) of the pictures to give, where that is not what the network makes."""
     make = LumaDomain if model.domain == "luma" else RgbDomain
-    return make(model.scale, target, device, dtype)
+    return make(model.scale, target, device, dtype, size)

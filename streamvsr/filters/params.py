@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 from streamvsr.filters.language import Link, settings, wrong
 
-Kind = Literal["integer", "odd", "number", "text", "flag", "choice", "size"]
-"""``odd``: a whole, odd number; ``size``: a factor (2, 1.5) or WIDTHxHEIGHT, as a float or a pair."""
+Kind = Literal["integer", "odd", "number", "text", "flag", "choice", "size", "target"]
+"""``odd``: a whole, odd number; ``size``: a factor (2, 1.5) or WIDTHxHEIGHT, as a float or a pair;
+``target``: the same, or a height with its width left open, as 1080p."""
 MANY = 12
 """More options than this are not listed in an error."""
 REQUIRED = object()
@@ -46,6 +47,7 @@ class Param:
             "flag": "0 or 1",
             "choice": f"one of {', '.join(self.choices)}",
             "size": "a factor such as 4, or WIDTHxHEIGHT",
+            "target": "a factor such as 2, WIDTHxHEIGHT, or a height such as 1080p; a factor is",
         }[self.kind] + bounds
 
 
@@ -131,6 +133,13 @@ def _flag(text: str) -> bool:
     return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text]
 
 
+def _target(text: str) -> float | tuple[int, int]:
+    """A pair with width 0 where the width follows from the height."""
+    if match := re.fullmatch(r"([1-9][0-9]{0,4})p", text):
+        return 0, int(match[1])
+    return _size(text)
+
+
 def _size(text: str) -> float | tuple[int, int]:
     if match := re.fullmatch(r"([0-9]+)x([0-9]+)", text):
         size = int(match[1]), int(match[2])
@@ -158,6 +167,7 @@ _PARSERS: Mapping[Kind, Callable[[str], Any]] = {
     "flag": _parsed(_flag),
     "choice": str,
     "size": _size,
+    "target": _target,
 }
 
 __all__ = ["REQUIRED", "Param", "bind", "near", "unknown_option", "value_of"]

@@ -79,7 +79,7 @@ OWN: Mapping[str, Own] = {
                 Param("max_seq_len", "integer", None, "frames in a window", 1),
                 Param("overlap", "integer", None, "look-ahead frames shared by two windows", 0),
                 Param("propagation", "choice", None, "how the state goes on", choices=("carry", "window")),
-                Param("scale", "number", None, "times larger in the end: lanczos after the network", 0.25, 16),
+                Param("scale", "target", None, "size in the end: 2, 1920x1080 or 1080p", 0.25, 16),
             ),
             about=_ABOUT_VSR,
         ),

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from fractions import Fraction
 from typing import Literal
 
 import torch
@@ -28,6 +29,8 @@ from streamvsr.models.base import Model, Session, Settings
 from streamvsr.windows import Step, Windows
 
 CPU = torch.device("cpu")
+MOST_SIDE_PX = 32768
+"""Of a resized picture; what larger ones would need is no picture any more."""
 
 
 class VsrFilter(Filter):
@@ -35,6 +38,8 @@ class VsrFilter(Filter):
 
     ``max_seq_len`` and ``overlap``: the model's own where None (the overlap at most ``max_seq_len - 1``).
     ``output_format``: a name of ``frames.PIXEL_FORMATS``; the input's own format where None.
+    ``size``: (width, height) of the pictures to give; what the network makes where None. The picture keeps its shape on
+    the screen: the sample aspect ratio changes with it, as FFmpeg's ``scale`` has it.
     ``scene_threshold``: scenes are found by ``SceneDetector`` and begin as at a discontinuity; 0 looks for none. It
     costs one frame more of look-ahead, and the frame that begins a scene leaves with ``discontinuity`` set.
     ``settings``: handed to the model.
@@ -53,6 +58,7 @@ class VsrFilter(Filter):
         overlap: int | None = None,
         propagation: Literal["carry", "window"] = "carry",
         output_format: str | None = None,
+        size: tuple[int, int] | None = None,
         scene_threshold: float = 0.0,
         device: torch.device = CPU,
         dtype: torch.dtype = torch.float32,
@@ -66,12 +72,17 @@ class VsrFilter(Filter):
         self._undecided: Frame | None = None
         """The last frame, as long as it is not known whether a scene begins with it."""
         self.lookahead = self._windows.lookahead + (1 if self._scenes else 0)
+        if size is not None and not 1 <= min(size) <= max(size) <= MOST_SIDE_PX:
+            raise FilterError(
+                f"vsr cannot make a picture of {size[0]}x{size[1]}: a side has 1 to {MOST_SIDE_PX} pixels"
+            )
         if output_format is not None and output_format not in PIXEL_FORMATS:
             raise FilterError(
                 f"vsr cannot make pixel format {output_format!r}; choose one of {', '.join(PIXEL_FORMATS)}"
             )
         self._model = model
         self._output_format = output_format
+        self._size = size
         self._device = device
         self._dtype = dtype
         self._threads = threads
@@ -87,7 +98,7 @@ class VsrFilter(Filter):
         self._given = 0  # frames before this number have been given to the session
 
     def configure(self, info: StreamInfo) -> StreamInfo:
-        """The picture grows by the model's scale; rate, time base and pixel shape stay."""
+        """The picture grows by the model's scale, or to ``size``; rate and time base stay."""
         target = PIXEL_FORMATS[self._output_format] if self._output_format else info.format
         if info.width < 1 or info.height < 1:
             raise FilterError(f"vsr cannot work on a picture of {info.width}x{info.height}")
@@ -97,11 +108,13 @@ class VsrFilter(Filter):
         self._model = self._model.to(self._device, self._dtype)
         self._model.tune(self._settings)
         self._session = self._model.session()
-        self._domain = domain_for(self._model.info, target, self._device, self._dtype)
         self._info = info
         scale = self._model.info.scale
+        width, height = self._size or (info.width * scale, info.height * scale)
+        self._domain = domain_for(self._model.info, target, self._device, self._dtype, (height, width))
+        ratio = info.sample_aspect_ratio * Fraction(info.width * height, info.height * width)
         color = color_written(info.color, info.format, target, info.width, info.height)
-        return replace(info, width=info.width * scale, height=info.height * scale, format=target, color=color)
+        return replace(info, width=width, height=height, format=target, sample_aspect_ratio=ratio, color=color)
 
     def push(self, frame: Frame) -> Iterator[Frame]:
         self._check(frame)

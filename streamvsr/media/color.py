@@ -12,8 +12,8 @@ R', G', B', A                                                    code = (2**n - 
 
 Y' = KR R' + KG G' + KB B', Cb = (B' - Y') / (2 - 2 KB), Cr = (R' - Y') / (2 - 2 KR). Values are nominally 0..1
 (Cb, Cr: -0.5..0.5) and not clamped where they are read: the super-whites of limited range survive. Where they are
-written, they are rounded half to even and clamped to the codes that there are. RGB planes are always full range, whatever
-the colour says.
+written, they are rounded half to even and clamped to the codes that there are. RGB planes are always full range,
+whatever the colour says.
 """
 
 from __future__ import annotations
@@ -90,6 +90,8 @@ class Grid:
 
 
 FULL_GRID = Grid()
+Scale = Fraction | int | tuple[Fraction, Fraction]
+"""How many times larger, or how many times higher and wider."""
 
 
 def chroma_grid(format: PixelFormat, color: Color) -> Grid:
@@ -102,9 +104,10 @@ def chroma_grid(format: PixelFormat, color: Color) -> Grid:
     return Grid((1 << format.log2_chroma_h, 1 << format.log2_chroma_w), (y, x))
 
 
-def move(planes: Tensor, source: Grid, target: Grid, size: tuple[int, int], scale: Fraction | int = 1) -> Tensor:
+def move(planes: Tensor, source: Grid, target: Grid, size: tuple[int, int], scale: Scale = 1) -> Tensor:
     """(N, h, w) samples at ``source`` of one picture to (N, *size) samples at ``target`` of its ``scale``-fold."""
-    ratio = (Fraction(source.step[0] * scale, target.step[0]), Fraction(source.step[1] * scale, target.step[1]))
+    down, across = scale if isinstance(scale, tuple) else (scale, scale)
+    ratio = (Fraction(source.step[0] * down, target.step[0]), Fraction(source.step[1] * across, target.step[1]))
     return resample(planes, size, ratio, source.phase, target.phase)
 
 
@@ -182,7 +185,7 @@ def split_rgb(rgb: Tensor, color: Color) -> tuple[Tensor, Tensor]:
 
 
 def from_ycbcr(
-    luma: Tensor, chroma: Tensor | None, grid: Grid, scale: Fraction | int, target: PixelFormat, color: Color
+    luma: Tensor, chroma: Tensor | None, grid: Grid, scale: Scale, target: PixelFormat, color: Color
 ) -> tuple[Plane, ...]:
     """Y' (H, W) and Cb, Cr (2, h, w) to the colour planes of ``target``, read as ``color``.
 

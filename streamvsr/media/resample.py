@@ -27,6 +27,8 @@ KEYS_A = -0.5
 """The cubic's free parameter: third-order exact, as Pillow and MATLAB have it."""
 
 HALF = Fraction(1, 2)
+MANY_PHASES = 16
+"""Above, the filter of an axis is applied tap by tap: 1280 to 1916 has 479 phases of 4 taps each."""
 
 
 def resample(
@@ -54,12 +56,15 @@ def resample(
 class _Axis:
     """A polyphase filter: output ``phases * k + p`` is ``kernel[p] . input[stride * k + first :]``."""
 
-    def __init__(self, phases: int, stride: int, first: int, kernel: Tensor) -> None:
+    def __init__(self, phases: int, stride: int, first: int, kernel: Tensor, offsets: Tensor | None = None) -> None:
         self.phases = phases
         self.stride = stride
         self.first = first
         self.kernel = kernel
         """(phases, taps), float64; rows add up to 1."""
+        self.offsets = offsets
+        """(phases,): the place after ``first`` where the taps of each phase begin; None: there for all."""
+        self.reach = kernel.shape[1] + (0 if offsets is None else int(offsets.max()))
 
     @staticmethod
     @lru_cache(maxsize=64)
@@ -69,7 +74,15 @@ class _Axis:
             return _Axis(1, 1, 0, torch.ones(1, 1, dtype=torch.float64))
         stretch = max(Fraction(1), 1 / ratio)
         centres = [(p + phase_out) / ratio - phase_in for p in range(phases)]
-        first = min(floor(c - 2 * stretch) + 1 for c in centres)
+        firsts = [floor(c - 2 * stretch) + 1 for c in centres]
+        first = min(firsts)
+        if phases > MANY_PHASES:
+            taps = max(ceil(c + 2 * stretch) - begin for c, begin in zip(centres, firsts, strict=True))
+            places = zip(centres, firsts, strict=True)
+            rows = [[_cubic(float((begin + tap - c) / stretch)) for tap in range(taps)] for c, begin in places]
+            kernel = torch.tensor(rows, dtype=torch.float64)
+            offsets = torch.tensor(firsts) - first
+            return _Axis(phases, stride, first, kernel / kernel.sum(1, keepdim=True), offsets)
         last = max(ceil(c + 2 * stretch) - 1 for c in centres)
         rows = [[_cubic(float((tap - c) / stretch)) for tap in range(first, last + 1)] for c in centres]
         kernel = torch.tensor(rows, dtype=torch.float64)
@@ -87,7 +100,7 @@ def _padded(x: Tensor, dim: int, axis: _Axis, wanted: int) -> Tensor:
     """``x`` with its edges replicated along ``dim`` as far as the taps of ``wanted`` outputs reach."""
     blocks = -(-wanted // axis.phases)
     before = max(0, -axis.first)
-    reach = (blocks - 1) * axis.stride + axis.first + axis.kernel.shape[1]
+    reach = (blocks - 1) * axis.stride + axis.first + axis.reach
     after = max(0, reach - x.shape[dim])
     pad = (before, after, 0, 0) if dim == 3 else (0, 0, before, after)
     x = functional.pad(x, pad, mode="replicate")
@@ -102,6 +115,8 @@ def _along(x: Tensor, dim: int, axis: _Axis, wanted: int) -> Tensor:
     x = _padded(x, dim, axis, wanted)
     if axis.phases == 1:
         return _weighted(x, dim, axis, wanted)
+    if axis.offsets is not None:
+        return _gathered(x, dim, axis, wanted)
     weights = axis.kernel.to(x)
     weights = weights[:, None, None, :] if dim == 3 else weights[:, None, :, None]
     stride = (1, axis.stride) if dim == 3 else (axis.stride, 1)
@@ -109,6 +124,21 @@ def _along(x: Tensor, dim: int, axis: _Axis, wanted: int) -> Tensor:
     n, p, h, w = y.shape
     y = y.permute(0, 2, 3, 1).reshape(n, 1, h, w * p) if dim == 3 else y.permute(0, 2, 1, 3).reshape(n, 1, h * p, w)
     return y.narrow(dim, 0, wanted)
+
+
+def _gathered(x: Tensor, dim: int, axis: _Axis, wanted: int) -> Tensor:
+    """Tap by tap, each output with its own inputs and weights: a kernel for all phases would be nearly all zeros."""
+    assert axis.offsets is not None
+    outputs = torch.arange(wanted)
+    phases = outputs % axis.phases
+    # _padded has cut off the inputs before the first tap, so that a block's taps begin at stride * block.
+    begins = outputs // axis.phases * axis.stride + axis.offsets[phases]
+    shape = (1, 1, 1, wanted) if dim == 3 else (1, 1, wanted, 1)
+    total = x.new_zeros([wanted if d == dim else n for d, n in enumerate(x.shape)])
+    for tap in range(axis.kernel.shape[1]):
+        weights = axis.kernel[phases, tap].to(x).view(shape)
+        total.addcmul_(x.index_select(dim, (begins + tap).to(x.device)), weights)
+    return total
 
 
 def _weighted(x: Tensor, dim: int, axis: _Axis, wanted: int) -> Tensor:
