@@ -254,3 +254,11 @@ def test_where_the_time_goes(tmp_path: Path, ffmpeg: str, capsys: pytest.Capture
     assert {name: counts[name] for name in ("fps", "laplacian", "canny", "fps+laplacian+canny")} == {
         "fps": "10", "laplacian": "20", "canny": "20", "fps+laplacian+canny": "20",
     }  # fmt: skip
+
+
+def test_the_documentation_names_every_filter_of_ours() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "filters.md").read_text()
+    for own in OWN.values():
+        options = ":".join(param.name for param in own.params)
+        assert own.name == "vsr" or f"| `{own.written}={options}` |" in text
+        assert own.name != "vsr" or all(f"`{param.name}`" in text for param in own.params)

@@ -126,6 +126,11 @@ DIFFERENT = {
     "bwdif=1": (60, True),
     "bwdif=0:1": (60, True),
     "sobel": (20, True),
+    "prewitt": (20, True),
+    "scharr": (20, True),
+    "kirsch": (20, True),
+    "geq='lum=255-lum(X,Y)':cb=128:cr=128": (30, True),
+    "fftdnoiz=5": (45, True),
     "convolution=0 -1 0 -1 5 -1 0 -1 0": (35, True),
     "format=gbrp": (20, True),
     "scale=out_range=full": (50, True),
@@ -233,3 +238,9 @@ def test_the_real_thing(shared_data: Path, ffmpeg: str, tmp_path: Path) -> None:
     chain = "yadif=1,nlmeans=s=1:r=3:p=3,unsharp=5:5:0.6,scale=320:-2,fps=24"
     ours, theirs = by_us(short, chain), by_ffmpeg(ffmpeg, short, chain)
     assert_same(ours, theirs)
+
+
+def test_the_documentation_says_so() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "filters.md").read_text()
+    for chain in DIFFERENT:
+        assert f"`{chain}" in text or f"`{chain.partition('=')[0]}=..." in text, chain
