@@ -105,6 +105,20 @@ def test_through_a_network_too(clip: Path) -> None:
     assert (frames[0].width, frames[0].height) == (256, 192)
 
 
+@pytest.mark.io
+def test_any_chain_and_calls_add_up(clip: Path) -> None:
+    once = list(streamvsr.open(str(clip)).filter("hflip,scale=128:-2"))
+    added = list(streamvsr.open(str(clip)).filter("hflip").filter("scale=128:-2"))
+    assert (once[0].width, once[0].height) == (128, 96)
+    assert all((a.numpy() == b.numpy()).all() for a, b in zip(once, added, strict=True))
+    assert [number(f.numpy()[:, ::-1]) for f in once] == list(range(10))
+
+
+def test_a_network_among_filters(clip: Path) -> None:
+    frames = list(streamvsr.open(str(clip), frames=3).filter("hflip").filter("vsr", model="bicubic").filter("hflip"))
+    assert [(number(f.numpy()), f.width) for f in frames] == [(0, 256), (1, 256), (2, 256)]
+
+
 def test_arrays_and_tensors_say_the_same(clip: Path) -> None:
     for frame in streamvsr.open(str(clip), frames=2):
         pixels, tensor = frame.numpy(), frame.torch()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
 import sys
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -14,8 +16,9 @@ import numpy as np
 import pytest
 
 from streamvsr.cli import main
-from streamvsr.cli.batch import Job, plan
+from streamvsr.cli.batch import BatchTalk, Job, Line, plan
 from streamvsr.errors import UsageError
+from streamvsr.pipeline.stats import Progress
 from tests.outputs import info, numbers, write
 
 pytestmark = pytest.mark.io
@@ -106,6 +109,42 @@ def test_plans_that_cannot_work_are_refused_before_anything_is_done(clips: Path)
 def test_a_plan() -> None:
     assert plan(["a.mp4", "b.mkv"], "out", None) == [Job("a.mp4", "out/a.mp4"), Job("b.mkv", "out/b.mkv")]
     assert plan(["a.mp4"], "out", ".mov") == [Job("a.mp4", "out/a.mov")]
+
+
+def test_an_interrupt_before_anything_was_written_leaves_what_was_there(
+    clips: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("streamvsr.cli.app.run_config", interrupted)
+    (clips / "out").mkdir()
+    (clips / "out" / "a.mp4").write_text("done before")
+    assert batch("a.mp4", "b.mkv", "-y") == 130
+    assert (clips / "out" / "a.mp4").read_text() == "done before"
+    assert "0 done, 2 left undone" in capsys.readouterr().err
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_on_a_terminal_the_line_is_painted_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    screen = Terminal()
+    talk = BatchTalk(stream=screen)
+    line = Line(talk, "[1/2] a name that is much longer than the screen is wide.mp4")
+    progress = Progress(12, 10, 20, None, Fraction(2, 5), 0, (), 2.0, 5.0)
+    line.update(progress)
+    talk.warning("something")
+    line.update(progress)
+    line.close(progress)
+    line.close(None)
+    painted = screen.getvalue()
+    assert all(len(part.rstrip()) < 40 for part in painted.split("\r")[:-1])
+    assert "\rwarning: something\n" in painted
+    assert painted.endswith("10 frames in 00:00:02, 5.0 frames a second\n")
 
 
 def test_an_interrupt_ends_the_batch_with_a_playable_file_that_is_not_taken_for_whole(clips: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import pairwise
@@ -325,6 +326,17 @@ class TestCommand:
             assert len(lines) == 1
             assert message in lines[0]
         assert not (clips / "out.mkv").exists()
+
+    def test_an_input_that_breaks_on_the_way_fails_the_whole(
+        self, clips: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (clips / "p").mkdir()
+        for n, side in enumerate((48, 48, 32)):
+            cv2.imwrite(f"p/{n}.png", np.zeros((side, 64, 3), np.uint8))
+        assert compare("small.mkv", "p/", "out.mkv", "--mode", "split") == 1
+        assert "2.png" in capsys.readouterr().err
+        assert not (clips / "out.mkv").exists()
+        assert not [t for t in threading.enumerate() if t.name.startswith("streamvsr-")]
 
     def test_help(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["compare", "--help"]) == 0

@@ -7,6 +7,7 @@ the current output is finished as it is, under a name that says so, and the rest
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from streamvsr.cli.legacy import VIDEOS
 from streamvsr.cli.parser import Invocation
-from streamvsr.cli.progress import Display, average_fps, clock, done_fraction, plain_line
+from streamvsr.cli.progress import Display, average_fps, clock, done_fraction, eta_seconds
 from streamvsr.cli.talk import Talk, encodable
 from streamvsr.config import Config
 from streamvsr.errors import StreamvsrError, UsageError
@@ -53,6 +54,7 @@ def run_batch(invocation: Invocation, run: Callable[..., int]) -> int:
             skipped += 1
             talk.note(f"{label}: is there already")
             continue
+        before = _stamp(job.target)
         try:
             code = run(_config_of(config, job), talk=talk, show=lambda talk, label=label: Line(talk, label))
         except KeyboardInterrupt:
@@ -64,7 +66,8 @@ def run_batch(invocation: Invocation, run: Callable[..., int]) -> int:
             failures.append((job, str(error)))
             continue
         if code == INTERRUPTED:
-            _set_aside(job.target, talk)
+            if _stamp(job.target) != before:
+                _set_aside(job.target, talk)
             _sum_up(talk, done, skipped, failures, len(jobs) - number + 1)
             return INTERRUPTED
         done += 1
@@ -132,16 +135,24 @@ def _is_there(target: str) -> bool:
     return bool(os.listdir(target)) if os.path.isdir(target) else os.path.exists(target)
 
 
+def _stamp(target: str) -> tuple[int, int] | None:
+    """Changes when an output appears or is replaced; a folder that was there before stays what it was."""
+    try:
+        found = os.stat(target)
+    except OSError:
+        return None
+    return found.st_ino, 0 if os.path.isdir(target) else found.st_mtime_ns
+
+
 def _set_aside(target: str, talk: Talk) -> None:
     path = Path(target)
-    if path.exists():
-        partial = path.with_name(f"{path.stem}{PARTIAL}{path.suffix}")
-        try:
-            path.replace(partial)
-        except OSError as error:
-            talk.warning(f"'{path}' is cut short, and could not be renamed: {error.strerror}")
-        else:
-            talk.note(f"interrupted: what was done is in {partial}")
+    partial = path.with_name(f"{path.stem}{PARTIAL}{path.suffix}")
+    try:
+        path.replace(partial)
+    except OSError as error:
+        talk.warning(f"'{path}' is cut short, and could not be renamed: {error.strerror}")
+    else:
+        talk.note(f"interrupted: what was done is in {partial}")
 
 
 def _sum_up(talk: Talk, done: int, skipped: int, failures: Sequence[tuple[Job, str]], left: int) -> None:
@@ -179,9 +190,11 @@ class Line(Display):
 
     def update(self, progress: Progress) -> None:
         if self._stream is not None:
-            done = done_fraction(progress)
-            share = "" if done is None else f" {done:4.0%}"
-            self._paint(f"{self._label}:{share} {plain_line(progress, final=True)}")
+            done, eta = done_fraction(progress), eta_seconds(progress)
+            parts = [f"{progress.frames_out} frames", f"{progress.fps:.1f} a second"]
+            parts = parts if done is None else [f"{done:4.0%}", *parts]
+            parts = parts if eta is None else [*parts, f"{clock(eta)} left"]
+            self._paint(f"{self._label}: {', '.join(parts)}")
 
     def close(self, progress: Progress | None) -> None:
         if self._stream is not None:
@@ -200,6 +213,7 @@ class Line(Display):
 
     def _paint(self, text: str) -> None:
         assert self._stream is not None
-        text = encodable(text, self._stream)
+        # A line that wraps could not be painted over.
+        text = encodable(text, self._stream)[: shutil.get_terminal_size().columns - 1]
         print(f"\r{text:<{self._width}}" + ("" if text else "\r"), end="", file=self._stream, flush=True)
         self._width = len(text)
