@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import difflib
 import logging
+import os
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
@@ -94,6 +96,9 @@ class Frames(Iterator[VideoFrame]):
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
+        # The loop was left by `break`: its iterator goes, and the work with it. At the program's end that has to come
+        # before the interpreter freezes the threads that it waits for.
+        weakref.finalize(self, reader.close)
 
     @property
     def info(self) -> StreamInfo:
@@ -112,11 +117,6 @@ class Frames(Iterator[VideoFrame]):
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def __del__(self) -> None:
-        # The loop was left by `break`: its iterator goes, and the work with it.
-        if hasattr(self, "_reader"):
-            self._reader.close()
 
 
 @dataclass(frozen=True)
@@ -145,10 +145,14 @@ class Clip:
         from streamvsr.build import build
         from streamvsr.pipeline.delivery import Delivery, Reader
 
-        delivery = Delivery()
-        return Frames(Reader(build(self.config, warn=_log.warning, delivery=delivery), delivery))
+        # Nobody takes the sound: it is not even read.
+        output = replace(self.config.output, no_audio=True, no_subtitles=True, no_data=True)
+        config, delivery = replace(self.config, output=output), Delivery()
+        return Frames(Reader(build(config, warn=_log.warning, delivery=delivery), delivery))
 
-    def write(self, path: str, *, on_progress: Callable[[Progress], None] | None = None, **options: Any) -> None:
+    def write(
+        self, path: str | os.PathLike[str], *, on_progress: Callable[[Progress], None] | None = None, **options: Any
+    ) -> None:
         """Do the whole job into a file, a folder or a URL, as ``streamvsr IN OUT`` does: sound, subtitles, chapters and
         tags included. Returns when it is done.
 
@@ -158,7 +162,7 @@ class Clip:
         """
         from streamvsr.build import build
 
-        output = replace(_with(self.config.output, options), path=str(path))
+        output = replace(_with(self.config.output, options), path=os.fspath(path))
         config = replace(self.config, output=output)
         check(config)
         run = build(config, warn=_log.warning)
@@ -179,7 +183,7 @@ class Clip:
 
 
 def open(
-    path: str,
+    path: str | os.PathLike[str],
     *,
     start: Time | None = None,
     duration: Time | None = None,
@@ -196,7 +200,7 @@ def open(
     given = {"start": start, "duration": duration, "end": end, "rate": rate}
     times = {name: _exact(name, value) for name, value in given.items() if value is not None}
     config = Config(
-        input=_with(InputOptions(path=str(path)), {**options, **times}),
+        input=_with(InputOptions(path=os.fspath(path)), {**options, **times}),
         output=OutputOptions(frames=frames),
         model=ModelOptions(model="identity"),
     )

@@ -152,7 +152,7 @@ def _set_aside(target: str, talk: Talk) -> None:
     except OSError as error:
         talk.warning(f"'{path}' is cut short, and could not be renamed: {error.strerror}")
     else:
-        talk.note(f"interrupted: what was done is in {partial}")
+        talk.note(f"it is called {partial} now: cut short, not done")
 
 
 def _sum_up(talk: Talk, done: int, skipped: int, failures: Sequence[tuple[Job, str]], left: int) -> None:
