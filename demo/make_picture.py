@@ -1,6 +1,6 @@
 """Makes docs/before_after.png: a crop of the demo clip, enlarged by bicubic interpolation and by the model that ships.
 
-    python demo/make_picture.py
+python demo/make_picture.py
 """
 
 from __future__ import annotations

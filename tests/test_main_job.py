@@ -50,7 +50,7 @@ def check_audio(before: Probe, after: Probe, *, cut: bool) -> None:
     tracks_in, tracks_out = before.of_type("audio"), after.of_type("audio")
     assert len(tracks_in) == len(tracks_out)
     for a, b in zip(tracks_in, tracks_out, strict=True):
-        # MP4 has one number for all layers of MPEG audio: ffprobe reads layer 2 back as "mp3", also from ffmpeg's files.
+        # MP4 has one number for all layers of MPEG audio: ffprobe reads layer 2 back as "mp3", from ffmpeg too.
         assert a["codec_name"] == b["codec_name"] or (a["codec_name"], b["codec_name"]) == ("mp2", "mp3")
         assert a.get("tags", {}).get("language", "und") == b.get("tags", {}).get("language", "und")
         packets_in, packets_out = before.packets[a["index"]], after.packets[b["index"]]
