@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from functools import partial
 from pathlib import Path
 
 import av
@@ -22,6 +23,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from streamvsr.models.basicvsr import load
+from streamvsr.models.basicvsr.history import ForwardBranch
 from streamvsr.models.basicvsr.network import BasicVSRNet
 from streamvsr.models.checkpoint import read
 
@@ -111,6 +113,23 @@ def measure(network: BasicVSRNet, scene: Scene, frames: int, warm_up: int, ahead
         )
 
 
+@torch.inference_mode()
+def jumps(network: BasicVSRNet, scene: Scene, frames: int, ahead: int, bound: int) -> None:
+    """The bounded history over a still picture, where any jump at a change of states would be seen."""
+    branch = ForwardBranch(partial(network.propagate, network.forward_resblocks), bound)
+    low, truth = scene(0)
+    flow = network.spynet(low, low)
+    behind = backward(network, [low] * (ahead + 1))
+    before: Tensor | None = None
+    print(f"scene {scene.kind}, history of {bound} frames at most: PSNR to the truth, and to the picture before")
+    for number in range(frames):
+        state = branch.step(low, flow if number else None)
+        made = network.reconstruct(low, behind, state)
+        change = "" if before is None else f"{psnr(made, before):6.2f}  {255 * float((made - before).abs().max()):6.2f}"
+        print(f"{number:5d}  {psnr(made, truth):6.2f}  {change}", flush=True)
+        before = made
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", type=Path, required=True, help="a BasicVSR checkpoint")
@@ -121,13 +140,17 @@ def main() -> None:
     parser.add_argument("--warm-up", type=int, default=30)
     parser.add_argument("--ahead", type=int, default=8)
     parser.add_argument("--noise", type=float, default=2.0, help="standard deviation in steps of 1/255")
+    parser.add_argument("--bound", type=int, help="show each frame of a still picture with a bounded history instead")
     options = parser.parse_args()
     network = load(read(options.weights).state, {}).network
     assert isinstance(network, BasicVSRNet)
     photo = picture(options.picture, options.size)
     for kind in options.scenes:
         scene = Scene(kind, photo, options.size, options.noise)
-        measure(network, scene, options.frames, options.warm_up, options.ahead)
+        if options.bound is None:
+            measure(network, scene, options.frames, options.warm_up, options.ahead)
+        else:
+            jumps(network, Scene("still", photo, options.size, 0), options.frames, options.ahead, options.bound)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from streamvsr.errors import FilterError, ModelError, UsageError
 from streamvsr.filters.vsr import VsrFilter
 from streamvsr.frames import PIXEL_FORMATS, Color, Frame, PixelFormat, Plane, StreamInfo
 from streamvsr.media.color import KR_KB, from_rgb, to_rgb
-from tests.fakes import FakeModel, numbered
+from tests.fakes import FakeModel, FakeSession, numbered
 
 LIMITED, FULL = Color(matrix=6, full_range=False), Color(matrix=6, full_range=True)
 
@@ -326,3 +326,36 @@ def test_conversions_are_cheap() -> None:
         vsr._domain.give(result, frame, vsr._domain.take(frame))
         best = min(best, time.perf_counter() - start)
     assert best < 0.05
+
+
+@pytest.mark.parametrize("keep", [1, 3])
+def test_pictures_on_their_way_from_a_device_keep_their_order(keep: int) -> None:
+    """As on a GPU: each picture is given away when the next one is under way."""
+    model = FakeModel(max_seq_len=keep, overlap=0)
+    vsr = VsrFilter(model)
+    vsr._behind = 1
+    frames = stream(8)
+    out = run(vsr, frames)
+    assert [number_of(f) for f in out] == list(range(8))
+    assert model.log.closed == len(model.log.calls)
+    model = FakeModel(max_seq_len=3, overlap=0)
+    vsr = VsrFilter(model)
+    vsr._behind = 1
+    vsr.configure(info_of(frames[0]))
+    model.spoil = "nan"
+    with pytest.raises(ModelError, match=r"frame 0 at 0\.000 s"):
+        [list(vsr.push(f)) for f in frames[:3]]
+
+
+def test_out_of_memory_says_what_to_do() -> None:
+    class Full(FakeModel):
+        def session(self) -> FakeSession:
+            session = super().session()
+            session.window = self.fail  # type: ignore[method-assign]
+            return session
+
+        def fail(self, *_: object) -> Iterator[torch.Tensor]:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(ModelError, match=r"out of memory in model fake at 6x4: try a smaller --max-seq-len"):
+        run(VsrFilter(Full()), stream(2))

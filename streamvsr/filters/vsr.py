@@ -4,14 +4,15 @@ Every frame comes out exactly once, in order, with its own time stamp. A frame w
 scene: what came before it is finished first, and nothing of it reaches the network again (see ``windows``).
 
 Held at a time: at most ``max_seq_len + 1`` input frames, each as planes and as the network's input, whatever the
-session keeps, and one output picture; one frame more where scenes are detected. There are no threads in here; a
-generator may be closed after any frame.
+session keeps, and one output picture (two on a GPU); one frame more where scenes are detected. There are no threads in
+here; a generator may be closed after any frame.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal
 
@@ -25,12 +26,25 @@ from streamvsr.filters.domains import Domain, color_read, color_written, domain_
 from streamvsr.filters.scenes import SceneDetector
 from streamvsr.frames import PIXEL_FORMATS, Frame, StreamInfo
 from streamvsr.media.color import forward_matrix
+from streamvsr.media.transfer import Fence, deferred
 from streamvsr.models.base import Model, Session, Settings
+from streamvsr.models.memory import is_out_of_memory
+from streamvsr.models.precision import Flag
 from streamvsr.windows import Step, Windows
 
 CPU = torch.device("cpu")
 MOST_SIDE_PX = 32768
 """Of a resized picture; what larger ones would need is no picture any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A picture that may still be on its way from the device."""
+
+    frame: Frame
+    number: int
+    broken: Flag
+    fence: Fence
 
 
 class VsrFilter(Filter):
@@ -95,6 +109,8 @@ class VsrFilter(Filter):
         self._session: Session | None = None
         self._held: list[tuple[Frame, Tensor]] = []
         self._first_held = 0  # the number of the frame at _held[0]
+        self._behind = 1 if device.type == "cuda" else 0
+        """Pictures that are on their way from the device while the next one is computed."""
         self._given = 0  # frames before this number have been given to the session
 
     def configure(self, info: StreamInfo) -> StreamInfo:
@@ -181,23 +197,49 @@ class VsrFilter(Filter):
             self._given = step.start
         new = step.stop - max(self._given, step.start)
         self._given = step.stop
-        # Inference mode belongs to the thread: it must not stay on while the caller holds a yielded frame.
-        with torch.inference_mode():
-            results = session.window(self._stacked([tensor for _, tensor in held]), new, step.keep)
+        results: Iterator[Tensor] | None = None
+        made: deque[_Made] = deque()
         try:
+            # Inference mode belongs to the thread: it must not stay on while the caller holds a yielded frame.
+            with torch.inference_mode():
+                results = session.window(self._stacked([tensor for _, tensor in held]), new, step.keep)
             for position in step.keep:
                 frame, taken = held[position]
-                with torch.inference_mode():
-                    result = next(results, None)
-                    given = domain.give(self._checked(result, frame, step.start + position), frame, taken)
-                yield given
+                with torch.inference_mode(), deferred():
+                    result = self._checked(next(results, None), frame, step.start + position)
+                    broken = Flag(~torch.isfinite(result.sum(dtype=torch.float32)))
+                    given = domain.give(result, frame, taken)
+                    made.append(_Made(given, step.start + position, broken, Fence(self._device)))
+                    del result, given
+                if len(made) > self._behind:
+                    yield self._finished(made.popleft())
+            while made:
+                yield self._finished(made.popleft())
             with torch.inference_mode():
                 if next(results, None) is not None:
                     raise ModelError(f"model {self._model.info.name} gave more pictures than its window was to keep")
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            size = f"{held[0][0].width}x{held[0][0].height}"
+            raise ModelError(
+                f"out of memory in model {self._model.info.name} at {size}: try a smaller --max-seq-len, or --tile 128"
+            ) from error
         finally:
             close = getattr(results, "close", None)
             if close is not None:
                 close()
+
+    def _finished(self, made: _Made) -> Frame:
+        """The frame, once it has come from the device."""
+        # One sum shows every NaN and infinity, and costs a thirtieth of a millisecond a megapixel.
+        if made.broken.read():
+            raise ModelError(
+                f"model {self._model.info.name} gave a broken picture (not a number) for frame {made.number} at"
+                f" {float(made.frame.seconds):.3f} s in {str(self._dtype).removeprefix('torch.')}; try precision fp32"
+            )
+        made.fence.wait()
+        return made.frame
 
     def _stacked(self, tensors: list[Tensor]) -> Tensor:
         """(T, C, H, W), grown to the network's least size by repeating the right and bottom edges."""
@@ -218,11 +260,4 @@ class VsrFilter(Filter):
             raise ModelError(
                 f"model {model.name} gave a picture of another shape: {tuple(result.shape) = }, {shape = }"
             )
-        result = result[:, : frame.height * scale, : frame.width * scale]
-        # One sum shows every NaN and infinity, and costs a thirtieth of a millisecond a megapixel.
-        if not bool(torch.isfinite(result.sum(dtype=torch.float32))):
-            raise ModelError(
-                f"model {model.name} gave a broken picture (not a number) for frame {number} at"
-                f" {float(frame.seconds):.3f} s in {str(self._dtype).removeprefix('torch.')}; try precision fp32"
-            )
-        return result
+        return result[:, : frame.height * scale, : frame.width * scale]

@@ -30,6 +30,7 @@ from torch import Tensor
 from streamvsr.errors import FilterError
 from streamvsr.frames import Color, Frame, PixelFormat, Plane
 from streamvsr.media.resample import HALF, resample
+from streamvsr.media.transfer import download, upload
 
 KR_KB = {
     1: (0.2126, 0.0722),  # BT.709
@@ -114,13 +115,13 @@ def move(planes: Tensor, source: Grid, target: Grid, size: tuple[int, int], scal
 def plane_to_tensor(plane: Plane, device: torch.device | None = None) -> Tensor:
     """(H, W) uint8 or uint16 to float32 codes on ``device``: always a copy, planes may belong to a decoder."""
     codes = torch.from_numpy(np.array(plane))  # torch takes neither read-only nor bottom-up arrays
-    return codes.to(device).to(torch.float32)
+    return upload(codes, device).to(torch.float32)
 
 
 def quantise(values: Tensor, offset: float, scale: float, format: PixelFormat) -> Plane:
     """(H, W) values to codes: clamp to 0..peak, round half to even as numpy does; uint8 or uint16 in main memory."""
     codes = values.to(torch.float32).mul(scale).add_(offset).clamp_(0, format.peak).round_()
-    plane: Plane = codes.to(torch.uint8 if format.bits <= 8 else torch.uint16).cpu().numpy()
+    plane: Plane = download(codes.to(torch.uint8 if format.bits <= 8 else torch.uint16)).numpy()
     return plane
 
 

@@ -1,0 +1,74 @@
+"""Between main memory and a GPU without making either wait.
+
+Pictures go up as codes (1.5 bytes a pixel of 4:2:0) through pinned memory, and come back as codes on a stream of their
+own, while the next picture is computed. What came back must not be read before a ``Fence`` set after it was waited for.
+On other devices all of this is a plain copy. **Not run on a GPU yet.**
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+import torch
+from torch import Tensor
+
+_local = threading.local()
+
+
+@cache
+def _copies(device: torch.device) -> torch.cuda.Stream:
+    """The stream that copies to main memory run on."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+
+def _numbered(device: torch.device) -> torch.device:
+    """``cuda`` and ``cuda:0`` are the same device, but not the same key."""
+    return device if device.index is not None else torch.device("cuda", torch.cuda.current_device())
+
+
+def upload(codes: Tensor, device: torch.device | None) -> Tensor:
+    """``codes``, in main memory, on ``device``."""
+    if device is None or device.type != "cuda":
+        return codes.to(device)
+    return codes.pin_memory().to(device, non_blocking=True)
+
+
+@contextmanager
+def deferred() -> Iterator[None]:
+    """``download`` does not wait, within and in this thread: the caller sets a ``Fence`` and waits for that."""
+    _local.deferred = True
+    try:
+        yield
+    finally:
+        _local.deferred = False
+
+
+def download(codes: Tensor) -> Tensor:
+    """``codes`` in main memory; within ``deferred`` from a GPU, only some time later."""
+    if codes.device.type != "cuda" or not getattr(_local, "deferred", False):
+        return codes.cpu()
+    stream = _copies(_numbered(codes.device))
+    stream.wait_stream(torch.cuda.current_stream(codes.device))
+    with torch.cuda.stream(stream):
+        # torch takes pinned memory for a copy that does not block, and gives it back when the array dies.
+        there = codes.to("cpu", non_blocking=True)
+    # Or the allocator would hand the codes' memory out again before they are copied.
+    codes.record_stream(stream)
+    return there
+
+
+class Fence:
+    """A mark behind all downloads queued so far."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._event: torch.cuda.Event | None = None
+        if device.type == "cuda":
+            self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            self._event.record(_copies(_numbered(device)))
+
+    def wait(self) -> None:
+        if self._event is not None:
+            self._event.synchronize()
