@@ -86,6 +86,9 @@ def test_the_later_preset_lies_over_the_earlier(tmp_path: Path) -> None:
     mine = preset(tmp_path, "[output]\ncrf = 30\n")
     assert config_of(parse(["--preset", "archive", "--preset", mine, "a", "b"])).output.crf == 30
     assert config_of(parse(["--preset", mine, "--preset", "archive", "a", "b"])).output.crf == 15
+    slim = preset(tmp_path, "[output]\nbit_rate = '1M'\n", "slim")
+    output = config_of(parse(["--preset", "archive", "--preset", slim, "a", "b"])).output
+    assert (output.crf, output.bit_rate) == (None, "1M")
 
 
 def test_all_kinds_of_values(tmp_path: Path) -> None:

@@ -79,6 +79,9 @@ class Layers:
         for one, other in (("crf", "bit_rate"), ("bit_rate", "crf")):
             if one in typed:
                 output.pop(other, None)
+            elif one in output:
+                # Of an earlier preset.
+                self._below.get("output", {}).pop(other, None)
         encoder = typed.get("video_codec")
         if encoder is None or output.get("video_codec") in (None, encoder):
             return
