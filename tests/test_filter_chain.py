@@ -144,7 +144,7 @@ class Made:
         self.asked: list[tuple[ModelOptions, dict[str, Any]]] = []
         monkeypatch.setattr(building, "make_vsr", self)
 
-    def __call__(self, options: ModelOptions, _warn: object, **overrides: Any) -> tuple[list[Filter], str]:
+    def __call__(self, options: ModelOptions, *_: object, **overrides: Any) -> tuple[list[Filter], str]:
         self.asked.append((options, overrides))
         return [], f"model {options.model}"
 
