@@ -25,6 +25,7 @@ def test_the_readme_s_pictures() -> None:
     config, invocation = call("data/demo_000 results/demo_000")
     assert (config.model.config, config.model.checkpoint) == tuple(CALL.split())
     assert (config.model.propagation, config.model.max_seq_len, config.model.overlap) == ("carry", None, None)
+    assert (config.model.scene_threshold, config.model.max_history) == (0, 0)
     assert config.input.path == "data/demo_000"
     assert config.output.path == "results/demo_000/%08d.png"
     assert not invocation.notes
