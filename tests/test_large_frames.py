@@ -157,6 +157,28 @@ def test_an_error_in_the_middle_loses_nothing(monkeypatch: pytest.MonkeyPatch) -
     assert torch.allclose(made[-1], expected[-1], atol=EXACT), "the last frame's look-ahead is its own"
 
 
+def test_a_short_scene_does_not_shorten_the_next_ones() -> None:
+    model, said = random_model(cleaning=False), []
+    model.tune(Settings(warn=said.append))
+    session, frames = model.session(), video(7)
+    assert len(list(session.window(frames[:2], 2, range(2)))) == 2
+    session.reset()
+    after = list(session.window(frames, 7, range(7)))
+    fresh = list(model.session().window(frames, 7, range(7)))
+    assert all(torch.equal(a, b) for a, b in zip(after, fresh, strict=True))
+    assert not said
+
+
+def test_windows_are_shortened_before_memory_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, said = random_model(cleaning=False), []
+    model.tune(Settings(warn=said.append))
+    state_bytes = 8 * 64 * 64 * 4
+    monkeypatch.setattr(parts_module, "free_bytes", lambda device: 2 * 5 * state_bytes)
+    made = list(model.session().window(video(9), 9, range(9)))
+    assert said == ["1 MiB of memory are free: windows of 5 frames"]
+    assert len(made) == 9
+
+
 def test_tile_option_is_checked() -> None:
     def made(tile: str) -> Config:
         return Config(InputOptions("a"), OutputOptions("b"), ModelOptions(tile=tile))

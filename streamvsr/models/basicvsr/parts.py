@@ -26,6 +26,7 @@ class Parts:
         self._settings = settings
         self._plan = TilePlan(settings.tile_px, settings.warn)
         self._part_frames = 0
+        self._looked_at = 0  # frames of the longest window that free memory was compared with
         device = network.fusion.weight.device
         warn = _once(settings.warn)
 
@@ -40,12 +41,12 @@ class Parts:
     def settle(self, frame: Tensor, frames: int) -> None:
         """Choose tiles, and how many frames are run at once, for a window of ``frames`` like ``frame``."""
         self._plan.settle(frame, self.network.channels, HALO_PX)
-        if self._part_frames or self._settings.tile_px == 0:
+        if frames <= self._looked_at or self._settings.tile_px == 0:
             return
-        self._part_frames = frames
+        self._looked_at = frames
         free = free_bytes(frame.device)
         state = self.network.channels * frame.element_size() * frame.shape[-2] * frame.shape[-1]
-        if free is not None and frames * state > USABLE * free:
+        if free is not None and frames * state > USABLE * free and not self._part_frames:
             self._part_frames = max(LEAST_PART_FRAMES, int(USABLE * free) // state)
             self._settings.warn(f"{free >> 20} MiB of memory are free: windows of {self._part_frames} frames")
 
