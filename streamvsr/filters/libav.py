@@ -201,11 +201,11 @@ class _Graph:
             source += f":frame_rate={info.frame_rate.numerator}/{info.frame_rate.denominator}"
         wanted = ("format", "pix_fmts=" + "|".join(PIXEL_FORMATS))
         links = (("buffer", source), *spec, wanted, ("buffersink", ""))
-        for name, arguments in spec:
-            check_options(name, arguments)
         try:
             self._ends = _wired(links)
         except FOREIGN as exc:
+            for name, arguments in spec:
+                check_options(name, arguments)
             why = reason(exc, lambda: _wired(links))
             raise FilterError(f"filter {self._text} cannot work on {info.width}x{info.height} pictures: {why}") from exc
 
