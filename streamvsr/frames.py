@@ -93,6 +93,15 @@ class Color:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """The picture that planes were taken from. It knows what planes do not say: field order, picture type."""
+
+    picture: Any
+    """The decoder's or a filter's ``av.VideoFrame``."""
+    planes: tuple[Plane, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Frame:
     """One picture with its time stamp.
 
@@ -110,6 +119,8 @@ class Frame:
     color: Color = field(default_factory=Color)
     discontinuity: bool = False
     """True on the first frame after a gap or a cut: nothing of the frames before it may influence this one."""
+    origin: Origin | None = field(default=None, repr=False, compare=False)
+    """Holds as long as its ``planes`` are this frame's very planes; who makes new planes need not care."""
 
     @property
     def height(self) -> int:
@@ -130,7 +141,7 @@ class Frame:
 
     def with_planes(self, planes: tuple[Plane, ...], format: PixelFormat | None = None) -> Self:
         """The same moment with another picture."""
-        return replace(self, planes=planes, format=format or self.format)
+        return replace(self, planes=planes, format=format or self.format, origin=None)
 
     def __repr__(self) -> str:
         return (

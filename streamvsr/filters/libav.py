@@ -23,7 +23,7 @@ from streamvsr.filters.base import Filter
 from streamvsr.filters.libav_reason import reason
 from streamvsr.frames import PIXEL_FORMATS, Color, Frame, StreamInfo
 from streamvsr.media.av_errors import FOREIGN
-from streamvsr.media.pictures import RGB, UNSTATED, color_of, from_av, resolve_color, target_format, to_av
+from streamvsr.media.pictures import RGB, UNSTATED, as_av, color_of, from_av, resolve_color, target_format, to_av
 
 Spec = Sequence[tuple[str, str]]
 """Filters in order, as (name, arguments in FFmpeg's syntax, or "")."""
@@ -108,7 +108,7 @@ class LibavFilter(Filter):
         if frame.discontinuity:
             self._cuts.append(frame.seconds)
         self._color = frame.color
-        made = to_av(frame)
+        made = as_av(frame)
         # libavfilter ends the stream where the last picture ends: without a duration, `fps` would lose that picture.
         made.duration = frame.duration or self._nominal(frame)
         self._last_pts = frame.pts

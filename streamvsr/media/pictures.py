@@ -23,7 +23,7 @@ from av.video.format import VideoFormat
 from av.video.reformatter import Interpolation
 
 from streamvsr.errors import StreamvsrError
-from streamvsr.frames import PIXEL_FORMATS, Color, Frame, PixelFormat, Plane
+from streamvsr.frames import PIXEL_FORMATS, Color, Frame, Origin, PixelFormat, Plane
 
 RGB, UNSTATED = 0, 2
 """Matrix coefficients of H.273 with a meaning of their own here."""
@@ -154,7 +154,22 @@ def from_av(
     shapes = layout.plane_shapes(frame.width, frame.height)
     order = _PLANE_ORDER[layout.family][: len(shapes)]
     planes = tuple(_view(frame, index, shape, layout) for index, shape in zip(order, shapes, strict=True))
-    return Frame(planes, layout, pts, time_base, duration, color or tags, discontinuity)
+    return Frame(planes, layout, pts, time_base, duration, color or tags, discontinuity, Origin(frame, planes))
+
+
+def as_av(frame: Frame) -> av.VideoFrame:
+    """As ``to_av``, but the very picture that the frame was taken from, where it still is that: nothing is copied, and
+    field order and picture type are kept. Nobody may write into it; filters of FFmpeg's copy what they change, as long
+    as the frame or its planes are held by somebody.
+    """
+    origin = frame.origin
+    if origin is None or origin.planes is not frame.planes or origin.picture.format.name != frame.format.name:
+        return to_av(frame)
+    picture = cast(av.VideoFrame, origin.picture)
+    rgb = frame.format.family == "rgb"
+    _tag(picture, color_after(frame.color, frame.format.name, frame.width, frame.height) if rgb else frame.color)
+    picture.pts, picture.time_base = frame.pts, frame.time_base
+    return picture
 
 
 def to_av(frame: Frame, *, av_format: str | None = None) -> av.VideoFrame:
