@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -85,8 +86,18 @@ def test_independent_windows_are_not_bounded_unless_asked() -> None:
     from tests.fakes import numbered
     from tests.test_vsr import info_of
 
-    for propagation, given_bound in (("window", None), ("carry", None), ("window", 20)):
+    ways = (("window", None, 8), ("carry", None, 8), ("window", 20, 8), ("carry", None, 100), ("carry", 40, 100))
+    for propagation, given_bound, length in ways:
+        model = Tuned()
+        model.info = replace(model.info, max_history=30)
         settings = Settings(max_history=given_bound)
-        vsr = VsrFilter(Tuned(), propagation=propagation, settings=settings)  # type: ignore[arg-type]
+        vsr = VsrFilter(model, max_seq_len=length, propagation=propagation, settings=settings)  # type: ignore[arg-type]
         vsr.configure(info_of(numbered(0)))
-    assert [s.max_history for s in seen] == [0, None, 20]
+    assert [s.max_history for s in seen] == [0, 30, 20, 120, 40]
+
+
+@given(st.integers(1, 400))
+def test_what_fits_into_a_window_is_run_as_a_whole(length: int) -> None:
+    """The bound that ``vsr`` sets for a window of this length leaves its frames to one state."""
+    plan = Schedule.of(max(30, -(-6 * length // 5)))
+    assert plan.period + plan.warm_up >= length

@@ -101,9 +101,11 @@ class VsrFilter(Filter):
         self._dtype = dtype
         self._threads = threads
         self._settings = settings or Settings()
-        if propagation == "window" and self._settings.max_history is None:
-            # A window is as long as the user says, and overlap 0 has to give what the original script gives.
-            self._settings = replace(self._settings, max_history=0)
+        if self._settings.max_history is None:
+            # A scene that fits into one window has to give the whole-sequence result, so a bound lies a fifth beyond
+            # the window: there the first state is still alone. Independent windows need none.
+            own = model.info.max_history if propagation == "carry" else 0
+            self._settings = replace(self._settings, max_history=own and max(own, -(-6 * length // 5)))
         self._info: StreamInfo | None = None
         self._domain: Domain | None = None
         self._session: Session | None = None

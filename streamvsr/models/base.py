@@ -27,7 +27,8 @@ class ModelInfo:
     min_size_px: int = 1
     """The least height and width that the network takes; the filter pads smaller pictures by replicating the edge."""
     max_history: int = 0
-    """Frames that a carried state goes back at most, where the user does not say; 0: no bound."""
+    """Frames that a carried state goes back at most, where the user does not say; 0: no bound. Longer windows raise it:
+    one state has to last for 5/6 of the bound, so that what fits into a window is run as a whole."""
     temporal: bool = True
     """False where each picture depends on its own frame alone: scenes need not be found then."""
     causal_after: int | None = None
