@@ -3,7 +3,7 @@
 At the marked frames the carried state is compared with a fresh one that was started ``--warm-up`` frames before. Both
 are fused with the same backward state, so that only the history differs.
 
-    python benchmarks/bench_drift.py --weights BasicVSR_REDS4.pth --picture photo.png --frames 1000
+    python benchmarks/bench_drift.py [--weights BasicVSR_REDS4.pth] [--picture photo.png] [--frames 1000]
 
 Scenes: ``noise`` (a still picture, new noise on every frame), ``still`` (the very same frame again and again), ``pan``
 (the picture moves by a fraction of a pixel each frame, to and fro).
@@ -19,6 +19,7 @@ from pathlib import Path
 import av
 import numpy as np
 import torch
+from material import PHOTO, WEIGHTS, need
 from torch import Tensor
 from torch.nn import functional
 
@@ -132,8 +133,8 @@ def jumps(network: BasicVSRNet, scene: Scene, frames: int, ahead: int, bound: in
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--weights", type=Path, required=True, help="a BasicVSR checkpoint")
-    parser.add_argument("--picture", type=Path, required=True)
+    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="a BasicVSR checkpoint")
+    parser.add_argument("--picture", type=Path, default=PHOTO)
     parser.add_argument("--scenes", nargs="+", default=["noise", "still", "pan"])
     parser.add_argument("--frames", type=int, default=1000)
     parser.add_argument("--size", type=int, default=64, help="height and width of the input")
@@ -142,6 +143,7 @@ def main() -> None:
     parser.add_argument("--noise", type=float, default=2.0, help="standard deviation in steps of 1/255")
     parser.add_argument("--bound", type=int, help="show each frame of a still picture with a bounded history instead")
     options = parser.parse_args()
+    need(options.weights, options.picture)
     network = load(read(options.weights).state, {}).network
     assert isinstance(network, BasicVSRNet)
     photo = picture(options.picture, options.size)

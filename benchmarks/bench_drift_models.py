@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 from bench_drift import MARKS, Scene, picture, psnr
+from material import PHOTO, need
 from torch import Tensor
 
 from streamvsr.models import registry
@@ -49,7 +50,7 @@ def measure(model: Model, scene: Scene, frames: int, warm_up: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--picture", type=Path, required=True)
+    parser.add_argument("--picture", type=Path, default=PHOTO)
     parser.add_argument("--model", default=registry.AUTO)
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--scenes", nargs="+", default=["still", "noise", "pan"])
@@ -58,6 +59,7 @@ def main() -> None:
     parser.add_argument("--warm-up", type=int, default=15)
     parser.add_argument("--noise", type=float, default=2.0)
     options = parser.parse_args()
+    need(options.picture)
     model = registry.load_model(registry.select(options.model, options.checkpoint))
     photo = picture(options.picture, options.size)
     for kind in options.scenes:

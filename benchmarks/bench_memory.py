@@ -14,12 +14,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from material import CLIPS, need
 
 from streamvsr.build import build
 from streamvsr.config import Config, InputOptions, ModelOptions, OutputOptions
 
 SETTLED_FRAMES = 1000
-LONG_CLIP = Path(__file__).resolve().parents[2] / "shared" / "data" / "clips" / "long_180p60_av1_363s.mp4"
+LONG_CLIP = CLIPS / "long_180p60_av1_363s.mp4"
 
 
 def resident_bytes() -> int:
@@ -32,9 +33,7 @@ def main() -> None:
     parser.add_argument("--model", default="bicubic")
     parser.add_argument("--output", default="/tmp/streamvsr_memory.mp4")
     arguments = parser.parse_args()
-    if not Path(arguments.input).is_file():
-        print(f"no such file: {arguments.input}; name a long video")
-        return
+    need(Path(arguments.input))
     output = OutputOptions(path=arguments.output, overwrite=True, preset="ultrafast")
     config = Config(InputOptions(path=arguments.input), output, ModelOptions(model=arguments.model))
     run = build(config, warn=lambda line: print(f"warning: {line}", file=sys.stderr))

@@ -1,6 +1,6 @@
 """How well scene cuts are found: true cuts, joins, motion, flashes and fades; beside PySceneDetect if it is here.
 
-    python benchmarks/bench_scenes.py CLIP... [--seed 2]
+    python benchmarks/bench_scenes.py [CLIP...] [--seed 2]
 
 Each clip is read at 320x180, as it is and with every second and third frame alone (fast motion). ``TRUE_CUTS`` lists
 the cuts that were seen by eye in the clips of the table in docs/engine.md; other clips are taken to have none.
@@ -18,6 +18,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from material import CLIPS, need
 
 from streamvsr.filters.scenes import SceneDetector
 from streamvsr.frames import PIXEL_FORMATS, Color, Frame
@@ -139,10 +140,13 @@ def report(name: str, detect: Callable[[list[Picture]], set[int]], sequences: li
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("clips", nargs="+", type=Path)
+    parser.add_argument("clips", nargs="*", type=Path, help="default: the short ones of ../shared/data")
     parser.add_argument("--seed", type=int, default=2)
     parser.add_argument("--show", action="store_true", help="list what went wrong")
     options = parser.parse_args()
+    if not options.clips:
+        need(CLIPS)
+        options.clips = [p for p in sorted(CLIPS.glob("*.*")) if not p.name.startswith(("long_", "bad_", "opus_"))]
     sequences = material({path.stem: read(path) for path in options.clips}, options.seed)
     print(f"{sum(len(s[1]) for s in sequences)} frames, {sum(len(s[2]) for s in sequences)} cuts")
     print(f"{'detector':34} right false missed precision recall  ms/frame")

@@ -26,13 +26,14 @@ from pathlib import Path
 import av
 import numpy as np
 import torch
+from material import CLIPS as CLIPS_FOLDER
+from material import WEIGHTS, need
 from torch.nn.functional import interpolate
 
 from streamvsr.models import registry
 from streamvsr.models.base import Model, Settings
 from streamvsr.windows import Windows
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 CLIPS = {
     "moving, as filmed": ("gopro_drone_480p.mp4", 300, 200, False),
     "static, as filmed": ("intel_cars_432p.mp4", 300, 200, False),
@@ -49,7 +50,7 @@ WAYS: Sequence[tuple[str, int, int]] = (
 def crop(name: str, left: int, top: int, width: int, height: int, count: int) -> torch.Tensor:
     """(T, 3, height, width), R'G'B' 0..1."""
     pictures = []
-    with av.open(str(DATA / "clips" / name)) as container:
+    with av.open(str(CLIPS_FOLDER / name)) as container:
         for frame in container.decode(video=0):
             pictures.append(frame.to_ndarray(format="rgb24")[top : top + height, left : left + width])
             if len(pictures) == count:
@@ -95,12 +96,10 @@ def jumps(made: torch.Tensor, whole: torch.Tensor, seams: list[int]) -> tuple[fl
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=64)
-    parser.add_argument("--weights", default=str(DATA / "weights" / "BasicVSR_REDS4.pth"))
+    parser.add_argument("--weights", default=str(WEIGHTS))
     parser.add_argument("--csv")
     a = parser.parse_args()
-    if not Path(a.weights).is_file() or not DATA.is_dir():
-        print("needs ../shared/data: real clips and trained weights")
-        return
+    need(Path(a.weights), CLIPS_FOLDER)
     model = registry.load_model(registry.select(checkpoint=a.weights))
     lines = [("clip", "way", "L", "V", "cost", "dB to whole", "worst", "dB to truth", "seam", "elsewhere")]
     for clip, (name, left, top, shrunk) in CLIPS.items():

@@ -16,10 +16,12 @@ import tempfile
 import time
 from pathlib import Path
 
+from material import ROOT
+
 from streamvsr.build import build
 from streamvsr.config import Config, InputOptions, ModelOptions, OutputOptions
 
-DEMO = Path(__file__).resolve().parents[1] / "demo" / "city_180p.mp4"
+DEMO = ROOT / "demo" / "city_180p.mp4"
 CRF = 18
 
 
