@@ -52,6 +52,8 @@ def build(
         if source is None:
             source = open_source(config.input, config.output)
             undo.callback(source.close)
+        for line in source.warnings:
+            warn(line)
         source.on_warning = warn
         info = source.info.video
         wanted = wanted_format(config.output, info) if delivery is None else delivery.wanted_format(info)

@@ -445,6 +445,19 @@ def test_cover_art_is_not_a_video() -> None:
         select(STREAMS[2:4], OutputOptions(), "song.mp3")
 
 
+def test_cover_art_that_is_left_out_is_told() -> None:
+    assert [s.index for s in select(STREAMS, OutputOptions(), "x.mkv").left_out] == [6, 2]
+    assert not select(STREAMS, OutputOptions(maps=("0:v:0",)), "x.mkv").left_out
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no colons in file names")
+def test_a_file_whose_name_looks_like_a_protocol(clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "12:30.mp4").write_bytes((clips / "movie.mp4").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    frames, _ = read(open_source(InputOptions(path="12:30.mp4"), OutputOptions()))
+    assert len(frames) == COUNT
+
+
 # Time
 
 

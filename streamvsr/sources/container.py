@@ -11,6 +11,7 @@ Seeking (``-ss``) goes to a key frame at or before the start, so frames before i
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections import deque
 from collections.abc import Generator, Iterator
@@ -104,6 +105,9 @@ class ContainerSource(Source):
             # FFmpeg's own protocol whitelists keep playlists from the network away from local files.
             poll = given.path.lower().startswith(_RESUMABLE)
             timeout = (OPEN_TIMEOUT_SECONDS, POLL_SECONDS if poll else READ_TIMEOUT_SECONDS)
+        elif ":" in os.path.splitdrive(given.path)[1] and os.path.isfile(given.path):
+            # FFmpeg takes "12:30.mp4" for a protocol called 12.
+            file = f"file:{given.path}"
         container: Any = av.open(file, "r", format=given.format, options=options, timeout=timeout)
         if container.format.name == "avi":
             # PyAV asks for generated pts, and those of B-frames in AVI come out in disorder; the dts are right.
@@ -114,7 +118,8 @@ class ContainerSource(Source):
         container, name = self._container, mask(self._path)
         selection = select(list(container.streams), output, name)
         for stream in selection.left_out:
-            self.on_warning(f"'{name}': data stream 0:{stream.index} is left out: it cannot be copied")
+            kind = "cover art" if stream.type == "video" else "data stream"
+            self.on_warning(f"'{name}': {kind} 0:{stream.index} is left out: it cannot be copied")
         video = self._video = selection.video
 
         self._streams = [video, *(s for s in selection.tracks if s.type != "attachment")]

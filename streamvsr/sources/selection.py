@@ -25,7 +25,7 @@ class Selection:
     tracks: tuple[Any, ...]
     """Copied streams, in the order in which the output has them."""
     left_out: tuple[Any, ...]
-    """Data streams that were wanted and cannot be copied."""
+    """Data streams and cover art that were wanted and cannot be copied."""
 
 
 def select(streams: Sequence[Any], output: OutputOptions, name: str) -> Selection:
@@ -49,7 +49,8 @@ def select(streams: Sequence[Any], output: OutputOptions, name: str) -> Selectio
     dropped = {"audio": output.no_audio, "subtitle": output.no_subtitles, "data": output.no_data}
     rest = [s for s in chosen if s.type != "video" and not dropped.get(s.type, False)]
     tracks = tuple(s for s in rest if s.type in ("audio", "subtitle", "attachment"))
-    return Selection(videos[0], tracks, tuple(s for s in rest if s not in tracks))
+    covers = [s for s in streams if _is_cover(s)] if not output.maps else []
+    return Selection(videos[0], tracks, tuple(s for s in (*rest, *covers) if s not in tracks))
 
 
 def is_video(stream: Any) -> bool:
