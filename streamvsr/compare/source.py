@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -53,12 +54,13 @@ class CompareSource(Source):
         tracks = [track for track in readers[0].media.tracks if track.kind == "audio"] if sound else []
         self.info = MediaInfo(video, tuple(tracks), duration=readers[clock].media.duration)
         self._tracks = {track.index for track in tracks}
+        self._waiting: deque[Packet] = deque()
 
     def __iter__(self) -> Iterator[Frame | Packet]:
         if self._options.still is not None:
             yield self._still(self._options.still)
             return
-        number, shift, pause_at = -1, 0, None
+        number, shift, pause_at, end = -1, 0, None, Fraction(0)
         cells: list[Pixels] = []
         frame: Frame | None = None
         for number, together in enumerate(self._together()):
@@ -69,8 +71,9 @@ class CompareSource(Source):
             for again in range(1, self._repeats(number) + 1):
                 shift += self._gap(frame)
                 yield replace(made, pts=made.pts + again * self._gap(frame))
-                pause_at = frame.seconds
-            yield from self._packets(pause_at, shift)
+                pause_at = together[self._clock].seconds
+            end = together[self._clock].seconds + self._gap(frame) * frame.time_base
+            yield from self._packets(pause_at, shift, end)
             if self._stop.is_set():
                 return
         if frame is not None and self._mode == "wipe":
@@ -78,7 +81,8 @@ class CompareSource(Source):
                 if self._stop.is_set():
                     return
                 yield self._made(replace(frame, pts=frame.pts + again * self._gap(frame)), cells, position)
-        yield from self._packets(pause_at, shift)
+        # Sound of pictures that are not shown, because another input is over, is left out.
+        yield from self._packets(pause_at, shift, None if self._readers[0].over else end)
 
     def stop(self) -> None:
         self._stop.set()
@@ -131,11 +135,14 @@ class CompareSource(Source):
         made = to_av(painted, av_format=self._format.name)
         return from_av(made, pts=frame.pts, time_base=frame.time_base, duration=frame.duration)
 
-    def _packets(self, pause_at: Fraction | None, shift: int) -> Iterator[Packet]:
-        for packet in self._readers[0].packets():
-            if packet.track not in self._tracks:
-                continue
-            seconds = packet.seconds
+    def _packets(self, pause_at: Fraction | None, shift: int, until: Fraction | None) -> Iterator[Packet]:
+        """Those before ``until``; None: all. The input has read some frames ahead, and their sound has to wait."""
+        self._waiting.extend(p for p in self._readers[0].packets() if p.track in self._tracks)
+        while self._waiting:
+            seconds = self._waiting[0].seconds
+            if until is not None and seconds is not None and seconds >= until:
+                return
+            packet = self._waiting.popleft()
             if pause_at is not None and seconds is not None and seconds > pause_at:
                 ticks = round(shift * self._time_base / packet.time_base)
                 moved = [None if stamp is None else stamp + ticks for stamp in (packet.pts, packet.dts)]

@@ -69,6 +69,11 @@ class Reader(Iterator[Frame]):
         self._started = self._over = False
         self._stopped = threading.Event()
 
+    @property
+    def over(self) -> bool:
+        """Whether there are no more frames."""
+        return self._over
+
     def __next__(self) -> Frame:
         if self._over:
             raise StopIteration
