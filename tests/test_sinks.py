@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -25,6 +26,7 @@ from streamvsr.media.encoder_options import encoder_name, parse_rate
 from streamvsr.media.pixel_choice import choose_format
 from streamvsr.sinks import open_sink, same_file, wanted_format
 from streamvsr.sinks.container import ContainerSink
+from streamvsr.sinks.picture_folder import PictureSink
 from streamvsr.sinks.target import OutputFile
 from tests.outputs import Shown, frames, info, numbers, write
 
@@ -727,3 +729,10 @@ def test_tracks_are_named_when_pictures_are_written(tmp_path: Path) -> None:
     media = replace(MediaInfo(info()), tracks=(Track(1, "audio", "aac", Fraction(1, 48000), {}),))
     open_sink(OutputOptions(path=str(tmp_path)), media, on_warning=warnings.append).abort()
     assert len(warnings) == 1
+
+
+def test_one_named_picture_does_not_replace_the_input(tmp_path: Path) -> None:
+    media = SimpleNamespace(video=SimpleNamespace(format=PIXEL_FORMATS["gbrp"]), tracks=())
+    output = OutputOptions(path=str(tmp_path / "b.png"), overwrite=True)
+    sink = PictureSink(output, media, names=["a.png"], on_warning=print)  # type: ignore[arg-type]
+    assert sink._name(0) == "b.png"

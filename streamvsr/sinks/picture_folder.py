@@ -85,6 +85,9 @@ class PictureSink(Sink):
         self._folder, self._pattern = place(output.path)
         self._names = list(names or ())
         self._keep_suffix = Path(output.path).name != self._pattern  # no pattern was given
+        if not self._keep_suffix and not _COUNTER.search(self._pattern):
+            # One picture was named: the input's name in its place would be written over the input itself.
+            self._names = []
         if len({self._name(n) for n in range(len(self._names))}) < len(self._names):
             # a.jpg and a.png would both become a.png.
             on_warning("the input's picture names are not unique: pictures are numbered instead")
