@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: an exception while a run is being built, a count once it goes."""
+"""SIGINT, SIGTERM and SIGHUP: an exception while a run is being built, a count once it goes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Self
 
 
 class Interrupts:
-    """Takes both signals for the length of a ``with`` block, and gives them back.
+    """Takes these signals for the length of a ``with`` block, and gives them back.
 
     Before ``arm`` a signal raises ``KeyboardInterrupt``. Afterwards it only counts, and who waits for the run looks
     at ``count``: nothing happens inside a signal handler. After the second one SIGINT is the system's own again, so
@@ -30,7 +30,10 @@ class Interrupts:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            wanted = [signal.SIGINT] if sys.platform == "win32" else [signal.SIGINT, signal.SIGTERM]
+            wanted = [signal.SIGINT]
+            if sys.platform != "win32":
+                # A closed terminal is no reason to lose what is done either.
+                wanted += [signal.SIGTERM, signal.SIGHUP]
             for number in wanted:
                 if signal.getsignal(number) is not signal.SIG_IGN:
                     self._before[number] = signal.signal(number, self._take)
