@@ -119,7 +119,9 @@ class ContainerSource(Source):
         selection = select(list(container.streams), output, name)
         for stream in selection.left_out:
             kind = "cover art" if stream.type == "video" else "data stream"
-            self.on_warning(f"'{name}': {kind} 0:{stream.index} is left out: it cannot be copied")
+            # In MP4 the chapters' titles are such a stream as well, and who reads of its loss fears for them.
+            besides = " (the chapters are kept)" if kind == "data stream" and container.chapters() else ""
+            self.on_warning(f"'{name}': {kind} 0:{stream.index} is left out: it cannot be copied{besides}")
         video = self._video = selection.video
 
         self._streams = [video, *(s for s in selection.tracks if s.type != "attachment")]
