@@ -19,6 +19,7 @@ import sys
 import time
 
 import torch
+from torch.nn import functional
 
 from streamvsr.models.basicvsr import load
 from streamvsr.models.basicvsr.network import RealBasicVSRNet
@@ -39,22 +40,33 @@ def theirs() -> torch.nn.Module:
     return network.eval()
 
 
-def clip(frames: int, width: int, height: int) -> torch.Tensor:
-    """A textured picture that drifts by half a pixel a frame: (T, 3, H, W)."""
-    generator = torch.Generator().manual_seed(1)
-    large = torch.rand(1, 3, height * 2, width * 2 + frames, generator=generator)
-    large = torch.nn.functional.avg_pool2d(large, 5, 1, 2)
-    return torch.cat([torch.nn.functional.avg_pool2d(large[:, :, :, t : t + width * 2], 2) for t in range(frames)])
+class Clip:
+    """A textured picture that drifts by half a pixel a frame; frames are made as they are asked for, as in decoding."""
+
+    def __init__(self, frames: int, width: int, height: int, device: str) -> None:
+        generator = torch.Generator().manual_seed(1)
+        large = torch.rand(1, 3, height * 2, width * 2 + frames, generator=generator)
+        self._large = functional.avg_pool2d(large, 5, 1, 2).to(device)
+        self._width, self.frames = width, frames
+
+    def __getitem__(self, number: int) -> torch.Tensor:
+        """(1, 3, H, W)."""
+        return functional.avg_pool2d(self._large[:, :, :, number : number + 2 * self._width], 2)
+
+    def whole(self) -> torch.Tensor:
+        """(T, 3, H, W): what the original script holds."""
+        return torch.cat([self[t] for t in range(self.frames)])
 
 
-def original(network: torch.nn.Module, frames: torch.Tensor, max_seq_len: int) -> int:
+def original(network: torch.nn.Module, clip: Clip, max_seq_len: int) -> int:
+    frames = clip.whole()
     with torch.no_grad():
         outputs = [network(part[None]) for part in frames.split(max_seq_len)]
         return int(torch.cat(outputs, dim=1).shape[1])
 
 
-def symmetric(network: torch.nn.Module, frames: torch.Tensor, length: int, side: int) -> int:
-    kept = 0
+def symmetric(network: torch.nn.Module, clip: Clip, length: int, side: int) -> int:
+    kept, frames = 0, clip.whole()
     with torch.no_grad():
         for start in range(0, len(frames), length - 2 * side):
             part = frames[max(0, start - side) : start + length - side]
@@ -69,17 +81,23 @@ def ours() -> torch.nn.Module:
     return RealBasicVSRNet(64, 20, 20)
 
 
-def carry(network: torch.nn.Module, frames: torch.Tensor, length: int, overlap: int) -> int:
-    model = load(network.state_dict(), {}).to(frames.device, frames.dtype)
+def carry(network: torch.nn.Module, clip: Clip, length: int, overlap: int) -> int:
+    model = load(network.state_dict(), {}).to(clip[0].device, clip[0].dtype)
     session, windows, given, kept = model.session(), Windows(length, overlap), 0, 0
+    held: dict[int, torch.Tensor] = {}
     with torch.inference_mode():
-        for number in range(len(frames) + 1):
-            step = windows.push() if number < len(frames) else windows.cut()
+        for number in range(clip.frames + 1):
+            if number < clip.frames:
+                held[number] = clip[number]
+            step = windows.push() if number < clip.frames else windows.cut()
             if step is None:
                 continue
-            for _ in session.window(frames[step.start : step.stop], step.stop - given, step.keep):
+            frames = torch.cat([held[n] for n in range(step.start, step.stop)])
+            for _ in session.window(frames, step.stop - given, step.keep):
                 kept += 1
             given = step.stop
+            for n in range(step.start, windows.retain_from):
+                del held[n]
     return kept
 
 
@@ -89,7 +107,7 @@ WAYS = {"original": lambda n, f, a, b: original(n, f, a), "symmetric": symmetric
 def child(way: str, a: int, b: int, frames: int, size: str, device: str) -> None:
     width, height = map(int, size.split("x"))
     network = (ours() if way == "carry" else theirs()).to(device)
-    pictures = clip(frames, width, height).to(device)
+    pictures = Clip(frames, width, height, device)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     begin = time.perf_counter()
     count = WAYS[way](network, pictures, a, b)
