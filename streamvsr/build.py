@@ -12,7 +12,7 @@ from streamvsr.config import Config, ModelOptions, OutputOptions, check_backend,
 from streamvsr.errors import UsageError
 from streamvsr.filters.base import Filter
 from streamvsr.filters.chain import Chain, segments
-from streamvsr.filters.compose import UNWRITTEN, Step, Vsr, compose, configure, has_vsr
+from streamvsr.filters.compose import UNWRITTEN, Step, Vsr, compose, configure, has_field_filter, has_vsr
 from streamvsr.filters.language import Link, parse
 from streamvsr.filters.libav import LibavFilter
 from streamvsr.filters.registry import VSR
@@ -50,7 +50,7 @@ def build(
         # Before anything is opened: a wrong chain shall say so at once.
         steps, notes = _steps(config)
         if source is None:
-            source = open_source(config.input, config.output)
+            source = open_source(config.input, _source_options(config.output, steps))
             undo.callback(source.close)
         for line in source.warnings:
             warn(line)
@@ -80,7 +80,7 @@ def build(
             lets_go = number <= last_network
             stages.append(FilterStage(name, chain, rings[-2], rings[-1], lets_go_on_stop=lets_go))
         run = Run(
-            SourceStage(source, rings[0], spool),
+            SourceStage(source, rings[0], spool, realtime=config.input.realtime),
             stages,
             SinkStage(sink, rings[-1], spool, max_frames=config.output.frames),
             rings,
@@ -120,6 +120,11 @@ def _steps(config: Config) -> tuple[tuple[Step, ...], list[str]]:
         if model.model != "identity":
             notes.append("no network: there is no vsr in -vf")
     return steps, notes
+
+
+def _source_options(output: OutputOptions, steps: Sequence[Step]) -> OutputOptions:
+    """Fields are left alone where the chain of -vf names a filter that wants them."""
+    return replace(output, deinterlace="off") if has_field_filter(steps) else output
 
 
 def _network_maker(

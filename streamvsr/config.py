@@ -68,6 +68,11 @@ class InputOptions:
         None, "-s", help="size of raw input", kind="size", metavar="WxH", as_ffmpeg=True
     )
     pixel_format: str | None = option(None, "-pix_fmt", help="pixel format of raw input", metavar="FMT", as_ffmpeg=True)
+    hwaccel: str = option(
+        "none", "-hwaccel", help="decode on this hardware: none, auto, cuda, vaapi ...", metavar="NAME",
+        choices=("none", "auto", "cuda", "vaapi", "qsv", "vdpau", "vulkan", "videotoolbox", "d3d11va", "drm", "amf"),
+    )  # fmt: skip
+    realtime: bool = option(False, "-re", help="read at the speed of its time stamps", kind="flag", as_ffmpeg=True)
     options: Mapping[str, str] = field(default_factory=dict)
     """Any other option, handed to the demuxer or the decoder by its FFmpeg name, stream specifier included."""
 
@@ -123,12 +128,22 @@ class OutputOptions:
     pixel_format: str | None = option(
         None, "-pix_fmt", help="pixel format of the output", metavar="FMT", as_ffmpeg=True
     )
+    timeout: float = option(
+        10.0, "--output-timeout", help="seconds that a network output may stall", kind="number", metavar="S", least=0.1
+    )
     gop: int | None = option(
         None, "-g", help="frames between key frames at most", kind="integer", metavar="N", least=0, as_ffmpeg=True
     )
     no_audio: bool = option(False, "-an", help="no audio", kind="flag", anywhere=True, as_ffmpeg=True)
     no_subtitles: bool = option(False, "-sn", help="no subtitles", kind="flag", anywhere=True, as_ffmpeg=True)
     no_data: bool = option(False, "-dn", help="no data tracks", kind="flag", anywhere=True, as_ffmpeg=True)
+    deinterlace: Literal["auto", "off"] = option(
+        "auto", "-deinterlace", help="interlaced pictures: auto (bwdif), or off", metavar="WHEN", anywhere=True,
+        choices=("auto", "off"),
+    )  # fmt: skip
+    autorotate: bool = option(
+        False, "-autorotate", "-noautorotate", help="turn pixels, not the tag", kind="yes_no", anywhere=True
+    )
     maps: tuple[str, ...] = option(
         (), "-map", help="choose streams, e.g. -map 0:v:1 -map 0:a", kind="list", metavar="SPEC", as_ffmpeg=True
     )

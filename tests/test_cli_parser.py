@@ -207,6 +207,7 @@ VALUES: dict[str, st.SearchStrategy[str]] = {
     "--device": st.sampled_from(["cpu", "cuda:1"]),
     "--precision": st.sampled_from(["fp32", "bf16"]),
     "--threads": st.integers(1, 99).map(str),
+    "--output-timeout": st.integers(1, 99).map(str),
     "--preset": st.sampled_from(["archive", "preview"]),
 }
 SWITCHES = ("--compile", "--cuda-graphs", "--quiet", "--debug", "--stats", "--print-config")

@@ -88,6 +88,9 @@ class FakeSink:
             raise Failure("sink")
         self.frames.append(frame)
 
+    def hurry(self) -> None:
+        pass
+
     def write_packet(self, packet: Packet) -> None:
         self.packets.append(packet)
 

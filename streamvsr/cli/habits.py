@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-IGNORED = frozenset({"-hide_banner", "-stats", "-nostats", "-stdin", "-autorotate"})
+IGNORED = frozenset({"-hide_banner", "-stats", "-nostats", "-stdin"})
 """Options without a value that ask for what happens anyway, or for nothing that matters here."""
 
 LOG_LEVEL_FLAGS = frozenset({"-v", "-loglevel"})
@@ -32,7 +32,7 @@ _CHAIN = f"one chain with one input and one output can be given, with -vf; else 
 _AUDIO_FILTER = f"audio cannot be filtered here; {_PIPE} -c:v copy -af ... OUT"
 _PASSES = "two-pass encoding would run the network twice; use -crf, or re-encode the result with ffmpeg"
 _STAMPS = "every frame keeps its own time stamp; -r FPS after the input makes a constant rate"
-_HWACCEL = "hardware decoding cannot be chosen; --device says where the network runs"
+_HWACCEL = "-hwaccel NAME takes the first device of its kind; --device says where the network runs"
 _NAME_THE_STREAM = "say for which streams: -c:v, -c:a or -c:s"
 _TAGS = "tags and chapters of the input are kept; -metadata KEY= empties a tag"
 
@@ -49,12 +49,10 @@ REFUSED: Mapping[str, str] = {
     "-passlogfile": _PASSES,
     "-shortest": "the output ends where the input ends; -t TIME or -to TIME after the input cuts all streams",
     "-copyts": "time stamps begin at 0 in the output; the distances between streams are kept",
-    "-re": "streamvsr reads as fast as it works; ffmpeg -re in front of a pipe slows the input down",
-    "-readrate": "streamvsr reads as fast as it works; ffmpeg -readrate in front of a pipe slows the input down",
+    "-readrate": "-re before the input reads at the speed of its time stamps; there is no other speed",
     "-stream_loop": f"the input is read once; to repeat it {_PIPE} -stream_loop ... OUT",
     "-itsoffset": f"one offset holds for all streams; to shift one {_PIPE} -itsoffset ... OUT",
     "-sseof": "count from the beginning: -ss TIME before the input",
-    "-hwaccel": _HWACCEL,
     "-hwaccel_device": _HWACCEL,
     "-hwaccel_output_format": _HWACCEL,
     "-vsync": _STAMPS,

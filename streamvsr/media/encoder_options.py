@@ -103,6 +103,16 @@ DEFAULTS = {
 """Measured on two cores at 960x540: libvpx's own cpu-used=1 without row-mt takes 2.6 times as long for 4 % of size and
 0.4 dB. x265 writes twenty lines about itself to stderr."""
 
+LIVE_DEFAULTS: Mapping[str, Mapping[str, str]] = {
+    "libx264": {"tune": "zerolatency"},
+    "libx265": {"tune": "zerolatency"},
+    "libvpx-vp9": {"deadline": "realtime", "lag-in-frames": "0"},
+    "libvpx": {"deadline": "realtime", "lag-in-frames": "0"},
+    "h264_nvenc": {"tune": "ll", "zerolatency": "1"},
+    "hevc_nvenc": {"tune": "ll", "zerolatency": "1"},
+}
+"""For outputs on the network: a frame comes out as soon as it is in. x264 medium else holds 40 of them back."""
+
 X26_PRESETS = (
     *("ultrafast", "superfast", "veryfast", "faster", "fast"),
     *("medium", "slow", "slower", "veryslow", "placebo"),

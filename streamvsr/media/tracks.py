@@ -66,6 +66,21 @@ def av_packet(packet: Packet) -> AvPacket:
     return made
 
 
+def plain_packet(packet: AvPacket) -> Packet:
+    """The way back: ``track`` is the index of the packet's stream."""
+    ticks = packet.time_base
+    return Packet(
+        track=packet.stream_index,
+        data=bytes(packet),
+        pts=packet.pts,
+        dts=packet.dts,
+        duration=packet.duration or 0,
+        time_base=Fraction(ticks.numerator, ticks.denominator),
+        keyframe=packet.is_keyframe,
+        side_data=tuple((side.data_type, bytes(side)) for side in packet.iter_sidedata()),
+    )
+
+
 class CopyWriter(TrackWriter):
     """Bytes, stamps and side data as they came."""
 

@@ -10,6 +10,7 @@ from typing import Any
 import av
 from av.container import OutputContainer
 from av.stream import Disposition
+from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
 from streamvsr.config import OutputOptions
@@ -18,6 +19,7 @@ from streamvsr.frames import Color, Frame, MediaInfo, StreamInfo
 from streamvsr.media.av_errors import FOREIGN
 from streamvsr.media.encoder_options import HARDWARE, MOV_FAMILY, SOFTWARE_TWIN, option_names, parse_rate, with_quality
 from streamvsr.media.ffmpeg_log import listening
+from streamvsr.media.hdr import with_mastering
 from streamvsr.media.pictures import color_after, to_av
 
 GRID_CONTAINERS = frozenset({"avi", "mxf", "yuv4mpegpipe", "rawvideo"})
@@ -64,6 +66,9 @@ class VideoEncoder:
         self.rate = plausible_rate(info.frame_rate)
         self.step = 1 / (self.rate or ASSUMED_RATE)
         """Seconds from a frame to the next where its duration is not stated."""
+        self.key_seconds: Fraction | None = None
+        """Make the first frame at or after each multiple of this a key frame: where segments are cut."""
+        self._next_key = Fraction(0)
         self._last: int | None = None
         self._durations: dict[int, int] = {}
         """Stamps of frames inside the encoder, for those that do not hand durations through."""
@@ -75,7 +80,7 @@ class VideoEncoder:
         if self._container == "avi" and "bf" in option_names(codec):
             # AVI knows decoding times only: with B-frames every player shows the video late against the audio.
             options = {"bf": "0", **options}
-        self._open(with_quality(output, codec, options), output, info)
+        self._open(with_mastering(with_quality(output, codec, options), codec, info), output, info)
         ticks = self.stream.codec_context.time_base
         # PyAV 19 has a rational type of its own, which Fraction does not compute with everywhere.
         self.time_base = Fraction(ticks.numerator, ticks.denominator)
@@ -96,8 +101,8 @@ class VideoEncoder:
             context.options["chroma_sample_location"] = str(color.chroma_location)
         if info.sample_aspect_ratio > 0:
             context.sample_aspect_ratio = info.sample_aspect_ratio.limit_denominator(65535)
-        if info.rotation:
-            self.stream.set_display_rotation(info.rotation)
+        if info.rotation or info.mirrored:
+            self.stream.set_display_rotation(info.rotation, hflip=info.mirrored)
         self.stream.metadata.update(kept_tags(media.video_metadata))
         self.stream.disposition = Disposition(media.video_disposition)
 
@@ -165,6 +170,9 @@ class VideoEncoder:
         # Decoded pictures say what type they were; x264 would make each of the source's key frames one of its own.
         picture.pict_type = 0
         seconds = frame.pts * frame.time_base
+        if self.key_seconds is not None and seconds >= self._next_key:
+            picture.pict_type = PictureType.I
+            self._next_key = (seconds // self.key_seconds + 1) * self.key_seconds
         pts = round(seconds / self.time_base)
         if self._last is not None and pts <= self._last:
             # Only a grid coarser than the stamps may bring two frames together; anything else is a fault upstream.

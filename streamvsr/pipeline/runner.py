@@ -103,6 +103,7 @@ class Run:
         for stage in self._stages:
             stage.stopping.set()
         self._source.interrupt()
+        self._sink.hurry()
         # Not left to the source's thread: it may be stuck in a read, and the rest must end without it.
         self._rings[0].finish()
 
@@ -112,6 +113,7 @@ class Run:
         for stage in self._stages:
             stage.stopping.set()
         self._source.interrupt()
+        self._sink.hurry()
         self._abort_rings()
 
     def result(self) -> None:
@@ -182,6 +184,7 @@ class Run:
         for other in self._stages:
             other.stopping.set()
         self._source.interrupt()
+        self._sink.hurry()
         self._abort_rings()
 
     def _begin_ending(self, *, stopped: bool) -> None:

@@ -7,6 +7,7 @@ raises when it failed; it never marks a ring finished itself, because only the r
 from __future__ import annotations
 
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
@@ -34,6 +35,7 @@ class ChainLike(Protocol):
 class SinkLike(Protocol):
     def write_frame(self, frame: Frame) -> None: ...
     def write_packet(self, packet: Packet) -> None: ...
+    def hurry(self) -> None: ...
     def finish(self) -> None: ...
     def abort(self) -> None: ...
 
@@ -59,21 +61,34 @@ class Stage(ABC):
 class SourceStage(Stage):
     """Frames go into the ring, which may make it wait; packets go into the spool, which never does."""
 
-    def __init__(self, source: SourceLike, output: Ring, spool: PacketSpool, name: str = "decode") -> None:
+    def __init__(
+        self, source: SourceLike, output: Ring, spool: PacketSpool, name: str = "decode", *, realtime: bool = False
+    ) -> None:
+        """``realtime``: hold each frame back until its time has come, counted from the first one's."""
         super().__init__()
         self.name = name
         self.output: Ring = output
         self._source = source
         self._spool = spool
+        self._realtime = realtime
+        self._begin: float | None = None
 
     def run(self) -> None:
         for item in self._source:
             if isinstance(item, Packet):
                 self._spool.put(item)
                 continue
+            if self._realtime:
+                self._hold(float(item.seconds))
             if not self.output.put(item, self.clock):
                 return
             self.clock.frames += 1
+
+    def _hold(self, seconds: float) -> None:
+        now = time.monotonic()
+        if self._begin is None:
+            self._begin = now - seconds
+        self.stopping.wait(max(0.0, self._begin + seconds - now))
 
     def interrupt(self) -> None:
         """Called by the runner's ``stop``, from another thread."""
@@ -175,6 +190,10 @@ class SinkStage(Stage):
         self._write_packets(end if cut_short else None)
         self._sink.finish()
         self._done = True
+
+    def hurry(self) -> None:
+        """Called by the runner's ``stop``, from another thread."""
+        self._sink.hurry()
 
     def close(self) -> None:
         if not self._done:

@@ -25,6 +25,9 @@ class Sink(ABC):
     def write_packet(self, packet: Packet) -> None:
         """Mux (or convert, then mux) one packet of a track."""
 
+    def hurry(self) -> None:
+        """From any thread: the run is to end well but soon. Who reads the output is not waited for much longer."""
+
     @abstractmethod
     def finish(self) -> None:
         """Flush the encoders, write the trailer, and put the output under its final name."""

@@ -1,20 +1,18 @@
-"""Anything that FFmpeg's muxers write: files, pipes, network streams.
+"""Anything that FFmpeg's muxers write: files, pipes, segments, network streams.
 
 Order of things: everything that can be refused is refused in the constructor, which opens the encoders and writes the
-header (to a temporary file, or to memory for pipes). One thread writes: two muxing threads crash FFmpeg now and then.
+header (to a temporary file, to memory for pipes, to the server). One thread writes: two muxing threads crash FFmpeg now
+and then.
 """
 
 from __future__ import annotations
 
-import ast
-import logging
-import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-import av
 from av.container import OutputContainer
 
 from streamvsr.config import OutputOptions
@@ -22,35 +20,39 @@ from streamvsr.errors import SinkError, StreamvsrError, UsageError
 from streamvsr.frames import Frame, MediaInfo, Packet, StreamInfo
 from streamvsr.media.av_errors import FOREIGN, sink_error
 from streamvsr.media.encoder_options import (
+    LIVE_DEFAULTS,
     MOV_FAMILY,
+    SplitOptions,
     close_names,
     encoder_name,
     option_names,
     output_format,
     split_options,
 )
-from streamvsr.media.ffmpeg_log import listening
+from streamvsr.media.hdr import lost_mastering
 from streamvsr.media.passthrough import plan_tracks
 from streamvsr.media.pixel_choice import choose_format, planar_twin
-from streamvsr.media.stamps import Stamps
-from streamvsr.media.tracks import AudioWriter, CopyWriter, SubtitleWriter, TrackWriter
+from streamvsr.media.tracks import AudioWriter, CopyWriter, SubtitleWriter, TrackWriter, av_packet
 from streamvsr.media.video_encoder import ASSUMED_RATE, VideoEncoder, plausible_rate
 from streamvsr.sinks.base import Sink
-from streamvsr.sinks.target import STDOUT, Target, is_url, local_path, refuse_existing
-
-BUFFER_BYTES = 1 << 20
-"""What FFmpeg collects before it writes; the bytes that a killed recording loses at most, beside the muxer's own."""
-
-LIVE_INTERLEAVE_MICROSECONDS = 1_000_000
-"""How long the muxer waits for a silent track before it writes the others, on pipes and live. FFmpeg's 10 s would show
-as a stall; on files they cost nothing."""
+from streamvsr.sinks.muxing import (
+    COMMON_MUXER_OPTIONS,
+    SEGMENT_OPTIONS,
+    SEVERAL_FILES,
+    inner_format,
+    muxer_options,
+    segment_seconds,
+    stream_tags,
+)
+from streamvsr.sinks.places import Direct, ManyFiles, OneFile, Place
+from streamvsr.sinks.relay import Relay
+from streamvsr.sinks.target import STDOUT, is_url, local_path
 
 LIVE_GOP_SECONDS = 2
-"""Fragments begin at key frames: what a killed recording loses, and what a reader of a pipe waits for."""
+"""Fragments begin at key frames: what a killed recording loses, and what who tunes in waits for."""
 
 CHAPTERED = MOV_FAMILY | {"matroska", "webm", "nut", "ogg"}
 ROTATED = MOV_FAMILY | {"matroska", "webm"}
-SEVERAL_FILES = frozenset({"hls", "dash", "segment", "stream_segment", "image2", "tee"})
 
 STALE_TAGS = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder"})
 """Container tags that describe the file that was read, in lower case."""
@@ -69,48 +71,58 @@ def wanted_format(output: OutputOptions, info: StreamInfo) -> str:
 class ContainerSink(Sink):
     """One output container with one encoded video and any number of copied or converted tracks."""
 
-    def __init__(self, output: OutputOptions, media: MediaInfo, *, on_warning: Callable[[str], None]) -> None:
-        """``media.video`` describes the frames that will come, after all filters."""
+    def __init__(
+        self,
+        output: OutputOptions,
+        media: MediaInfo,
+        *,
+        on_warning: Callable[[str], None],
+        encoder: VideoEncoder | None = None,
+    ) -> None:
+        """``media.video`` describes the frames that will come, after all filters.
+
+        ``encoder``: an encoder that several outputs share, already open: this one is fed with ``write_video`` instead
+        of ``write_frame``, and never makes the others wait for a connection.
+        """
         self._path = local_path(output.path) if output.path.lower().startswith("file:") else output.path
         self._warn = on_warning
         info = media.video
         name = output_format(output, stdout=self._path in STDOUT)
-        codec = encoder_name(output.video_codec, name)
-        self.pixel_format = choose_format(codec, name, info.format, info.width, info.height, output.pixel_format)
-        self._say_choice(info, codec, given=output.pixel_format is not None)
-        free, stream_tags = _stream_tags(output.options)
-        plans = plan_tracks(media.tracks, name, output, on_warning)
+        codec = encoder.codec if encoder is not None else encoder_name(output.video_codec, name)
+        free, tags = stream_tags(output.options)
+        if encoder is not None:
+            self.pixel_format = encoder.pixel_format
+        else:
+            self.pixel_format = choose_format(codec, name, info.format, info.width, info.height, output.pixel_format)
+            self._say_choice(info, codec, given=output.pixel_format is not None)
+        inside = inner_format(name, self._path, free)
+        plans = plan_tracks(media.tracks, inside, output, on_warning)
         converted = next((p.codec for p in plans if p.action == "convert" and p.track.kind == "audio"), None)
         split = split_options(free, codec, converted)
         self._frames = 0
         self._size = info.width, info.height
-        self._live = info.live
-        self._target: Target | None = None
-        self._container: OutputContainer | None = None
         self._writers: dict[int, TrackWriter] = {}
-        direct = is_url(self._path) or name in SEVERAL_FILES
-        if direct and not is_url(self._path):
-            refuse_existing(self._path, output.overwrite)
+        self._video: VideoEncoder | None = None
+        self._over = False
+        self.place = place = self._open_place(name, output, info, may_drop=encoder is not None)
         try:
             with self._translated():
-                self._target = None if direct else Target(self._path, output.overwrite, in_place=info.live)
-                streamed = direct or (self._target is not None and self._target.streamed)
-                muxer, own, fragmented = _muxer_options(name, split.muxer, info, streamed=streamed)
-                if output.gop is None and (fragmented or info.live):
-                    gop = round((plausible_rate(info.frame_rate) or ASSUMED_RATE) * LIVE_GOP_SECONDS)
-                    output = replace(output, gop=gop)
-                self._container = container = av.open(
-                    self._path if self._target is None else self._target.file,
-                    "w",
-                    format=name,
-                    options=muxer,
-                    container_options=own,
-                    buffer_size=BUFFER_BYTES,
-                )
-                self._video = VideoEncoder(container, codec, split.video, output, media, self.pixel_format)
+                own, fragmented = muxer_options(name, split.muxer, info, streamed=place.streamed)
+                relayed = isinstance(place, Relay)
+                container = place.open(name, split.muxer, own)
+                if encoder is None:
+                    self._video = self._encoder(container, name, codec, split, output, media, streamed=fragmented)
+                    video: Any = self._video.stream
+                else:
+                    video = container.add_stream_from_template(encoder.stream, opaque=True)
+                    video.metadata.update(encoder.stream.metadata)
+                    video.disposition = encoder.stream.disposition
+                self._stream = video
+                in_fragments = fragmented or relayed or (inside != name and inside in MOV_FAMILY)
                 for plan in plans:
                     if plan.action == "copy":
-                        writer: TrackWriter = CopyWriter(container, plan, fragmented=fragmented)
+                        # Fragments and servers want a stream's parameters in its header.
+                        writer: TrackWriter = CopyWriter(container, plan, fragmented=in_fragments)
                     elif plan.action == "convert" and plan.track.kind == "audio":
                         writer = AudioWriter(container, plan, output, split.audio, on_warning)
                     elif plan.action == "convert":
@@ -118,22 +130,51 @@ class ContainerSink(Sink):
                     else:
                         continue
                     self._writers[plan.track.index] = writer
-                self._describe(container, name, media, output)
-                for kind, place, key, value in stream_tags:
-                    for stream in [s for s in container.streams if s.type == kind][place]:
+                self._describe(container, name, media, output, chapters=not relayed)
+                for kind, which, key, value in tags:
+                    for stream in [s for s in container.streams if s.type == kind][which]:
                         stream.metadata[key] = value
-                unknown = _start(container, muxer)
+                unknown = place.start(split.muxer)
                 if unknown:
                     known = option_names(codec) | {*COMMON_MUXER_OPTIONS}
                     raise UsageError(
                         f"unknown option -{unknown}: neither {codec} nor {name} knows it{close_names(unknown, known)}"
                     )
-                self._stamps = {s.index: Stamps(s, container.format.flags, on_warning) for s in container.streams}
         except BaseException:
             self.abort()
             raise
 
+    def _open_place(self, name: str, output: OutputOptions, info: StreamInfo, *, may_drop: bool) -> Place:
+        if is_url(self._path):
+            if os.name != "posix":
+                # A process is talked to through pipes, which only POSIX can wait for.
+                return Direct(self._path, self._warn)
+            return Relay(self._path, timeout=output.timeout, may_drop=may_drop, on_warning=self._warn)
+        if name in SEVERAL_FILES:
+            numbered = name in SEGMENT_OPTIONS and name not in ("hls", "dash")
+            return ManyFiles(self._path, output.overwrite, numbered=numbered, on_warning=self._warn)
+        return OneFile(self._path, output.overwrite, live=info.live, on_warning=self._warn)
+
+    def _encoder(
+        self, container: OutputContainer, name: str, codec: str, split: SplitOptions, output: OutputOptions,
+        media: MediaInfo, *, streamed: bool,
+    ) -> VideoEncoder:  # fmt: skip
+        info, options = media.video, dict(split.video)
+        if is_url(self._path) or (info.live and name in SEVERAL_FILES):
+            options = {**LIVE_DEFAULTS.get(codec, {}), **options}
+            streamed = True
+        seconds = segment_seconds(name, split.muxer)
+        if output.gop is None and seconds is None and (streamed or info.live):
+            gop = round((plausible_rate(info.frame_rate) or ASSUMED_RATE) * LIVE_GOP_SECONDS)
+            output = replace(output, gop=gop)
+        made = VideoEncoder(container, codec, options, output, media, self.pixel_format)
+        if output.gop is None:
+            made.key_seconds = seconds
+        return made
+
     def _say_choice(self, info: StreamInfo, codec: str, *, given: bool) -> None:
+        if lost := lost_mastering(codec, info):
+            self._warn(lost)
         if given:
             return
         if info.format.alpha and not planar_twin(self.pixel_format).startswith(("yuva", "gbra")):
@@ -144,7 +185,9 @@ class ContainerSink(Sink):
                 "use -vf scale or crop for an even size"
             )
 
-    def _describe(self, container: OutputContainer, name: str, media: MediaInfo, output: OutputOptions) -> None:
+    def _describe(
+        self, container: OutputContainer, name: str, media: MediaInfo, output: OutputOptions, *, chapters: bool
+    ) -> None:
         tags = {key: value for key, value in media.metadata.items() if key.lower() not in STALE_TAGS}
         for given in output.metadata:
             key, equals, value = given.partition("=")
@@ -154,16 +197,20 @@ class ContainerSink(Sink):
             if value:
                 tags[key] = value
         container.metadata.update(tags)
-        if media.chapters and name in CHAPTERED:
-            chapters: list[Any] = [
+        if media.chapters and name in CHAPTERED and chapters:
+            made: list[Any] = [
                 {"id": n, "start": c.start, "end": c.end, "time_base": c.time_base, "metadata": dict(c.metadata)}
                 for n, c in enumerate(media.chapters)
             ]
-            container.set_chapters(chapters)
+            container.set_chapters(made)
         elif media.chapters:
             self._warn(f"{name} cannot hold chapters: {len(media.chapters)} left out")
-        if media.video.rotation and name not in ROTATED:
-            self._warn(f"{name} cannot hold the rotation by {media.video.rotation} degrees: it is lost")
+        if (media.video.rotation or media.video.mirrored) and name not in ROTATED:
+            mirrored = " and the mirroring" if media.video.mirrored else ""
+            self._warn(
+                f"{name} cannot hold the rotation by {media.video.rotation} degrees{mirrored}: it is lost; "
+                "-autorotate turns the pixels"
+            )
 
     def write_frame(self, frame: Frame) -> None:
         if (frame.width, frame.height) != self._size:
@@ -171,59 +218,55 @@ class ContainerSink(Sink):
             raise SinkError(
                 f"a picture of {frame.width}x{frame.height} came into a video of {'x'.join(map(str, self._size))}"
             )
+        assert self._video is not None, "frames go to the encoder that is shared"
         with self._translated():
-            self._release()
+            self.place.release()
             self._frames += 1
             for packet in self._video.encode(frame):
-                self._mux(packet)
+                self.place.mux(packet)
+
+    def write_video(self, packet: Packet) -> None:
+        """One packet of the encoder that this output shares with others."""
+        made = av_packet(packet)
+        made.stream = self._stream
+        with self._translated():
+            self.place.release()
+            self._frames += 1
+            self.place.mux(made)
 
     def write_packet(self, packet: Packet) -> None:
         writer = self._writers.get(packet.track)
         if writer is None:
             return
         with self._translated():
-            self._release()
+            self.place.release()
             for made in writer.write(packet):
-                self._mux(made)
+                self.place.mux(made)
 
-    def _release(self) -> None:
-        if self._target is not None:
-            self._target.file.release()
-
-    def _mux(self, packet: av.Packet[Any]) -> None:
-        assert self._container is not None
-        self._container.mux(self._stamps[packet.stream_index].apply(packet))
+    def hurry(self) -> None:
+        self.place.hurry()
 
     def finish(self) -> None:
         try:
             with self._translated():
                 if not self._frames:
                     raise SinkError("no picture came, so there is nothing to write")
-                for packet in self._video.flush():
-                    self._mux(packet)
+                if self._video is not None:
+                    for packet in self._video.flush():
+                        self.place.mux(packet)
                 for writer in self._writers.values():
                     for made in writer.finish():
-                        self._mux(made)
-                assert self._container is not None
-                self._container.close()
-                if self._target is not None:
-                    self._target.commit()
+                        self.place.mux(made)
+                self.place.finish()
         except BaseException:
             self.abort()
             raise
-        self._container = None
+        self._over = True
 
     def abort(self) -> None:
-        container, self._container = self._container, None
-        target, self._target = self._target, None
-        if target is not None and not self._live:
-            # First, so that PyAV does not write a trailer to what is thrown away.
-            target.discard()
-        if container is not None:
-            with suppress(Exception):
-                container.close()
-        if target is not None and self._live:
-            target.discard()
+        if not self._over:
+            self.place.abort()
+        self._over = True
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -233,88 +276,10 @@ class ContainerSink(Sink):
             raise
         except FOREIGN as exc:
             # What our file object met says more than what FFmpeg made of it.
-            cause = self._target.file.error if self._target is not None else None
-            raise sink_error(cause or exc, self._path) from exc
-        if self._target is not None and self._target.file.error is not None:
+            raise self._explained(self.place.error or exc) from exc
+        if self.place.error is not None:
             # Swallowed by FFmpeg: the last fragment of an mp4 to a broken pipe.
-            raise sink_error(self._target.file.error, self._path)
+            raise self._explained(self.place.error)
 
-
-def _muxer_options(
-    name: str, given: Mapping[str, str], info: StreamInfo, *, streamed: bool
-) -> tuple[dict[str, str], dict[str, str], bool]:
-    """The user's muxer options, ours, and whether an mp4 will be written in fragments."""
-    own: dict[str, str] = {}
-    movflags = given.get("movflags", "")
-    if name in MOV_FAMILY and "movflags" not in given:
-        if streamed:
-            # empty_moov would stretch the first audio packet; hybrid_fragmented on a pipe cannot be read.
-            movflags = own["movflags"] = "frag_keyframe+delay_moov"
-        elif info.live:
-            # An ordinary mp4 once it is closed, and playable up to the last fragment if it never is.
-            movflags = own["movflags"] = "hybrid_fragmented+delay_moov"
-    if name == "yuv4mpegpipe" and "strict" not in given:
-        # More than 8 bits are an extension that everybody reads.
-        own["strict"] = "-1"
-    if streamed or info.live:
-        # Else a reader at the other end sees nothing of a quiet video for the first megabyte.
-        own |= {"max_interleave_delta": str(LIVE_INTERLEAVE_MICROSECONDS), "flush_packets": "1"}
-        own = {key: value for key, value in own.items() if key not in given}
-    fragmented = any(word in movflags for word in ("frag_", "fragment", "empty_moov", "dash", "cmaf"))
-    return dict(given), own, name in MOV_FAMILY and fragmented
-
-
-def _stream_tags(options: Mapping[str, str]) -> tuple[dict[str, str], list[tuple[str, slice, str, str]]]:
-    """Free options without ``-metadata:s:a:1 language=deu`` and its like, and those as (kind, which, key, value)."""
-    free, tags = dict(options), []
-    kinds = {"v": "video", "a": "audio", "s": "subtitle", "t": "attachment"}
-    for given, text in options.items():
-        match = re.fullmatch(r"metadata:s:([vast])(?::(\d+))?", given.lstrip("-"))
-        if match is None:
-            continue
-        key, equals, value = text.partition("=")
-        if not key or not equals:
-            raise UsageError(f"-{given} {text}: give it as key=value")
-        place = slice(None) if match[2] is None else slice(int(match[2]), int(match[2]) + 1)
-        tags.append((kinds[match[1]], place, key, value))
-        del free[given]
-    return free, tags
-
-
-class _Unused(logging.Handler):
-    """PyAV tells only its log which muxer options nobody took."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.names: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        _, found, shown = record.getMessage().partition("Some options were not used: ")
-        if found:
-            self.names += list(ast.literal_eval(shown))
-
-
-def _start(container: OutputContainer, options: Mapping[str, str]) -> str:
-    """Write the header; returns the name of an option that the muxer does not know, or nothing."""
-    log, listener = logging.getLogger("av"), _Unused()
-    propagate, log.propagate = log.propagate, False
-    log.addHandler(listener)
-    try:
-        with listening() as said:
-            container.start_encoding()
-    except ValueError as exc:
-        if options and said:
-            raise UsageError(f"{container.format.name} refuses its options: {said[-1]}") from exc
-        raise
-    finally:
-        log.removeHandler(listener)
-        log.propagate = propagate
-    return next((name for name in listener.names if name in options and name != "strict"), "")
-
-
-COMMON_MUXER_OPTIONS = (
-    *("movflags", "fflags", "max_interleave_delta", "muxrate", "frag_duration", "video_track_timescale", "brand"),
-    *("timecode", "avoid_negative_ts", "write_tmcd", "hls_time", "hls_list_size", "rtsp_transport"),
-    *("crf", "preset", "tune", "profile", "metadata", "map"),
-)
-"""For "did you mean": FFmpeg does not list its muxers' options through PyAV."""
+    def _explained(self, exc: BaseException) -> StreamvsrError:
+        return exc if isinstance(exc, StreamvsrError) else sink_error(exc, self._path)

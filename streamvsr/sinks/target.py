@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
@@ -17,6 +18,12 @@ from streamvsr.media.av_errors import mask, sink_error
 STDOUT = ("-", "pipe:", "pipe:1")
 
 _URL = re.compile(r"^(?!file:)[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+
+HURRY_SECONDS = 1.5
+"""How long a reader of our pipe may take nothing once the run shall end."""
+
+PIPE_CHUNK_BYTES = getattr(select, "PIPE_BUF", 512)
+"""What fits into a pipe that select() calls writable, so that the write does not block."""
 
 MAX_STEM_CHARS = 50
 """How much of the target's name goes into the temporary one: names are limited to 255 bytes, a character may take 4."""
@@ -65,15 +72,53 @@ class OutputFile(io.RawIOBase):
         self.error: OSError | None = None
         self._held: io.BytesIO | None = io.BytesIO() if lazy else None
         self._descriptor = descriptor
-        self._raw: io.RawIOBase | None = None if lazy else self._open()
         mode = _mode(path)
         # Standard output is never sought in, though it may be a file: with >> the beginning is somebody else's.
         self._seekable = descriptor is None and (mode is None or stat.S_ISREG(mode))
+        if descriptor is not None:
+            with suppress(OSError):
+                mode = os.fstat(descriptor).st_mode
+        # select() knows pipes on POSIX only; elsewhere a write simply waits.
+        self._is_pipe = os.name == "posix" and mode is not None and stat.S_ISFIFO(mode)
+        self._wake = os.pipe() if self._is_pipe else None
+        self._hurried = False
+        self._raw: io.RawIOBase | None = None if lazy else self._open()
 
     def _open(self) -> io.RawIOBase:
         if self._descriptor is not None:
             return open(self._descriptor, "wb", buffering=0, closefd=False)
+        while self._wake is not None:
+            # Opened to block, a FIFO without a reader could not be given up.
+            try:
+                fifo = os.open(self.name, os.O_WRONLY | os.O_NONBLOCK)
+            except OSError as exc:
+                if exc.errno != errno.ENXIO:
+                    raise
+                if self._hurried:
+                    raise OSError(errno.EBUSY, "nobody reads it") from exc
+                select.select([self._wake[0]], [], [], 0.05)
+            else:
+                os.set_blocking(fifo, True)
+                return open(fifo, "wb", buffering=0)
         return open(self.name, "wb", buffering=0)
+
+    def hurry(self) -> None:
+        """From any thread: the run shall end, so a reader that takes nothing is not waited for much longer."""
+        wake = self._wake
+        if wake is not None and not self._hurried:
+            self._hurried = True
+            # The writing thread may close it at this moment.
+            with suppress(OSError):
+                os.write(wake[1], b"x")
+
+    def _wait_for_room(self, raw: io.RawIOBase) -> None:
+        assert self._wake is not None
+        if not self._hurried:
+            _, room, _ = select.select([self._wake[0]], [raw], [])
+            if room:
+                return
+        if not select.select([], [raw], [], HURRY_SECONDS)[1]:
+            raise OSError(errno.EBUSY, "its reader takes nothing; what it has is not complete")
 
     def writable(self) -> bool:
         return True
@@ -91,7 +136,9 @@ class OutputFile(io.RawIOBase):
                 self._raw = self._open()
             rest = memoryview(data)
             while rest:
-                written = self._raw.write(rest)
+                if self._is_pipe:
+                    self._wait_for_room(self._raw)
+                written = self._raw.write(rest[:PIPE_CHUNK_BYTES] if self._is_pipe else rest)
                 if written is None:
                     # A pipe that its owner made non-blocking, and that is full.
                     select.select([], [self._raw], [])
@@ -126,6 +173,9 @@ class OutputFile(io.RawIOBase):
         super().close()
         if raw is not None:
             raw.close()
+        wake, self._wake = self._wake, None
+        for end in wake or ():
+            os.close(end)
 
 
 class Target:
