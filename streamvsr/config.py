@@ -129,8 +129,9 @@ class OutputOptions:
         None, "-pix_fmt", help="pixel format of the output", metavar="FMT", as_ffmpeg=True
     )
     timeout: float = option(
-        10.0, "--output-timeout", help="seconds that a network output may stall", kind="number", metavar="S", least=0.1
-    )
+        10.0, "--output-timeout", help="seconds that a network output may stall", kind="number", metavar="S", least=0.1,
+        anywhere=True,
+    )  # fmt: skip
     gop: int | None = option(
         None, "-g", help="frames between key frames at most", kind="integer", metavar="N", least=0, as_ffmpeg=True
     )
@@ -202,6 +203,29 @@ class ModelOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class LiveOptions:
+    """An input that does not wait: frames that cannot be worked off in time are dropped and counted."""
+
+    live: bool = option(False, "--live", help="the input is live (said by rtsp://, rtmp://, udp://)", kind="flag")
+    max_latency: float | None = option(
+        None, "--max-latency", help="seconds from a frame's arrival to its encoder (2)", kind="number", metavar="S",
+        least=0.05, most=3600,
+    )  # fmt: skip
+    duration: Fraction | None = option(
+        None, "--duration", help="end after this time by the clock", kind="time", metavar="TIME"
+    )
+    reconnect: float = option(
+        300.0, "--reconnect", help="seconds to try for a lost input; 0: not", kind="number", metavar="S", least=0
+    )
+    open_timeout: float = option(
+        15.0, "--open-timeout", help="seconds to wait for the first picture", kind="number", metavar="S", least=0.1
+    )
+    read_timeout: float = option(
+        15.0, "--read-timeout", help="seconds to wait for the next picture", kind="number", metavar="S", least=0.1
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class RunOptions:
     """How the run talks."""
 
@@ -234,6 +258,7 @@ class Config:
     output: OutputOptions
     model: ModelOptions = field(default_factory=ModelOptions)
     run: RunOptions = field(default_factory=RunOptions)
+    live: LiveOptions = field(default_factory=LiveOptions)
 
 
 GROUPS: Mapping[str, type] = {
@@ -241,6 +266,7 @@ GROUPS: Mapping[str, type] = {
     "output": OutputOptions,
     "model": ModelOptions,
     "run": RunOptions,
+    "live": LiveOptions,
 }
 """The fields of ``Config`` and what they hold."""
 

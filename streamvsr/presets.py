@@ -24,10 +24,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from streamvsr.config import InputOptions, ModelOptions, Option, OutputOptions, options_of
+from streamvsr.config import InputOptions, LiveOptions, ModelOptions, Option, OutputOptions, options_of
 from streamvsr.errors import UsageError
 
-SECTIONS: Mapping[str, type] = {"input": InputOptions, "model": ModelOptions, "output": OutputOptions}
+SECTIONS: Mapping[str, type] = {
+    "input": InputOptions,
+    "model": ModelOptions,
+    "output": OutputOptions,
+    "live": LiveOptions,
+}
 
 Value = str | bool | tuple[str, ...]
 """A text as on the command line; True or False for options without a value; several texts for those given often."""

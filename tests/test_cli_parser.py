@@ -209,8 +209,13 @@ VALUES: dict[str, st.SearchStrategy[str]] = {
     "--threads": st.integers(1, 99).map(str),
     "--output-timeout": st.integers(1, 99).map(str),
     "--preset": st.sampled_from(["archive", "preview"]),
+    "--max-latency": st.integers(1, 99).map(str),
+    "--duration": st.integers(1, 99).map(str),
+    "--reconnect": st.integers(0, 99).map(str),
+    "--open-timeout": st.integers(1, 99).map(str),
+    "--read-timeout": st.integers(1, 99).map(str),
 }
-SWITCHES = ("--compile", "--cuda-graphs", "--quiet", "--debug", "--stats", "--print-config")
+SWITCHES = ("--compile", "--cuda-graphs", "--quiet", "--debug", "--stats", "--print-config", "--live")
 WITH_A_FOLDER = {"--suffix", "--skip-existing"}
 
 

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import textwrap
 
-from streamvsr.config import CallOptions, InputOptions, ModelOptions, Option, OutputOptions, RunOptions, options_of
+from streamvsr.config import (
+    CallOptions,
+    InputOptions,
+    LiveOptions,
+    ModelOptions,
+    Option,
+    OutputOptions,
+    RunOptions,
+    options_of,
+)
 
 WIDTH = 79
 _COLUMN = 24
@@ -45,6 +54,7 @@ def full_help() -> str:
         _group("options of the input:", InputOptions),
         _group("options of the output:", OutputOptions, "Any other option goes to the encoder or the muxer."),
         _group("the network:", ModelOptions),
+        _group("live input:", LiveOptions),
         _group("the run:", RunOptions),
         _group("presets and many inputs:", CallOptions),
         "exit codes: 0 done, 1 failed, 2 usage, 130 interrupted, 141 reader left",

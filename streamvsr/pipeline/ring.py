@@ -19,6 +19,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
 from typing import IO
 
 from streamvsr.frames import Frame, Packet
@@ -29,20 +31,45 @@ class Aborted(Exception):  # noqa: N818 - a message between threads, not an erro
     """The run has failed elsewhere; the thread that gets this just ends."""
 
 
+SHORT_DROP_SECONDS = 1
+"""A network's state survives the loss of so much of a live stream; after a longer one it begins anew."""
+
+
 class Ring:
     """A queue of frames, bounded in frames and in bytes; one writer, one reader.
 
     A frame that is alone larger than the byte bound is let in when the ring is empty, or nothing would ever move.
     """
 
-    def __init__(self, name: str, frames: int = 16, nbytes: int = 256 << 20, *, drop_oldest: bool = False) -> None:
-        """``drop_oldest``: instead of waiting for room, let go of the oldest frame and count it (live inputs)."""
+    def __init__(
+        self,
+        name: str,
+        frames: int = 16,
+        nbytes: int = 256 << 20,
+        *,
+        drop_oldest: bool = False,
+        max_age_seconds: float | None = None,
+    ) -> None:
+        """``drop_oldest``: instead of waiting for room, let go of the oldest frame and count it (live inputs).
+
+        The frame after a drop has ``discontinuity`` set where more than ``SHORT_DROP_SECONDS`` are missing before it,
+        or where a frame that had it set is among those that are gone. ``max_age_seconds``: with ``drop_oldest``, let go
+        of frames that have waited longer as well, except the newest.
+        """
         self.name = name
         self.capacity_frames = frames
         self.capacity_bytes = nbytes
         self.dropped = 0
         self._drop_oldest = drop_oldest
+        self._max_age = max_age_seconds
         self._frames: deque[Frame] = deque()
+        self._came: deque[float] = deque()
+        """When each of ``_frames`` was put in."""
+        self._has_dropped = False
+        """Since a frame was last taken."""
+        self._lost_discontinuity = False
+        self._last_seconds: Fraction | None = None
+        """Of the frame that was last taken."""
         self._bytes = 0
         self._finished = self._closed = self._aborted = False
         # Guards every field above; notified at each change.
@@ -57,8 +84,7 @@ class Ring:
         with self._changed:
             while not (self._aborted or self._closed or self._finished) and self._full(frame.nbytes):
                 if self._drop_oldest:
-                    self._bytes -= self._frames.popleft().nbytes
-                    self.dropped += 1
+                    self._drop()
                 else:
                     self._wait(clock, "wait_out_seconds")
             if self._aborted:
@@ -66,6 +92,7 @@ class Ring:
             if self._closed or self._finished:
                 return False
             self._frames.append(frame)
+            self._came.append(time.monotonic())
             self._bytes += frame.nbytes
             self._changed.notify_all()
             return True
@@ -79,8 +106,17 @@ class Ring:
                 raise Aborted
             if not self._frames:
                 return None
-            frame = self._frames.popleft()
-            self._bytes -= frame.nbytes
+            if self._max_age is not None:
+                latest = time.monotonic() - self._max_age
+                while len(self._frames) > 1 and self._came[0] < latest:
+                    self._drop()
+            frame = self._take()
+            if self._has_dropped:
+                gap = self._last_seconds is not None and frame.seconds - self._last_seconds > SHORT_DROP_SECONDS
+                if gap or self._lost_discontinuity:
+                    frame = replace(frame, discontinuity=True)
+                self._has_dropped = self._lost_discontinuity = False
+            self._last_seconds = frame.seconds
             self._changed.notify_all()
             return frame
 
@@ -112,8 +148,20 @@ class Ring:
             return False
         return len(self._frames) >= self.capacity_frames or self._bytes + incoming_bytes > self.capacity_bytes
 
+    def _take(self) -> Frame:
+        frame = self._frames.popleft()
+        self._came.popleft()
+        self._bytes -= frame.nbytes
+        return frame
+
+    def _drop(self) -> None:
+        self._lost_discontinuity |= self._take().discontinuity
+        self.dropped += 1
+        self._has_dropped = True
+
     def _clear(self) -> None:
         self._frames.clear()
+        self._came.clear()
         self._bytes = 0
         self._changed.notify_all()
 

@@ -8,6 +8,7 @@
 Every stage runs in a thread of its own, inside one wrapper (``Run._work``):
 
 - it ends well: its output ring is *finished*, the next stage drains it and ends well in turn;
+- its live input is lost for good: as if it had ended, but ``result`` raises the error once all is written;
 - it raises: the first error is kept with the stage's name, every ring is *aborted*, all other stages get ``Aborted``
   at their next call on a ring and end silently;
 - the reader of its ring has left (it had all it wanted): ``put`` answers False, and the stage ends well.
@@ -26,7 +27,7 @@ import time
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 
-from streamvsr.errors import StageError, StreamvsrError
+from streamvsr.errors import StageError, StreamLostError, StreamvsrError
 from streamvsr.frames import Frame
 from streamvsr.pipeline.ring import Aborted, PacketSpool, Ring
 from streamvsr.pipeline.stages import FilterStage, SinkStage, SourceStage, Stage
@@ -61,6 +62,7 @@ class Run:
         # Guards the fields below.
         self._lock = threading.Lock()
         self._error: StreamvsrError | None = None
+        self._lost: StreamLostError | None = None
         self._ending_since: float | None = None
         self._stopped = False
         self._finished = threading.Event()
@@ -118,8 +120,9 @@ class Run:
 
     def result(self) -> None:
         """Raise the run's error, if it failed. Call it after ``wait`` has returned True."""
-        if self._error is not None:
-            raise self._error
+        error = self._error or self._lost
+        if error is not None:
+            raise error
 
     @property
     def stopped(self) -> bool:
@@ -154,6 +157,10 @@ class Run:
         failed = False
         try:
             stage.run()
+        except StreamLostError as error:
+            # The end of a live stream: what came before is written, and then the error is told.
+            with self._lock:
+                self._lost = error
         except Aborted:
             failed = True
         except BaseException as error:  # a thread has no caller to raise to: whatever it is, it is kept
