@@ -21,7 +21,7 @@ from streamvsr.pipeline.delivery import Delivery
 from streamvsr.pipeline.ring import PacketSpool, Ring
 from streamvsr.pipeline.runner import Run
 from streamvsr.pipeline.stages import FilterStage, SinkLike, SinkStage, SourceStage
-from streamvsr.sinks import open_sink, wanted_format
+from streamvsr.sinks import open_sink, same_file, wanted_format, written_paths
 from streamvsr.sources import Source, open_source
 
 DECODED_FRAMES = 16
@@ -49,6 +49,10 @@ def build(
             undo.callback(source.close)
         # Before anything is opened: a wrong chain shall say so at once.
         steps, notes = _steps(config)
+        if delivery is None and config.output.format == "tee":
+            for path in written_paths(config.output):
+                if same_file(config.input.path, path):
+                    raise UsageError(f"the output '{path}' is the input itself: name another file")
         if source is None:
             source = open_source(config.input, _source_options(config.output, steps))
             undo.callback(source.close)

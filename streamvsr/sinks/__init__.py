@@ -8,11 +8,11 @@ from typing import Protocol
 
 from streamvsr.config import OutputOptions
 from streamvsr.frames import MediaInfo, StreamInfo
-from streamvsr.sinks import container, picture_folder
+from streamvsr.sinks import container, picture_folder, tee
 from streamvsr.sinks.base import Sink
 from streamvsr.sinks.target import is_url, same_file
 
-__all__ = ["SINKS", "Sink", "open_sink", "same_file", "wanted_format"]
+__all__ = ["SINKS", "Sink", "open_sink", "same_file", "wanted_format", "written_paths"]
 
 
 class Opener(Protocol):
@@ -43,6 +43,12 @@ SINKS: tuple[SinkKind, ...] = (
         lambda output, info: picture_folder.wanted_format(output, info.format),
     ),
     SinkKind(
+        "tee",
+        lambda output: output.format == "tee",
+        lambda output, media, _names, on_warning: tee.TeeSink(output, media, on_warning=on_warning),
+        tee.wanted_format,
+    ),
+    SinkKind(
         "container",
         lambda _output: True,
         lambda output, media, _names, on_warning: container.ContainerSink(output, media, on_warning=on_warning),
@@ -53,6 +59,11 @@ SINKS: tuple[SinkKind, ...] = (
 
 def _kind(output: OutputOptions) -> SinkKind:
     return next(kind for kind in SINKS if kind.fits(output))
+
+
+def written_paths(output: OutputOptions) -> list[str]:
+    """The paths and URLs that an output writes to."""
+    return [branch.path for branch in tee.parse(output.path)] if output.format == "tee" else [output.path]
 
 
 def wanted_format(output: OutputOptions, info: StreamInfo) -> str:

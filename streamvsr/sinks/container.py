@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 from av.container import OutputContainer
@@ -20,21 +19,19 @@ from streamvsr.errors import SinkError, StreamvsrError, UsageError
 from streamvsr.frames import Frame, MediaInfo, Packet, StreamInfo
 from streamvsr.media.av_errors import FOREIGN, sink_error
 from streamvsr.media.encoder_options import (
-    LIVE_DEFAULTS,
     MOV_FAMILY,
-    SplitOptions,
     close_names,
     encoder_name,
     option_names,
     output_format,
     split_options,
 )
-from streamvsr.media.hdr import lost_mastering
 from streamvsr.media.passthrough import plan_tracks
 from streamvsr.media.pixel_choice import choose_format, planar_twin
 from streamvsr.media.tracks import AudioWriter, CopyWriter, SubtitleWriter, TrackWriter, av_packet
-from streamvsr.media.video_encoder import ASSUMED_RATE, VideoEncoder, plausible_rate
+from streamvsr.media.video_encoder import VideoEncoder
 from streamvsr.sinks.base import Sink
+from streamvsr.sinks.encoding import open_encoder, say_choice
 from streamvsr.sinks.muxing import (
     COMMON_MUXER_OPTIONS,
     SEGMENT_OPTIONS,
@@ -47,9 +44,6 @@ from streamvsr.sinks.muxing import (
 from streamvsr.sinks.places import Direct, ManyFiles, OneFile, Place
 from streamvsr.sinks.relay import Relay
 from streamvsr.sinks.target import STDOUT, is_url, local_path
-
-LIVE_GOP_SECONDS = 2
-"""Fragments begin at key frames: what a killed recording loses, and what who tunes in waits for."""
 
 CHAPTERED = MOV_FAMILY | {"matroska", "webm", "nut", "ogg"}
 ROTATED = MOV_FAMILY | {"matroska", "webm"}
@@ -94,7 +88,7 @@ class ContainerSink(Sink):
             self.pixel_format = encoder.pixel_format
         else:
             self.pixel_format = choose_format(codec, name, info.format, info.width, info.height, output.pixel_format)
-            self._say_choice(info, codec, given=output.pixel_format is not None)
+            say_choice(info, codec, self.pixel_format, on_warning, given=output.pixel_format is not None)
         inside = inner_format(name, self._path, free)
         plans = plan_tracks(media.tracks, inside, output, on_warning)
         converted = next((p.codec for p in plans if p.action == "convert" and p.track.kind == "audio"), None)
@@ -111,13 +105,14 @@ class ContainerSink(Sink):
                 relayed = isinstance(place, Relay)
                 container = place.open(name, split.muxer, own)
                 if encoder is None:
-                    self._video = self._encoder(container, name, codec, split, output, media, streamed=fragmented)
-                    video: Any = self._video.stream
+                    self._video = open_encoder(
+                        container, codec, split.video, output, media, self.pixel_format,
+                        live=relayed or (info.live and name in SEVERAL_FILES), short_gop=fragmented or info.live,
+                        segment=segment_seconds(name, split.muxer),
+                    )  # fmt: skip
+                    self._stream: Any = self._video.stream
                 else:
-                    video = container.add_stream_from_template(encoder.stream, opaque=True)
-                    video.metadata.update(encoder.stream.metadata)
-                    video.disposition = encoder.stream.disposition
-                self._stream = video
+                    self._stream = _copied(container, encoder)
                 in_fragments = fragmented or relayed or (inside != name and inside in MOV_FAMILY)
                 for plan in plans:
                     if plan.action == "copy":
@@ -154,36 +149,6 @@ class ContainerSink(Sink):
             numbered = name in SEGMENT_OPTIONS and name not in ("hls", "dash")
             return ManyFiles(self._path, output.overwrite, numbered=numbered, on_warning=self._warn)
         return OneFile(self._path, output.overwrite, live=info.live, on_warning=self._warn)
-
-    def _encoder(
-        self, container: OutputContainer, name: str, codec: str, split: SplitOptions, output: OutputOptions,
-        media: MediaInfo, *, streamed: bool,
-    ) -> VideoEncoder:  # fmt: skip
-        info, options = media.video, dict(split.video)
-        if is_url(self._path) or (info.live and name in SEVERAL_FILES):
-            options = {**LIVE_DEFAULTS.get(codec, {}), **options}
-            streamed = True
-        seconds = segment_seconds(name, split.muxer)
-        if output.gop is None and seconds is None and (streamed or info.live):
-            gop = round((plausible_rate(info.frame_rate) or ASSUMED_RATE) * LIVE_GOP_SECONDS)
-            output = replace(output, gop=gop)
-        made = VideoEncoder(container, codec, options, output, media, self.pixel_format)
-        if output.gop is None:
-            made.key_seconds = seconds
-        return made
-
-    def _say_choice(self, info: StreamInfo, codec: str, *, given: bool) -> None:
-        if lost := lost_mastering(codec, info):
-            self._warn(lost)
-        if given:
-            return
-        if info.format.alpha and not planar_twin(self.pixel_format).startswith(("yuva", "gbra")):
-            self._warn(f"{codec} cannot keep transparency: it is left out")
-        if (info.width % 2 or info.height % 2) and "420" in info.format.name and "420" not in self.pixel_format:
-            self._warn(
-                f"{codec} holds {info.width}x{info.height} as {self.pixel_format} only, which few players play: "
-                "use -vf scale or crop for an even size"
-            )
 
     def _describe(
         self, container: OutputContainer, name: str, media: MediaInfo, output: OutputOptions, *, chapters: bool
@@ -283,3 +248,13 @@ class ContainerSink(Sink):
 
     def _explained(self, exc: BaseException) -> StreamvsrError:
         return exc if isinstance(exc, StreamvsrError) else sink_error(exc, self._path)
+
+
+def _copied(container: OutputContainer, encoder: VideoEncoder) -> Any:
+    """A stream for the packets of an encoder whose own stream is in another container."""
+    stream: Any = container.add_stream_from_template(encoder.stream, opaque=True)
+    stream.metadata.update(encoder.stream.metadata)
+    stream.disposition = encoder.stream.disposition
+    if stream.codec_context.codec.canonical_name == "hevc" and container.format.name in MOV_FAMILY:
+        stream.codec_context.codec_tag = "hvc1"
+    return stream

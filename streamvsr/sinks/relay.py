@@ -77,8 +77,7 @@ class Relay(Place):
         self._url, self._timeout, self._may_drop = url, timeout, may_drop
         self._name = mask(url)
         self._queue: deque[_Message] = deque()
-        self._bytes = 0
-        self._video = 0
+        self._bytes = self._video = self._sent = 0
         self._skipping = self._hurried = False
         self.dropped = Dropped()
         self._process: subprocess.Popen[bytes] | None = None
@@ -132,6 +131,7 @@ class Relay(Place):
     def mux(self, packet: av.Packet[Any]) -> None:
         plain = plain_packet(packet)
         is_video = plain.track == self._video
+        self._sent += is_video
         self._pump(0)
         if self._skipping and is_video and plain.keyframe:
             self._skipping = False
@@ -160,16 +160,22 @@ class Relay(Place):
             self._wait()
         self._expect("done", self._patience)
         self._leave()
+        self._close()
 
     def abort(self) -> None:
-        self._close()
         self._queue.clear()
         self._leave()
+        self._close()
 
     def _leave(self) -> None:
         process, self._process = self._process, None
         if process is None:
             return
+        if self.dropped.packets:
+            self._warn(
+                f"'{self._name}': {self.dropped.frames} of {self._sent} frames were left out "
+                f"({self.dropped.packets} packets of all tracks)"
+            )
         for end in (process.stdin, process.stdout):
             if end is not None:
                 with suppress(OSError):
