@@ -31,7 +31,8 @@ MAY_IMPORT = {
     "presets": {"config", "errors"},
     "compare": BASICS | {"build", "pipeline", "media", "sources", "sinks"},
     "merge": BASICS | {"build", "pipeline", "sources"},
-    "cli": BASICS | {"build", "pipeline", "filters", "models", "presets", "compare", "merge"},
+    "metrics": BASICS | {"build", "pipeline", "media", "sources", "models"},
+    "cli": BASICS | {"build", "pipeline", "filters", "models", "presets", "compare", "merge", "metrics"},
     "__main__": {"cli"},
     "__init__": {"api", "errors"},  # for type checkers; at run time each name is imported when it is used
 }

@@ -34,6 +34,8 @@ COMMANDS: Mapping[str, str] = {
     "split": "streamvsr.cli.split_merge_command:split_command",
     "merge": "streamvsr.cli.split_merge_command:merge_command",
     "filters": "streamvsr.cli.filters_command:filters_command",
+    "metrics": "streamvsr.cli.metrics_command:metrics_command",
+    "evaluate": "streamvsr.cli.evaluate_command:evaluate_command",
 }
 """First word -> ``module:function`` that takes the other words and returns the exit code."""
 

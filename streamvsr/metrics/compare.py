@@ -1,0 +1,72 @@
+"""``streamvsr metrics``: two inputs, or one, read by the pipeline and measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+
+from streamvsr.build import build
+from streamvsr.config import Config, ModelOptions, OutputOptions
+from streamvsr.frames import StreamInfo
+from streamvsr.metrics.measure import Measure, Scores, pairs
+from streamvsr.metrics.options import MeasureOptions, frames_at
+from streamvsr.metrics.samples import matrix_of
+from streamvsr.metrics.tools import load
+from streamvsr.pipeline.delivery import Delivery, Reader
+from streamvsr.sources.picture_folder import is_pictures
+
+UNTOUCHED = ModelOptions(model="identity")
+Told = Callable[[int, int | None], None]
+"""Gets the number of frames measured and the number expected."""
+
+
+def open_reader(config: Config, warn: Callable[[str], None]) -> Reader:
+    """The frames of ``config``'s input after its filters, and nothing of its sound; to be closed."""
+    output = replace(config.output, no_audio=True, no_subtitles=True, no_data=True)
+    delivery = Delivery()
+    return Reader(build(replace(config, output=output), warn=warn, delivery=delivery), delivery)
+
+
+def compare(
+    result: str, reference: str | None, config: Config, options: MeasureOptions, *, shortest: bool = False,
+    warn: Callable[[str], None], note: Callable[[str], None], told: Told,
+) -> Scores:  # fmt: skip
+    """Measure ``result``, beside ``reference`` where there is one. ``config`` says how both are read.
+
+    Raises ``StreamvsrError``: what cannot be read, pictures of two sizes, clips of two lengths.
+    """
+    with ExitStack() as undo:
+        readers = []
+        for path in (result, reference):
+            if path is not None:
+                one = Config(replace(config.input, path=path), OutputOptions(frames=config.output.frames), UNTOUCHED)
+                readers.append(open_reader(one, warn))
+                undo.callback(readers[-1].close)
+        infos = [reader.media.video for reader in readers]
+        if reference is not None and not (is_pictures(result) or is_pictures(reference)):
+            _warn_of_rates(infos[0], infos[1], warn)
+        single = all(info.frames_hint == 1 for info in infos)
+        tools = load(options, reference=reference is not None, video=not single)
+        for line in tools.notes:
+            note(line)
+        measure = Measure(tools, matrix_of(infos[-1]), options.crop_border, frames_at(options.at))
+        expected = infos[0].frames_hint
+        if reference is None:
+            for frame in readers[0]:
+                measure.add(frame, None)
+                told(len(measure.scores), expected)
+        else:
+            for frame, truth in pairs(readers[0], readers[1], (result, reference), shortest=shortest):
+                measure.add(frame, truth)
+                told(len(measure.scores), expected)
+        return measure.scores
+
+
+def _warn_of_rates(result: StreamInfo, reference: StreamInfo, warn: Callable[[str], None]) -> None:
+    rates = result.frame_rate, reference.frame_rate
+    if rates[0] and rates[1] and abs(rates[0] / rates[1] - 1) > 0.01:
+        warn(
+            f"the result has {float(rates[0]):g} frames a second, the reference {float(rates[1]):g}; "
+            "frames are paired by their order"
+        )
