@@ -27,6 +27,16 @@ UNWRITTEN = 0
 """The column of links that stand in no chain: they come from options of the output."""
 
 
+FIELD_FILTERS = frozenset(
+    [
+        *("bwdif", "yadif", "w3fdif", "estdif", "kerndeint", "nnedi", "mcdeint", "deinterlace_vaapi", "yadif_cuda"),
+        *("bwdif_cuda", "fieldmatch", "pullup", "detelecine", "telecine", "repeatfields", "separatefields", "field"),
+        *("weave", "doubleweave", "tinterlace", "interlace", "il", "fieldorder", "fieldhint", "setfield", "phase"),
+    ]
+)
+"""Filters of FFmpeg's that want to see the fields: who names one has decided what becomes of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One filter to be: a link of ours, or neighbouring links of FFmpeg's."""
@@ -71,6 +81,11 @@ def compose(links: Iterable[Link]) -> tuple[Step, ...]:
 
 def has_vsr(steps: Iterable[Step]) -> bool:
     return any(step.own is not None and step.own.name == VSR for step in steps)
+
+
+def has_field_filter(steps: Iterable[Step]) -> bool:
+    """Whether the chain sees to interlaced pictures itself."""
+    return any(bare_name(link.name) in FIELD_FILTERS for step in steps if step.own is None for link in step.links)
 
 
 def configure(steps: Sequence[Step], info: StreamInfo, vsr: Vsr) -> tuple[list[Filter], StreamInfo]:
