@@ -23,6 +23,7 @@ from streamvsr.pipeline.runner import Run
 from streamvsr.pipeline.stages import FilterStage, SinkLike, SinkStage, SourceStage
 from streamvsr.sinks import open_sink, same_file, wanted_format, written_paths
 from streamvsr.sources import Source, open_source
+from streamvsr.windows import LATENCY_PARTS
 
 DECODED_FRAMES = 16
 """Frames that wait between decoder and network: enough to smooth a decoder's bursts, small beside a window."""
@@ -30,6 +31,12 @@ FINE_SCALING = "lanczos+accurate_rnd+full_chroma_int+full_chroma_inp"
 """How the size is changed where the user does not say how."""
 FINISHED_FRAMES = 8
 """Frames that wait between two later stages; they are large, and the ring's byte bound often comes first."""
+LIVE_DECODED_FRAMES = 64
+"""Frames of a live input that may wait, as long as they are young enough: what opening it has read ahead comes at once."""
+LIVE_FINISHED_FRAMES = 2
+"""The same for a live input, where waiting is latency."""
+LIVE_LATENCY_SECONDS = 2.0
+"""``--max-latency`` where the user does not say."""
 
 
 def build(
@@ -54,14 +61,17 @@ def build(
                 if same_file(config.input.path, path):
                     raise UsageError(f"the output '{path}' is the input itself: name another file")
         if source is None:
-            source = open_source(config.input, _source_options(config.output, steps))
+            source = open_source(config.input, _source_options(config.output, steps), config.live)
             undo.callback(source.close)
         for line in source.warnings:
             warn(line)
         source.on_warning = warn
         info = source.info.video
+        live, latency = info.live, config.live.max_latency or LIVE_LATENCY_SECONDS
+        networks = sum(step.own is not None and step.own.name == VSR for step in steps)
+        share = latency / max(1, networks) if live else None
         wanted = wanted_format(config.output, info) if delivery is None else delivery.wanted_format(info)
-        filters, info = configure(steps, info, _network_maker(config, info, wanted, notes, warn))
+        filters, info = configure(steps, info, _network_maker(config, info, wanted, share, notes, warn))
         chains = [Chain(segment) for segment in segments(filters)]
         for chain in chains:
             undo.callback(chain.close)
@@ -75,16 +85,16 @@ def build(
         undo.callback(sink.abort)
 
         spool = PacketSpool()
-        rings = [Ring("decoded", DECODED_FRAMES)]
+        rings = [_live_ring(latency, info) if live else Ring("decoded", DECODED_FRAMES)]
         stages = []
         last_network = max((n for n, chain in enumerate(chains) if chain.filters[0].segment_of_its_own), default=-1)
         for number, chain in enumerate(chains):
             name = "+".join(one.name for one in chain.filters)
-            rings.append(Ring(name, FINISHED_FRAMES))
+            rings.append(Ring(name, LIVE_FINISHED_FRAMES if live else FINISHED_FRAMES))
             lets_go = number <= last_network
             stages.append(FilterStage(name, chain, rings[-2], rings[-1], lets_go_on_stop=lets_go))
         run = Run(
-            SourceStage(source, rings[0], spool, realtime=config.input.realtime),
+            SourceStage(source, rings[0], spool, realtime=config.input.realtime or source.paced),
             stages,
             SinkStage(sink, rings[-1], spool, max_frames=config.output.frames),
             rings,
@@ -92,6 +102,7 @@ def build(
             frames_total=_expected_frames(config.output, media.video),
             seconds_total=media.duration,
             notes=list(dict.fromkeys(notes)),
+            live=live,
         )
         undo.pop_all()
         return run
@@ -126,13 +137,25 @@ def _steps(config: Config) -> tuple[tuple[Step, ...], list[str]]:
     return steps, notes
 
 
+def _live_ring(latency: float, info: StreamInfo) -> Ring:
+    """Holds what has come in one part of the latency, and lets go of what is older."""
+    seconds = latency / LATENCY_PARTS
+    frames = max(LIVE_DECODED_FRAMES, int(seconds * (info.frame_rate or 0)) + 1)
+    return Ring("decoded", frames, drop_oldest=True, max_age_seconds=seconds)
+
+
 def _source_options(output: OutputOptions, steps: Sequence[Step]) -> OutputOptions:
     """Fields are left alone where the chain of -vf names a filter that wants them."""
     return replace(output, deinterlace="off") if has_field_filter(steps) else output
 
 
 def _network_maker(
-    config: Config, source: StreamInfo, wanted: str, notes: list[str], warn: Callable[[str], None]
+    config: Config,
+    source: StreamInfo,
+    wanted: str,
+    latency: float | None,
+    notes: list[str],
+    warn: Callable[[str], None],
 ) -> Vsr:
     """How a ``vsr`` of the chain is made; ``notes`` gets a sentence on the choice of each model."""
 
@@ -147,7 +170,9 @@ def _network_maker(
         # The output's format is made at once where nothing comes between, and nothing before has chosen another.
         format = wanted if last and info.format == source.format else None
         size = None if scale is None else _target_size(scale, info)
-        network, reason = make_vsr(replace(options, **given), warn=warn, output_format=format, size=size)
+        network, reason = make_vsr(
+            replace(options, **given), warn=warn, output_format=format, size=size, latency_seconds=latency
+        )
         notes.append(reason)
         if size is not None and not network:
             return [LibavFilter([("scale", "{}:{}:flags={}".format(*size, FINE_SCALING))])]
@@ -207,6 +232,7 @@ def make_vsr(options: ModelOptions, *, warn: Callable[[str], None], **overrides:
         "device": device,
         "dtype": choose_dtype(options.precision, device),
         "threads": options.threads,
+        "warn": warn,
         "settings": Settings(
             max_history=options.max_history,
             refine_threshold=options.dynamic_refine_thres,

@@ -118,11 +118,11 @@ def _checked(name: str, table: Mapping[str, Any]) -> Preset:
         faces = dict(options_of(SECTIONS[section]))
         spelled = {flag.lstrip("-"): key for key, face in faces.items() for flag in face.flags} | {k: k for k in faces}
         for key, value in content.items():
-            if key == "options" and section != "model":
+            if key == "options" and section in ("input", "output"):
                 options[section] = _pass_through(name, section, value)
                 continue
             found = str(spelled.get(key, key))
-            if found in REFUSED[section]:
+            if found in REFUSED.get(section, {}):
                 raise UsageError(f"preset '{name}': [{section}] {key}: {REFUSED[section][found]}")
             if found not in faces:
                 raise UsageError(f"preset '{name}': [{section}] has no {_unknown(key, list(spelled))}")

@@ -45,9 +45,30 @@ window, V > 0  any, in a shorter scene                     the whole scene, all 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Literal
 
 from streamvsr.errors import UsageError
+
+LATENCY_PARTS = 4
+"""Into how many equal parts the time between a frame's arrival and its way out is divided: it may wait for its reader,
+wait for the rest of its window, wait while the window before it is computed (where it is look-ahead of that one), and
+be computed."""
+
+
+def window_for(latency_seconds: float, frame_rate: Fraction, longest: int, overlap: int, waits: int) -> tuple[int, int]:
+    """(max_seq_len, overlap) of windows that fill in their part of ``latency_seconds``.
+
+    At most ``longest`` frames with at most ``overlap`` look-ahead; ``waits`` frames are waited for besides.
+    """
+    length = int(latency_seconds * frame_rate / LATENCY_PARTS) - waits
+    return fitting(min(length, longest), overlap)
+
+
+def fitting(length: int, overlap: int) -> tuple[int, int]:
+    """A window of ``length`` frames, at least one, and as much of ``overlap`` as leaves it at least half new frames."""
+    length = max(1, length)
+    return length, min(overlap, length // 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +152,12 @@ class Windows:
             step = Step(start, self._count, self._kept, self._count, self._resets(start))
         self._scene_start = self._start = self._kept = self._count
         return step
+
+    def resize(self, max_seq_len: int, overlap: int) -> None:
+        """Other windows from here on. Only right after ``cut``, with numbers that make windows."""
+        assert self._start == self._count
+        self.max_seq_len, self.overlap = max_seq_len, overlap
+        self._waits_for_next = not self._carry and overlap > 0
 
     def _resets(self, start: int) -> bool:
         return not self._carry or start == self._scene_start

@@ -27,12 +27,12 @@ MAY_IMPORT = {
     "sinks": BASICS | {"media"},
     "training": BASICS | {"models", "media", "sources", "filters"},
     "api": BASICS | {"build", "pipeline", "media"},
-    "build": BASICS | {"sources", "sinks", "filters", "models", "pipeline"},
+    "build": BASICS | {"sources", "sinks", "filters", "models", "pipeline", "windows"},
     "presets": {"config", "errors"},
     "compare": BASICS | {"build", "pipeline", "media", "sources", "sinks"},
     "merge": BASICS | {"build", "pipeline", "sources"},
     "metrics": BASICS | {"build", "pipeline", "media", "sources", "models"},
-    "cli": BASICS | {"build", "pipeline", "filters", "models", "presets", "compare", "merge", "metrics"},
+    "cli": BASICS | {"build", "pipeline", "filters", "models", "presets", "compare", "merge", "metrics", "training"},
     "__main__": {"cli"},
     "__init__": {"api", "errors"},  # for type checkers; at run time each name is imported when it is used
 }

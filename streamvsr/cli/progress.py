@@ -66,7 +66,12 @@ def plain_line(progress: Progress, *, final: bool = False) -> str:
         parts.append(f"eta={clock(eta)}")
     if progress.rings and not final:
         parts.append("ring=" + " ".join(f"{ring.name} {ring.frames}/{ring.capacity}" for ring in progress.rings))
-    return "  ".join([*parts, f"dropped={progress.dropped}"])
+    parts.append(f"dropped={progress.dropped}")
+    if final and progress.longest_latency_seconds is not None:
+        parts.append(f"latency<={progress.longest_latency_seconds:.2f}s")
+    elif progress.latency_seconds is not None:
+        parts.append(f"latency={progress.latency_seconds:.2f}s")
+    return "  ".join(parts)
 
 
 class Display(ABC):
@@ -154,6 +159,8 @@ class Bar(Display):
             state.append("rings " + " ".join(f"{ring.frames}/{ring.capacity}" for ring in progress.rings))
         if progress.dropped:
             state.append(f"dropped {progress.dropped}")
+        if progress.latency_seconds is not None:
+            state.append(f"latency {progress.latency_seconds:.1f} s")
         # A terminal that went away is no reason to lose the run.
         with suppress(OSError):
             self._bars.update(

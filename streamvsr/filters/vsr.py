@@ -10,8 +10,9 @@ here; a generator may be closed after any frame.
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal
@@ -20,8 +21,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from streamvsr.errors import FilterError, ModelError
+from streamvsr.errors import FilterError, ModelError, UsageError
 from streamvsr.filters.base import Filter
+from streamvsr.filters.deadline import Deadline
 from streamvsr.filters.domains import Domain, color_read, color_written, domain_for
 from streamvsr.filters.scenes import SceneDetector
 from streamvsr.frames import PIXEL_FORMATS, Frame, StreamInfo
@@ -30,11 +32,17 @@ from streamvsr.media.transfer import Fence, deferred
 from streamvsr.models.base import Model, Session, Settings
 from streamvsr.models.memory import is_out_of_memory
 from streamvsr.models.precision import Flag
-from streamvsr.windows import Step, Windows
+from streamvsr.windows import Step, Windows, fitting, window_for
 
 CPU = torch.device("cpu")
+DEFAULT_RATE = Fraction(25)
+"""Frames a second that a live stream is taken to have where it does not say."""
 MOST_SIDE_PX = 32768
 """Of a resized picture; what larger ones would need is no picture any more."""
+
+
+def _silent(text: str) -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +64,8 @@ class VsrFilter(Filter):
     the screen: the sample aspect ratio changes with it, as FFmpeg's ``scale`` has it.
     ``scene_threshold``: scenes are found by ``SceneDetector`` and begin as at a discontinuity; 0 looks for none. It
     costs one frame more of look-ahead, and the frame that begins a scene leaves with ``discontinuity`` set.
+    ``latency_seconds``: of a live stream. Windows then are as short as it asks for; a ``max_seq_len`` that is given
+    stays, and is refused where its frames alone take longer to come. ``warn`` is told what becomes of it.
     ``settings``: handed to the model.
     ``threads``: CPU threads of the network. Set at the first frame, as torch counts them per calling thread.
     Raises ``UsageError`` for window sizes that cannot be, ``FilterError`` for an unknown ``output_format``.
@@ -77,11 +87,16 @@ class VsrFilter(Filter):
         device: torch.device = CPU,
         dtype: torch.dtype = torch.float32,
         threads: int | None = None,
+        latency_seconds: float | None = None,
+        warn: Callable[[str], None] = _silent,
         settings: Settings | None = None,
     ) -> None:
         length = model.info.max_seq_len if max_seq_len is None else max_seq_len
         shared = max(0, min(model.info.overlap, length - 1)) if overlap is None else overlap
         self._windows = Windows(length, shared, propagation)
+        self._given_length, self._given_overlap = max_seq_len, overlap
+        self._latency_seconds, self._warn = latency_seconds, warn
+        self._deadline: Deadline | None = None
         self._scenes = SceneDetector(scene_threshold) if scene_threshold > 0 and model.info.temporal else None
         self._undecided: Frame | None = None
         """The last frame, as long as it is not known whether a scene begins with it."""
@@ -123,6 +138,8 @@ class VsrFilter(Filter):
         rgb_domain = self._model.info.domain == "rgb"
         if {info.format.family, target.family, "rgb" if rgb_domain else "yuv"} >= {"yuv", "rgb"}:
             forward_matrix(color_read(info.color, info.format, info.width, info.height).matrix)
+        if self._latency_seconds is not None:
+            self._bound(self._latency_seconds, info.frame_rate or DEFAULT_RATE)
         self._model = self._model.to(self._device, self._dtype)
         self._model.tune(self._settings)
         self._session = self._model.session()
@@ -133,6 +150,34 @@ class VsrFilter(Filter):
         ratio = info.sample_aspect_ratio * Fraction(info.width * height, info.height * width)
         color = color_written(info.color, info.format, target, info.width, info.height)
         return replace(info, width=width, height=height, format=target, sample_aspect_ratio=ratio, color=color)
+
+    def _bound(self, seconds: float, rate: Fraction) -> None:
+        """Choose windows for a latency. Raises ``UsageError`` where the ones that were asked for wait too long."""
+        waits = self.lookahead - self._windows.lookahead
+        length, overlap = self._windows.max_seq_len, self._windows.overlap
+        if self._given_length is None:
+            length, shared = window_for(seconds, rate, length, overlap, waits)
+            overlap = shared if self._given_overlap is None else overlap
+        elif (length - 1 + waits) / rate > seconds:
+            raise UsageError(
+                f"--max-seq-len {length} waits {float((length - 1 + waits) / rate):.2g} s for its frames at"
+                f" {float(rate):g} a second, longer than --max-latency {seconds:g}: leave it out, or say at most"
+                f" {max(1, int(seconds * rate) + 1 - waits)}"
+            )
+        if self._given_overlap is not None and self._given_overlap >= length:
+            raise UsageError(
+                f"--overlap {self._given_overlap} does not fit into the {length} frames of a window that --max-latency"
+                f" {seconds:g} allows at {float(rate):g} frames a second"
+            )
+        self._overlap = overlap
+        self._deadline = Deadline(seconds, length, self._warn, fixed=self._given_length is not None)
+        self._resize(self._deadline.length)
+
+    def _resize(self, length: int) -> None:
+        if self._given_length is not None or self._given_overlap is not None:
+            self._windows.resize(length, min(self._overlap, length - 1))
+        else:
+            self._windows.resize(*fitting(length, self._overlap))
 
     def push(self, frame: Frame) -> Iterator[Frame]:
         self._check(frame)
@@ -171,6 +216,9 @@ class VsrFilter(Filter):
         with torch.inference_mode():
             self._held.append((frame, domain.take(frame)))
         yield from self._run(self._windows.push())
+        if self._deadline is not None and self._deadline.length != self._windows.max_seq_len:
+            yield from self._run(self._windows.cut())
+            self._resize(self._deadline.length)
 
     def _check(self, frame: Frame) -> None:
         info = self._info
@@ -198,6 +246,7 @@ class VsrFilter(Filter):
             session.reset()
             self._given = step.start
         new = step.stop - max(self._given, step.start)
+        begin = time.perf_counter()
         self._given = step.stop
         results: Iterator[Tensor] | None = None
         made: deque[_Made] = deque()
@@ -220,6 +269,9 @@ class VsrFilter(Filter):
             with torch.inference_mode():
                 if next(results, None) is not None:
                     raise ModelError(f"model {self._model.info.name} gave more pictures than its window was to keep")
+            if self._deadline is not None:
+                # With the time that the next stage took: where that is slow, frames wait just as long.
+                self._deadline.saw(len(held), new, time.perf_counter() - begin)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise

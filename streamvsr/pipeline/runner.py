@@ -31,7 +31,7 @@ from streamvsr.errors import StageError, StreamLostError, StreamvsrError
 from streamvsr.frames import Frame
 from streamvsr.pipeline.ring import Aborted, PacketSpool, Ring
 from streamvsr.pipeline.stages import FilterStage, SinkStage, SourceStage, Stage
-from streamvsr.pipeline.stats import Progress, StageStats
+from streamvsr.pipeline.stats import LatencyMeter, Progress, StageStats
 
 STUCK_SECONDS = 10.0
 
@@ -50,12 +50,17 @@ class Run:
         frames_total: int | None = None,
         seconds_total: Fraction | None = None,
         notes: Sequence[str] = (),
+        live: bool = False,
     ) -> None:
-        """``rings`` in the order of the flow; ``notes`` are lines worth telling the user before the run starts."""
+        """``rings`` in the order of the flow; ``notes`` are lines worth telling the user before the run starts.
+
+        ``live``: measure how long frames are on their way.
+        """
         self.notes = list(notes)
         self._source, self._sink = source, sink
         self._stages: list[Stage] = [source, *segments, sink]
         self._rings, self._spool = rings, spool
+        self._latency = source.latency = sink.latency = LatencyMeter() if live else None
         self._frames_total, self._seconds_total = frames_total, seconds_total
         self._threads: list[threading.Thread] = []
         self._begin: float | None = None
@@ -141,6 +146,8 @@ class Run:
             rings=tuple(ring.level for ring in self._rings),
             elapsed_seconds=0.0 if self._begin is None else time.perf_counter() - self._begin,
             fps=self._sink.rate.rate(written),
+            latency_seconds=None if self._latency is None else self._latency.seconds,
+            longest_latency_seconds=None if self._latency is None else self._latency.most_seconds,
         )
 
     def stats(self) -> list[StageStats]:

@@ -17,7 +17,7 @@ from typing import Protocol
 from streamvsr.errors import NoVideoError
 from streamvsr.frames import Frame, Packet
 from streamvsr.pipeline.ring import PacketSpool, Ring
-from streamvsr.pipeline.stats import RateMeter, StageClock
+from streamvsr.pipeline.stats import LatencyMeter, RateMeter, StageClock
 
 
 class SourceLike(Protocol):
@@ -72,6 +72,8 @@ class SourceStage(Stage):
         self._spool = spool
         self._realtime = realtime
         self._begin: float | None = None
+        self.latency: LatencyMeter | None = None
+        """Told of every frame, where the input is live."""
 
     def run(self) -> None:
         for item in self._source:
@@ -80,6 +82,8 @@ class SourceStage(Stage):
                 continue
             if self._realtime:
                 self._hold(float(item.seconds))
+            if self.latency is not None:
+                self.latency.came(item.seconds)
             if not self.output.put(item, self.clock):
                 return
             self.clock.frames += 1
@@ -162,6 +166,7 @@ class SinkStage(Stage):
         self.rate = RateMeter()
         self.position_seconds: Fraction | None = None
         self.on_frame: Callable[[Frame], None] | None = None
+        self.latency: LatencyMeter | None = None
         self._sink = sink
         self._source = source
         self._spool = spool
@@ -179,6 +184,8 @@ class SinkStage(Stage):
             self.clock.frames += 1
             self.rate.tick(self.clock.frames)
             self.position_seconds = frame.seconds
+            if self.latency is not None:
+                self.latency.left(frame.seconds)
             end = frame.seconds + frame.duration * frame.time_base
             if self.on_frame is not None:
                 self.on_frame(frame)

@@ -32,6 +32,9 @@ class Progress:
     elapsed_seconds: float
     fps: float
     """Frames written per second over the last few seconds."""
+    latency_seconds: float | None = None
+    """From the decoder to the encoder, of the newest frame written; None where the input is not live."""
+    longest_latency_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,29 @@ class StageClock:
         busy = max(0.0, life - self.wait_in_seconds - self.wait_out_seconds)
         waits = self.wait_in_seconds, self.wait_out_seconds
         return StageStats(name, self.frames, busy, *waits, tuple(self.parts()))
+
+
+class LatencyMeter:
+    """How long frames are on their way. One thread says what came, another what left; anyone may look."""
+
+    MOST_FRAMES = 1 << 14
+    """Remembered at a time; what is on its way is bounded by the rings."""
+
+    def __init__(self) -> None:
+        self.seconds: float | None = None
+        self.most_seconds: float | None = None
+        self._came: deque[tuple[Fraction, float]] = deque(maxlen=self.MOST_FRAMES)
+
+    def came(self, seconds: Fraction) -> None:
+        """A frame with this time stamp arrived."""
+        self._came.append((seconds, time.monotonic()))
+
+    def left(self, seconds: Fraction) -> None:
+        """A frame with this time stamp went out; those before it that did not were dropped."""
+        while self._came and self._came[0][0] <= seconds:
+            self.seconds = time.monotonic() - self._came.popleft()[1]
+        if self.seconds is not None:
+            self.most_seconds = max(self.seconds, self.most_seconds or 0.0)
 
 
 class RateMeter:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from fractions import Fraction
 
-from streamvsr.config import InputOptions, OutputOptions
+from streamvsr.config import InputOptions, LiveOptions, OutputOptions
 from streamvsr.errors import UsageError
 from streamvsr.sources.base import Source
 from streamvsr.sources.trimmed import Trimmed
@@ -30,8 +30,12 @@ def _is_anything(_: InputOptions) -> bool:
 
 
 def _open_container(input: InputOptions, output: OutputOptions) -> Source:
-    from streamvsr.sources.container import ContainerSource
+    from streamvsr.sources.connection import open_patiently
+    from streamvsr.sources.container import STDIN_NAMES, ContainerSource
 
+    if "://" in input.path or input.path in STDIN_NAMES:
+        # What may keep us waiting is opened such that Ctrl-C ends the wait.
+        return open_patiently(lambda: ContainerSource(input, output))
     return ContainerSource(input, output)
 
 
@@ -39,11 +43,24 @@ SOURCES: tuple[tuple[Callable[[InputOptions], bool], Callable[[InputOptions, Out
     (_is_pictures, _open_pictures),
     (_is_anything, _open_container),
 )
-"""The first whose predicate is true opens the input. An opener honours ``input.start`` by making its time begin there:
-what it still gives from before (after a seek to a key frame) has negative stamps."""
+"""For what is not live. The first whose predicate is true opens the input. An opener honours ``input.start`` by making
+its time begin there: what it still gives from before (after a seek to a key frame) has negative stamps."""
 
 
-def open_source(input: InputOptions, output: OutputOptions) -> Source:
+def _open(input: InputOptions, output: OutputOptions, live: LiveOptions) -> Source:
+    from streamvsr.sources.live import LiveSource, is_live, refuse_srt
+
+    refuse_srt(input.path)
+    if is_live(input.path, live):
+        return LiveSource(input, output, live)
+    for flag, value in (("--max-latency", live.max_latency), ("--duration", live.duration)):
+        if value is not None:
+            raise UsageError(f"{flag} is for a live input; add --live if this is one")
+    opener = next(opener for fits, opener in SOURCES if fits(input))
+    return opener(input, output)
+
+
+def open_source(input: InputOptions, output: OutputOptions, live: LiveOptions | None = None) -> Source:
     """Open an input and cut it as ``-ss``, ``-t``, ``-to`` and ``-frames:v`` say, with ffmpeg's meaning:
 
     before the input, ``-to`` is a position in the input; after it, one in what would be the output without ``-ss``;
@@ -51,8 +68,7 @@ def open_source(input: InputOptions, output: OutputOptions) -> Source:
     """
     input_end = _end(input, "the input's")
     output_end = _end(output, "the output's")
-    opener = next(opener for fits, opener in SOURCES if fits(input))
-    source = opener(input, output)
+    source = _open(input, output, live or LiveOptions())
     if input.start is not None or input_end is not None:
         begin = None if input.start is None else Fraction(0)
         source = Trimmed(source, begin, None if input_end is None else input_end - (input.start or 0))

@@ -15,6 +15,9 @@ class Source(ABC):
     """``info.video.color`` and the frames' have a stated matrix and range: untagged video is resolved as players read
     it, by the size of the input, which nobody downstream knows any more."""
 
+    paced: bool = False
+    """Whether frames are to be held back until their time has come, because the input gives them in bursts."""
+
     warnings: list[str]
     """One line for everything that was wrong and could be passed over, as far as ``on_warning`` was not replaced."""
 

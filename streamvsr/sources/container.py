@@ -56,7 +56,8 @@ POLL_SECONDS = 0.5
 _UNSEEKABLE: tuple[type[BaseException], ...] = (SourceError, *FOREIGN)
 """A seek failed, or nothing could be decoded where it landed."""
 
-_LIVE = ("rtsp:", "rtsps:", "rtp:", "udp:", "srt:", "rtmp:", "rtmps:")
+LIVE_SCHEMES = ("rtsp:", "rtsps:", "rtp:", "udp:", "rtmp:", "rtmps:", "rtmpt:", "tcp:")
+"""What these URLs name does not wait for its reader."""
 _RESUMABLE = ("rtsp:", "rtsps:")
 """Where reading can go on after a read that timed out, so that ``stop`` is looked at; the others latch the error."""
 
@@ -64,10 +65,25 @@ _RESUMABLE = ("rtsp:", "rtsps:")
 class ContainerSource(Source):
     """A media file, standard input or a network stream."""
 
-    def __init__(self, input: InputOptions, output: OutputOptions) -> None:
+    def __init__(
+        self,
+        input: InputOptions,
+        output: OutputOptions,
+        *,
+        live: bool = False,
+        open_timeout: float = OPEN_TIMEOUT_SECONDS,
+        read_timeout: float = READ_TIMEOUT_SECONDS,
+    ) -> None:
+        """``live``: not sought in, and decoded without the frames of delay that decoding by several threads costs.
+
+        The timeouts are FFmpeg's, in seconds, for network inputs: it may take up to twice as long.
+        """
         super().__init__()
         self._path, self._input = input.path, input
-        self._live = input.path.lower().startswith(_LIVE)
+        self._live = live or input.path.lower().startswith(LIVE_SCHEMES)
+        self._open_timeout, self._read_timeout = open_timeout, read_timeout
+        self.length: Fraction | None = None
+        """Seconds that the container claims to last, where it claims anything."""
         self._stop = threading.Event()
         self._reader: Reader | None = None
         self._container: Any = None
@@ -104,7 +120,11 @@ class ContainerSource(Source):
         elif "://" in given.path:
             # FFmpeg's own protocol whitelists keep playlists from the network away from local files.
             poll = given.path.lower().startswith(_RESUMABLE)
-            timeout = (OPEN_TIMEOUT_SECONDS, POLL_SECONDS if poll else READ_TIMEOUT_SECONDS)
+            timeout = (self._open_timeout, min(POLL_SECONDS, self._read_timeout) if poll else self._read_timeout)
+            if poll and options.get("rtsp_transport", "auto") == "auto":
+                options.pop("rtsp_transport", None)
+                # TCP loses nothing; where the server refuses it, FFmpeg goes on to UDP.
+                options.setdefault("rtsp_flags", "prefer_tcp")
         elif ":" in os.path.splitdrive(given.path)[1] and os.path.isfile(given.path):
             # FFmpeg takes "12:30.mp4" for a protocol called 12.
             file = f"file:{given.path}"
@@ -125,7 +145,8 @@ class ContainerSource(Source):
         video = self._video = selection.video
 
         self._streams = [video, *(s for s in selection.tracks if s.type != "attachment")]
-        video.thread_type = "AUTO"
+        # Decoding whole frames in parallel holds back as many as there are threads.
+        video.thread_type = "SLICE" if self._live else "AUTO"
         video.codec_context.options = dict(given.options)
 
         stampless = bool(container.format.flags & av.format.Flags.no_timestamps.value)
@@ -157,6 +178,7 @@ class ContainerSource(Source):
             self._clock = Clock(Shift(time_base, begin, start), rate)
         self._shifts = {s.index: Shift(exact(s.time_base) or TICK, begin, start) for s in selection.tracks}
         self.info = describe(container, selection, first, self._clock, self._shifts, start, self._live)
+        self.length = Fraction(container.duration, av.time_base) if (container.duration or 0) > 0 else None
         if not rewinds:
             # What containers say of their length is wrong where FFmpeg cannot look at the end of the input.
             self.info = replace(self.info, duration=None, video=replace(self.info.video, frames_hint=None))
@@ -229,7 +251,7 @@ class ContainerSource(Source):
                     yield packet
             except ExitError:
                 silent_seconds += POLL_SECONDS
-                if not self._path.lower().startswith(_RESUMABLE) or silent_seconds >= READ_TIMEOUT_SECONDS:
+                if not self._path.lower().startswith(_RESUMABLE) or silent_seconds >= self._read_timeout:
                     raise
             else:
                 return

@@ -38,6 +38,7 @@ class Trimmed(Source):
         super().__init__()
         self.warnings = source.warnings
         self.on_warning = source.on_warning
+        self.paced = source.paced
         self._source, self._start, self._end, self._frames = source, start, end, frames
         self._audio = {track.index for track in source.info.tracks if track.kind == "audio"}
         given, begin = source.info, start or Fraction(0)
