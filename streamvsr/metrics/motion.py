@@ -90,8 +90,8 @@ def flicker(error_now: Values, error_before: Values, motion: Motion | None) -> f
 
 
 def _sampled(values: NDArray[np.float32], positions: NDArray[np.float32]) -> NDArray[np.float32]:
-    nowhere = np.empty((0, 0), np.float32)  # the second half of a map that is given as one
-    found = cv2.remap(values, positions, nowhere, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    x, y = (np.ascontiguousarray(positions[..., axis]) for axis in (0, 1))
+    found = cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(found, np.float32)
 
 
