@@ -26,6 +26,7 @@ from streamvsr.media.encoder_options import (
     output_format,
     split_options,
 )
+from streamvsr.media.hdr import lost_mastering
 from streamvsr.media.passthrough import plan_tracks
 from streamvsr.media.pixel_choice import choose_format, planar_twin
 from streamvsr.media.tracks import AudioWriter, CopyWriter, SubtitleWriter, TrackWriter, av_packet
@@ -113,11 +114,12 @@ class ContainerSink(Sink):
                     self._stream: Any = self._video.stream
                 else:
                     self._stream = _copied(container, encoder)
-                in_fragments = fragmented or relayed or (inside != name and inside in MOV_FAMILY)
+                # What is not sought in, and fragments, must have a stream's parameters in the header.
+                in_front = fragmented or (inside != name and inside in MOV_FAMILY)
+                in_front = in_front or (place.streamed and inside != "mpegts")
                 for plan in plans:
                     if plan.action == "copy":
-                        # Fragments and servers want a stream's parameters in its header.
-                        writer: TrackWriter = CopyWriter(container, plan, fragmented=in_fragments)
+                        writer: TrackWriter = CopyWriter(container, plan, fragmented=in_front)
                     elif plan.action == "convert" and plan.track.kind == "audio":
                         writer = AudioWriter(container, plan, output, split.audio, on_warning)
                     elif plan.action == "convert":

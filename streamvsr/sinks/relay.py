@@ -143,11 +143,11 @@ class Relay(Place):
         if self._may_drop:
             if self._bytes > QUEUE_BYTES or self._span() > QUEUE_SECONDS:
                 self._let_go()
-            if self._queue and time.monotonic() - self._moved > self._timeout:
-                raise self._stalled()
-            return
-        while self._bytes > QUEUE_BYTES:
-            self._wait()
+        else:
+            while self._bytes > QUEUE_BYTES:
+                self._wait()
+        if self._queue and time.monotonic() - self._moved > self._timeout:
+            raise self._stalled()
 
     def hurry(self) -> None:
         self._hurried = True
