@@ -8,10 +8,13 @@ and then.
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from typing import Any
 
+import av
 from av.container import OutputContainer
 
 from streamvsr.config import OutputOptions
@@ -26,7 +29,6 @@ from streamvsr.media.encoder_options import (
     output_format,
     split_options,
 )
-from streamvsr.media.hdr import lost_mastering
 from streamvsr.media.passthrough import plan_tracks
 from streamvsr.media.pixel_choice import choose_format, planar_twin
 from streamvsr.media.tracks import AudioWriter, CopyWriter, SubtitleWriter, TrackWriter, av_packet
@@ -97,6 +99,8 @@ class ContainerSink(Sink):
         self._frames = 0
         self._size = info.width, info.height
         self._writers: dict[int, TrackWriter] = {}
+        self._waiting: deque[Packet] = deque()
+        """Packets whose time the encoder has not reached: as much of them as it holds frames."""
         self._video: VideoEncoder | None = None
         self._over = False
         self.place = place = self._open_place(name, output, info, may_drop=encoder is not None)
@@ -190,7 +194,7 @@ class ContainerSink(Sink):
             self.place.release()
             self._frames += 1
             for packet in self._video.encode(frame):
-                self.place.mux(packet)
+                self._mux_video(packet)
 
     def write_video(self, packet: Packet) -> None:
         """One packet of the encoder that this output shares with others."""
@@ -199,15 +203,28 @@ class ContainerSink(Sink):
         with self._translated():
             self.place.release()
             self._frames += 1
-            self.place.mux(made)
+            self._mux_video(made)
 
     def write_packet(self, packet: Packet) -> None:
-        writer = self._writers.get(packet.track)
-        if writer is None:
-            return
-        with self._translated():
-            self.place.release()
-            for made in writer.write(packet):
+        if packet.track in self._writers:
+            self._waiting.append(packet)
+
+    def _mux_video(self, packet: av.Packet[Any]) -> None:
+        """After all that has to be decoded before it. Encoders hold frames back for longer than a muxer waits for them
+        on pipes, and readers of a NUT lose what comes out of order."""
+        stamp = packet.dts if packet.dts is not None else packet.pts
+        self._mux_waiting(
+            None if stamp is None else Fraction(stamp * packet.time_base.numerator, packet.time_base.denominator)
+        )
+        self.place.mux(packet)
+
+    def _mux_waiting(self, until: Fraction | None) -> None:
+        while self._waiting:
+            seconds = self._waiting[0].seconds
+            if until is not None and seconds is not None and seconds > until:
+                return
+            packet = self._waiting.popleft()
+            for made in self._writers[packet.track].write(packet):
                 self.place.mux(made)
 
     def hurry(self) -> None:
@@ -220,7 +237,8 @@ class ContainerSink(Sink):
                     raise SinkError("no picture came, so there is nothing to write")
                 if self._video is not None:
                     for packet in self._video.flush():
-                        self.place.mux(packet)
+                        self._mux_video(packet)
+                self._mux_waiting(None)
                 for writer in self._writers.values():
                     for made in writer.finish():
                         self.place.mux(made)
