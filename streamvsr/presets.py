@@ -18,7 +18,6 @@ from __future__ import annotations
 import difflib
 import os
 import sys
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,6 +61,8 @@ class Preset:
 
 def load(name: str) -> Preset:
     """The preset of a name or a file (``.toml``, or anything with a folder in it). Raises ``UsageError``."""
+    import tomllib  # here: most runs have no preset
+
     path = find(name)
     try:
         with path.open("rb") as file:

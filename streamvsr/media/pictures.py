@@ -157,14 +157,15 @@ def from_av(
     return Frame(planes, layout, pts, time_base, duration, color or tags, discontinuity, Origin(frame, planes))
 
 
-def as_av(frame: Frame) -> av.VideoFrame:
+def as_av(frame: Frame, *, av_format: str | None = None) -> av.VideoFrame:
     """As ``to_av``, but the very picture that the frame was taken from, where it still is that: nothing is copied, and
-    field order and picture type are kept. Nobody may write into it; filters of FFmpeg's copy what they change, as long
-    as the frame or its planes are held by somebody.
+    field order, picture type and side data are kept. Nobody may write into it; filters of FFmpeg's copy what they
+    change, as long as the frame or its planes are held by somebody.
     """
-    origin = frame.origin
-    if origin is None or origin.planes is not frame.planes or origin.picture.format.name != frame.format.name:
-        return to_av(frame)
+    origin, wanted = frame.origin, av_format or frame.format.name
+    untouched = origin is not None and origin.planes is frame.planes
+    if origin is None or not untouched or not origin.picture.format.name == frame.format.name == wanted:
+        return to_av(frame, av_format=av_format)
     picture = cast(av.VideoFrame, origin.picture)
     rgb = frame.format.family == "rgb"
     _tag(picture, color_after(frame.color, frame.format.name, frame.width, frame.height) if rgb else frame.color)

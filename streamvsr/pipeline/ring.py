@@ -14,7 +14,6 @@ abort()    anyone           the run has failed: both sides get ``Aborted`` at on
 from __future__ import annotations
 
 import pickle
-import tempfile
 import threading
 import time
 from collections import deque
@@ -202,6 +201,8 @@ class PacketSpool:
                 self._bytes += len(packet.data)
                 return
             if self._file is None:
+                import tempfile  # here: it brings in half a dozen modules, and hardly a run comes so far
+
                 self._file = tempfile.TemporaryFile(prefix="streamvsr-packets-")  # noqa: SIM115 - lives as long as self
             self._file.seek(self._write_at)
             pickle.dump(packet, self._file, protocol=pickle.HIGHEST_PROTOCOL)

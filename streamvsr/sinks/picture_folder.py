@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -125,7 +124,7 @@ class PictureSink(Sink):
         data = self._encode(frame, suffix)
         if target.exists() and not self._overwrite:
             raise UsageError(f"{target} exists already; -y overwrites it")
-        part = target.with_name(f".{target.stem[:50]}.{secrets.token_hex(4)}.part")
+        part = target.with_name(f".{target.stem[:50]}.{os.urandom(4).hex()}.part")
         try:
             part.write_bytes(data)
             os.replace(part, target)

@@ -6,7 +6,6 @@ import errno
 import io
 import os
 import re
-import secrets
 import select
 import stat
 from contextlib import suppress
@@ -222,7 +221,7 @@ class Target:
             # Renaming over it would work, and surprise whoever made it read-only.
             raise SinkError(f"{self.path} is write-protected")
         self._final = final
-        self._part = final.with_name(f".{final.stem[:MAX_STEM_CHARS]}.{secrets.token_hex(4)}.part{final.suffix[:20]}")
+        self._part = final.with_name(f".{final.stem[:MAX_STEM_CHARS]}.{os.urandom(4).hex()}.part{final.suffix[:20]}")
         self.file = OutputFile(str(self._part))
         if final.exists():
             with suppress(OSError):

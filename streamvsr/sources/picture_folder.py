@@ -15,7 +15,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import cast
 
-import cv2
 import numpy as np
 
 from streamvsr.config import InputOptions, OutputOptions
@@ -134,6 +133,9 @@ def natural_key(path: str) -> list[tuple[int, int, str]]:
 
 def read_picture(name: str) -> tuple[tuple[Plane, ...], PixelFormat]:
     """Decode one picture to planes in Frame order (R, G, B[, A] or grey)."""
+    # Here: `is_pictures` is asked of every input, and OpenCV is a tenth of a plain run's start.
+    import cv2
+
     try:
         data = np.fromfile(name, np.uint8)  # cv2.imread fails without a word, and on some names on Windows.
     except OSError as exc:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import select
 import stat
-import tempfile
 import threading
 from typing import IO, Protocol
 
@@ -79,6 +78,8 @@ class SpoolReader:
     """A pipe made seekable: what has been read stays in a temporary file (as large as the input at most)."""
 
     def __init__(self, pipe: PipeReader) -> None:
+        import tempfile  # here: few runs read a pipe
+
         self._pipe = pipe
         self._spool: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         self._spooled_bytes = 0
