@@ -32,7 +32,7 @@ FINE_SCALING = "lanczos+accurate_rnd+full_chroma_int+full_chroma_inp"
 FINISHED_FRAMES = 8
 """Frames that wait between two later stages; they are large, and the ring's byte bound often comes first."""
 LIVE_DECODED_FRAMES = 64
-"""Frames of a live input that may wait, as long as they are young enough: what opening it has read ahead comes at once."""
+"""Frames of a live input that may wait while they are young enough: what opening it has read ahead comes at once."""
 LIVE_FINISHED_FRAMES = 2
 """The same for a live input, where waiting is latency."""
 LIVE_LATENCY_SECONDS = 2.0
@@ -68,6 +68,7 @@ def build(
         source.on_warning = warn
         info = source.info.video
         live, latency = info.live, config.live.max_latency or LIVE_LATENCY_SECONDS
+        idle = latency / 2 if live else None
         networks = sum(step.own is not None and step.own.name == VSR for step in steps)
         share = latency / max(1, networks) if live else None
         wanted = wanted_format(config.output, info) if delivery is None else delivery.wanted_format(info)
@@ -92,7 +93,7 @@ def build(
             name = "+".join(one.name for one in chain.filters)
             rings.append(Ring(name, LIVE_FINISHED_FRAMES if live else FINISHED_FRAMES))
             lets_go = number <= last_network
-            stages.append(FilterStage(name, chain, rings[-2], rings[-1], lets_go_on_stop=lets_go))
+            stages.append(FilterStage(name, chain, rings[-2], rings[-1], lets_go_on_stop=lets_go, idle_seconds=idle))
         run = Run(
             SourceStage(source, rings[0], spool, realtime=config.input.realtime or source.paced),
             stages,
@@ -145,8 +146,8 @@ def _live_ring(latency: float, info: StreamInfo) -> Ring:
 
 
 def _source_options(output: OutputOptions, steps: Sequence[Step]) -> OutputOptions:
-    """Fields are left alone where the chain of -vf names a filter that wants them."""
-    return replace(output, deinterlace="off") if has_field_filter(steps) else output
+    """Fields are left alone where the chain of -vf sees to them itself, or has no network that they could disturb."""
+    return replace(output, deinterlace="off") if has_field_filter(steps) or not has_vsr(steps) else output
 
 
 def _network_maker(

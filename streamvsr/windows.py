@@ -132,6 +132,11 @@ class Windows:
             return max(self._scene_start, self._count - self.max_seq_len)
         return self._start
 
+    @property
+    def waiting(self) -> int:
+        """How many frames have come that no window has kept yet."""
+        return self._count - self._kept
+
     def push(self) -> Step | None:
         """One more frame has arrived: the window that is now due, or None."""
         self._count += 1

@@ -34,5 +34,9 @@ class Filter(ABC):
         """The stream has ended: yield what is left."""
         return iter(())
 
+    def idle(self) -> Iterator[Frame]:
+        """A live input has fallen silent: yield what would wait for more. The stream may go on afterwards."""
+        return iter(())
+
     def close(self) -> None:
         """Let go of resources; called once, also after an error."""

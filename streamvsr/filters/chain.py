@@ -42,6 +42,10 @@ class Chain(Filter):
         for position, link in enumerate(self.filters):
             yield from self._through(self._timed(position, link.flush), position + 1)
 
+    def idle(self) -> Iterator[Frame]:
+        for position, link in enumerate(self.filters):
+            yield from self._through(self._timed(position, link.idle), position + 1)
+
     def parts(self) -> tuple[tuple[str, int, float], ...]:
         """Each link's name, the frames that it took, and the seconds that it worked by itself."""
         names = [link.name for link in self.filters]

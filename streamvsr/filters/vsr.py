@@ -198,10 +198,16 @@ class VsrFilter(Filter):
             yield from self._take(replace(before, discontinuity=True) if begins else before)
 
     def flush(self) -> Iterator[Frame]:
+        yield from self.idle()
+        yield from self._run(self._windows.cut())
+
+    def idle(self) -> Iterator[Frame]:
+        """The window that is being filled is run as it is; the scene ends there."""
         frame, self._undecided = self._undecided, None
         if frame is not None and self._scenes is not None:
             yield from self._take(replace(frame, discontinuity=True) if self._scenes.last() else frame)
-        yield from self._run(self._windows.cut())
+        if self._windows.waiting:
+            yield from self._run(self._windows.cut())
 
     def close(self) -> None:
         self._held.clear()

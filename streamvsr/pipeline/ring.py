@@ -119,6 +119,17 @@ class Ring:
             self._changed.notify_all()
             return frame
 
+    def wait(self, seconds: float, clock: StageClock | None = None) -> bool:
+        """Wait until ``get`` need not; False where it still would after ``seconds``."""
+        until = time.monotonic() + seconds
+        with self._changed:
+            while not (self._aborted or self._finished or self._frames):
+                left = until - time.monotonic()
+                if left <= 0:
+                    return False
+                self._wait(clock, "wait_in_seconds", left)
+            return True
+
     def finish(self) -> None:
         with self._changed:
             self._finished = True
@@ -164,9 +175,9 @@ class Ring:
         self._bytes = 0
         self._changed.notify_all()
 
-    def _wait(self, clock: StageClock | None, field: str) -> None:
+    def _wait(self, clock: StageClock | None, field: str, seconds: float | None = None) -> None:
         begin = time.perf_counter()
-        self._changed.wait()
+        self._changed.wait(seconds)
         if clock is not None:
             setattr(clock, field, getattr(clock, field) + time.perf_counter() - begin)
 

@@ -29,6 +29,7 @@ class SourceLike(Protocol):
 class ChainLike(Protocol):
     def push(self, frame: Frame) -> Iterator[Frame]: ...
     def flush(self) -> Iterator[Frame]: ...
+    def idle(self) -> Iterator[Frame]: ...
     def close(self) -> None: ...
 
 
@@ -109,7 +110,17 @@ class FilterStage(Stage):
     (true up to the last network, which may need minutes for them), or still worked off (behind it).
     """
 
-    def __init__(self, name: str, chain: ChainLike, source: Ring, output: Ring, *, lets_go_on_stop: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        chain: ChainLike,
+        source: Ring,
+        output: Ring,
+        *,
+        lets_go_on_stop: bool,
+        idle_seconds: float | None = None,
+    ) -> None:
+        """``idle_seconds``: after so long without a frame the chain is asked for what it holds back (live inputs)."""
         super().__init__()
         self.name = name
         self.output: Ring = output
@@ -117,9 +128,17 @@ class FilterStage(Stage):
         self.clock.parts = getattr(chain, "parts", tuple)
         self._source = source
         self._lets_go_on_stop = lets_go_on_stop
+        self._idle_seconds = idle_seconds
 
     def run(self) -> None:
-        while (frame := self._source.get(self.clock)) is not None:
+        while True:
+            idle = self._idle_seconds is not None and not self._source.wait(self._idle_seconds, self.clock)
+            if idle and not self._emit(self._chain.idle()):
+                self._source.close()
+                return
+            frame = self._source.get(self.clock)
+            if frame is None:
+                break
             if not self._emit(self._chain.push(frame)):
                 self._source.close()
                 return
