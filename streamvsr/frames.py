@@ -151,6 +151,18 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
+class Mastering:
+    """The display that an HDR video was graded on: SMPTE ST 2086, and CTA-861.3's light levels."""
+
+    primaries: tuple[tuple[Fraction, Fraction], ...] = ()
+    """CIE 1931 (x, y) of red, green, blue and white; empty where not stated."""
+    luminance: tuple[Fraction, Fraction] | None = None
+    """Least and greatest, in candelas a square metre."""
+    light_levels: tuple[int, int] | None = None
+    """MaxCLL and MaxFALL: the brightest pixel, and the brightest frame on average, in candelas a square metre."""
+
+
+@dataclass(frozen=True, slots=True)
 class StreamInfo:
     """What is known about a video stream before its first frame flows; filters turn one into the next."""
 
@@ -164,6 +176,9 @@ class StreamInfo:
     color: Color = field(default_factory=Color)
     rotation: int = 0
     """Degrees counter-clockwise that a player turns the picture by, as PyAV gives it; the pixels are not turned."""
+    mirrored: bool = False
+    """Then the player mirrors it left to right."""
+    mastering: Mastering | None = None
     frames_hint: int | None = None
     """How many frames are expected, for the progress bar only: containers are often wrong about it."""
     live: bool = False

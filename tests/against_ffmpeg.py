@@ -65,7 +65,7 @@ def by_ffmpeg(ffmpeg: str, clip: Path, chain: str, options: Sequence[str] = ()) 
 
 def by_us(clip: Path, chain: str) -> Result:
     """The same chain through our source and filters."""
-    source = open_source(InputOptions(path=str(clip)), OutputOptions(path="-"))
+    source = open_source(InputOptions(path=str(clip)), OutputOptions(path="-", deinterlace="off"))
     try:
         filters, info = configure(compose(parse(chain)), source.info.video, lambda *_: [])
         whole = Chain(filters)

@@ -280,15 +280,22 @@ def test_nothing_but_damage_is_an_error(tmp_path: Path) -> None:
         open_source(InputOptions(path=str(tmp_path / "noise.h264")), OutputOptions())
 
 
-def test_a_change_of_size_ends_the_run_by_name(tmp_path: Path) -> None:
+def test_a_change_of_size_is_brought_to_the_first_size(tmp_path: Path) -> None:
     write_movie(tmp_path / "a.h264", sound=None)
-    write_movie(tmp_path / "b.h264", sound=None, width=128)
+    write_movie(tmp_path / "b.h264", sound=None, width=2 * WIDTH)
     (tmp_path / "both.h264").write_bytes((tmp_path / "a.h264").read_bytes() + (tmp_path / "b.h264").read_bytes())
     source = open_source(InputOptions(path=str(tmp_path / "both.h264")), OutputOptions())
-    frames = []
-    with pytest.raises(SourceError, match="64x48 yuv420p to 128x48"):
-        frames.extend(source)
-    assert [number_of(f) for f in frames if isinstance(f, Frame)] == list(range(COUNT))
+    frames = [f for f in source if isinstance(f, Frame)]
+    assert len(frames) == 2 * COUNT
+    assert {(f.width, f.height) for f in frames} == {(WIDTH, HEIGHT)}
+    assert [number_of(f) for f in frames[:COUNT]] == list(range(COUNT))
+    # Nothing of the one may reach the other: a network's state ends here.
+    assert [n for n, f in enumerate(frames) if f.discontinuity] == [COUNT]
+    # Twice as wide, so half as high, and black above and below.
+    inside = frames[-1].planes[0]
+    assert inside[: HEIGHT // 4 - 1].max() == inside[-HEIGHT // 4 + 1 :].max() == 16
+    (line,) = source.warnings
+    assert "changes to 128x48 yuv420p: brought to 64x48" in line
 
 
 @pytest.mark.parametrize("start", [None, Fraction(1)])

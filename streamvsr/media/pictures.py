@@ -19,6 +19,7 @@ from typing import Any, Literal, cast
 
 import av
 import numpy as np
+from av.sidedata.sidedata import Type
 from av.video.format import VideoFormat
 from av.video.reformatter import Interpolation
 
@@ -133,6 +134,12 @@ def color_of(frame: av.VideoFrame) -> Color:
     return Color(matrix, int(frame.color_primaries), int(frame.color_trc), full, location)
 
 
+def side_data(frame: av.VideoFrame, kind: Type) -> bytes | None:
+    """What a decoded picture carries beside its samples, as FFmpeg's structure for it."""
+    found = frame.side_data.get(kind.name)
+    return None if found is None else bytes(cast(Any, found))
+
+
 def from_av(
     frame: av.VideoFrame,
     *,
@@ -229,8 +236,37 @@ def _tag(frame: av.VideoFrame, color: Color) -> None:
         frame.chroma_location = color.chroma_location
 
 
-def _convert(frame: av.VideoFrame, av_format: str, source: Color, target: Color) -> av.VideoFrame:
+def rescaled(
+    frame: av.VideoFrame, width: int, height: int, av_format: str, source: Color, target: Color
+) -> av.VideoFrame:
+    """A decoded picture in another size, format, matrix and range, tagged with ``target``."""
+    return _convert(frame, av_format, source, target, (width, height))
+
+
+def padded(frame: av.VideoFrame, width: int, height: int, layout: PixelFormat, color: Color) -> av.VideoFrame:
+    """A picture in ``layout`` in the middle of a black one, on whole chroma samples."""
+    made = av.VideoFrame(width, height, layout.name)
+    limited = layout.family != "rgb" and not color.full_range
+    black = 16 << (layout.bits - 8) if limited else 0
+    left = (width - frame.width) // 2 >> layout.log2_chroma_w << layout.log2_chroma_w
+    top = (height - frame.height) // 2 >> layout.log2_chroma_h << layout.log2_chroma_h
+    outer, inner = layout.plane_shapes(width, height), layout.plane_shapes(frame.width, frame.height)
+    for number, index in enumerate(_PLANE_ORDER[layout.family][: len(outer)]):
+        chroma, alpha = layout.family == "yuv" and number in (1, 2), layout.alpha and number == len(outer) - 1
+        rows = _rows(made, index, layout)
+        rows[:] = layout.peak if alpha else 1 << (layout.bits - 1) if chroma else black
+        y, x = (top >> layout.log2_chroma_h, left >> layout.log2_chroma_w) if chroma else (top, left)
+        height_in, width_in = inner[number]
+        rows[y : y + height_in, x : x + width_in] = _rows(frame, index, layout)[:height_in, :width_in]
+    _tag(made, color)
+    return made
+
+
+def _convert(
+    frame: av.VideoFrame, av_format: str, source: Color, target: Color, size: tuple[int, int] | None = None
+) -> av.VideoFrame:
     """swscale, told everything: left to itself it takes any RGB as BT.601 and any untagged picture as SD."""
+    width, height = size or (frame.width, frame.height)
     planar = target_format(av_format).name
     if av_format in _LAST_COLUMN_LOST and frame.width % 2 and frame.format.name != planar:
         frame = _convert(frame, planar, source, target)
@@ -240,6 +276,8 @@ def _convert(frame: av.VideoFrame, av_format: str, source: Color, target: Color)
     _tag(frame, source)
     try:
         made = frame.reformat(
+            width,
+            height,
             format=av_format,
             src_colorspace=_SWS_MATRIX.get(source.matrix),
             dst_colorspace=_SWS_MATRIX.get(target.matrix),

@@ -38,6 +38,9 @@ ANY_TIME_BASE = frozenset({"libx264", "libx265", "libsvtav1", "libvpx-vp9", "lib
 MAX_DENOMINATOR = 65535
 """MPEG-4's limit for ticks a second."""
 
+MAX_REORDERING_SECONDS = 600
+"""From the decoding of a picture to its showing: far more than any encoder reorders."""
+
 STALE_TAGS = frozenset({"encoder", "rotate", "bps", "duration", "number_of_frames", "number_of_bytes"})
 """Stream tags that describe the video that was read, in lower case; also what mkvmerge adds with a language suffix."""
 
@@ -192,6 +195,11 @@ class VideoEncoder:
     def _stamped(self, packets: list[av.Packet[Any]]) -> Iterator[av.Packet[Any]]:
         for packet in packets:
             duration = self._durations.pop(packet.pts if packet.pts is not None else -1, None)
+            if packet.dts is not None and packet.pts is not None:
+                ahead = (packet.pts - packet.dts) * self.time_base
+                if ahead > MAX_REORDERING_SECONDS:
+                    # x265 says anything where the video is shorter than its B-frames reach.
+                    packet.dts = None
             if not packet.duration and duration is not None:
                 # Without it the last frame of an mp4 lasts as long as the one before, or not at all.
                 packet.duration = duration

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 from av.error import EOFError as AvEOFError
@@ -28,7 +28,11 @@ from streamvsr.config import InputOptions, OutputOptions
 from streamvsr.errors import SourceError, StreamvsrError
 from streamvsr.frames import Frame, Packet
 from streamvsr.media.av_errors import FOREIGN, mask, source_error
-from streamvsr.media.pictures import color_of, from_av, target_format
+from streamvsr.media.hardware import accelerator
+from streamvsr.media.hdr import moving_data
+from streamvsr.media.input_options import check_input_options, plain_options
+from streamvsr.media.pictures import color_of, from_av
+from streamvsr.media.shaping import Deinterlacer, Fitter, Orientation, Upright, orientation_of
 from streamvsr.sources.base import Source
 from streamvsr.sources.clock import Clock, ConstantClock, Shift
 from streamvsr.sources.describe import MAX_FRAME_RATE, TICK, describe, exact, frame_rate, start_of
@@ -62,6 +66,13 @@ _RESUMABLE = ("rtsp:", "rtsps:")
 """Where reading can go on after a read that timed out, so that ``stop`` is looked at; the others latch the error."""
 
 
+class _Stamp(NamedTuple):
+    """When a picture is shown, and for how long, in ticks of the clock."""
+
+    pts: int
+    duration: int
+
+
 class ContainerSource(Source):
     """A media file, standard input or a network stream."""
 
@@ -91,6 +102,7 @@ class ContainerSource(Source):
         self._pending: deque[av.VideoFrame | av.Packet[Any]] = deque()
         """What the constructor has read; the iteration begins with it."""
         self._events = self._read()
+        self._accelerator = accelerator(input.hwaccel, self.on_warning)
         try:
             self._container = self._open(input)
             self._begin(input, output)
@@ -102,7 +114,7 @@ class ContainerSource(Source):
             raise
 
     def _open(self, given: InputOptions) -> Any:
-        options = dict(given.options)
+        options = plain_options(given.options)
         if given.rate is not None:
             options.setdefault("framerate", f"{given.rate.numerator}/{given.rate.denominator}")
         if given.size is not None:
@@ -128,7 +140,9 @@ class ContainerSource(Source):
         elif ":" in os.path.splitdrive(given.path)[1] and os.path.isfile(given.path):
             # FFmpeg takes "12:30.mp4" for a protocol called 12.
             file = f"file:{given.path}"
-        container: Any = av.open(file, "r", format=given.format, options=options, timeout=timeout)
+        container: Any = av.open(
+            file, "r", format=given.format, options=options, timeout=timeout, hwaccel=self._accelerator
+        )
         if container.format.name == "avi":
             # PyAV asks for generated pts, and those of B-frames in AVI come out in disorder; the dts are right.
             container.flags &= ~av.container.Flags.gen_pts.value
@@ -147,7 +161,10 @@ class ContainerSource(Source):
         self._streams = [video, *(s for s in selection.tracks if s.type != "attachment")]
         # Decoding whole frames in parallel holds back as many as there are threads.
         video.thread_type = "SLICE" if self._live else "AUTO"
-        video.codec_context.options = dict(given.options)
+        check_input_options(plain_options(given.options), video.codec_context, name)
+        video.codec_context.options = plain_options(given.options)
+        if self._accelerator is not None and not video.codec_context.is_hwaccel:
+            self.on_warning(f"'{name}': the -hwaccel device does not decode {video.codec_context.name}; software does")
 
         stampless = bool(container.format.flags & av.format.Flags.no_timestamps.value)
         rewinds = self._reader is None or hasattr(self._reader, "seek")
@@ -177,12 +194,20 @@ class ContainerSource(Source):
         else:
             self._clock = Clock(Shift(time_base, begin, start), rate)
         self._shifts = {s.index: Shift(exact(s.time_base) or TICK, begin, start) for s in selection.tracks}
-        self.info = describe(container, selection, first, self._clock, self._shifts, start, self._live)
+        self.info = describe(container, selection, first, self._clock, self._shifts, start, self._live, output)
         self.length = Fraction(container.duration, av.time_base) if (container.duration or 0) > 0 else None
         if not rewinds:
             # What containers say of their length is wrong where FFmpeg cannot look at the end of the input.
             self.info = replace(self.info, duration=None, video=replace(self.info.video, frames_hint=None))
-        self._tags = color_of(first)
+        if lost := moving_data(first):
+            self.on_warning(
+                f"'{name}': {' and '.join(lost)} in the pictures are left out: encoders cannot be given them"
+            )
+        self._upright = Upright(orientation_of(first) if output.autorotate else Orientation())
+        self._fitter = Fitter(self.info.video, color_of(first), self._size_changed)
+        self._deinterlacer: Deinterlacer[_Stamp] | None = None
+        if output.deinterlace == "auto":
+            self._deinterlacer = Deinterlacer(self._interlaced)
 
     def _seek(self, target: Fraction, begin: Fraction, time_base: Fraction) -> av.VideoFrame | None:
         """Go to a key frame at or before ``target`` seconds; None where the input cannot do that."""
@@ -215,9 +240,12 @@ class ContainerSource(Source):
     def __iter__(self) -> Iterator[Frame | Packet]:
         try:
             while self._pending:
-                yield self._made(self._pending.popleft())
+                yield from self._made(self._pending.popleft())
             for event in self._events:
-                yield self._made(event)
+                yield from self._made(event)
+            if self._deinterlacer is not None and not self._stop.is_set():
+                for picture, stamp in self._deinterlacer.flush():
+                    yield self._frame(picture, stamp)
         except FOREIGN as exc:
             raise source_error(exc, self._path) from exc
         if self._damaged:
@@ -286,30 +314,43 @@ class ContainerSource(Source):
         why = "no picture could be decoded; it is damaged, encrypted, or not supported"
         return SourceError(f"'{mask(self._path)}': {why}")
 
-    def _made(self, event: av.VideoFrame | av.Packet[Any]) -> Frame | Packet:
-        return self._frame(event) if isinstance(event, av.VideoFrame) else self._packet(event)
+    def _made(self, event: av.VideoFrame | av.Packet[Any]) -> Iterator[Frame | Packet]:
+        if not isinstance(event, av.VideoFrame):
+            yield self._packet(event)
+            return
+        stamp = self._stamped(event)
+        if self._deinterlacer is None:
+            yield self._frame(event, stamp)
+            return
+        for picture, beside in self._deinterlacer.push(event, stamp):
+            yield self._frame(picture, beside)
 
-    def _frame(self, picture: av.VideoFrame) -> Frame:
+    def _stamped(self, picture: av.VideoFrame) -> _Stamp:
         pts = self._clock(picture.pts, picture.dts, picture.duration or 0)
-        time_base, info = self._clock.time_base, self.info.video
-        if (picture.width, picture.height) != (info.width, info.height) or target_format(
-            picture.format.name
-        ) is not info.format:
-            raise SourceError(
-                f"'{mask(self._path)}': the video changes from {info.width}x{info.height} {info.format.name} to "
-                f"{picture.width}x{picture.height} {picture.format.name} at {float(pts * time_base):.2f} s; "
-                "cut it there (-ss, -to) and enlarge the parts one by one"
-            )
-        tags = color_of(picture)
         ticks = 1 if isinstance(self._clock, ConstantClock) else picture.duration or 0
         duration = ticks * self._clock.parts
-        if duration * time_base * MAX_FRAME_RATE < 1:
+        if duration * self._clock.time_base * MAX_FRAME_RATE < 1:
             duration = 0  # One tick of a container that claims 1000 frames a second.
-        color = info.color if tags == self._tags else tags
+        return _Stamp(pts, duration)
+
+    def _frame(self, picture: av.VideoFrame, stamp: _Stamp) -> Frame:
+        self._at = stamp.pts
+        time_base = self._clock.time_base
         try:
-            return from_av(picture, pts=pts, time_base=time_base, duration=duration, color=color)
+            made, color, another = self._fitter(self._upright(picture))
+            return from_av(
+                made, pts=stamp.pts, time_base=time_base, duration=stamp.duration, color=color, discontinuity=another
+            )
         except StreamvsrError as exc:
             raise source_error(exc, self._path) from exc
+
+    def _interlaced(self) -> None:
+        self.on_warning(
+            f"'{mask(self._path)}': interlaced pictures are de-interlaced first (bwdif); -deinterlace off leaves them"
+        )
+
+    def _size_changed(self, what: str) -> None:
+        self.on_warning(f"'{mask(self._path)}', at {float(self._at * self._clock.time_base):.2f} s: {what}")
 
     def _packet(self, packet: av.Packet[Any]) -> Packet:
         shift = self._shifts[packet.stream_index]

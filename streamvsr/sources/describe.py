@@ -8,8 +8,11 @@ from typing import Any
 
 import av
 
+from streamvsr.config import OutputOptions
 from streamvsr.frames import Chapter, Color, MediaInfo, StreamInfo, Track
+from streamvsr.media.hdr import mastering_of
 from streamvsr.media.pictures import color_of, resolve_color, target_format
+from streamvsr.media.shaping import orientation_of
 from streamvsr.sources.clock import Clock, ConstantClock, Shift
 from streamvsr.sources.selection import Selection
 
@@ -62,6 +65,7 @@ def describe(
     shifts: Mapping[int, Shift],
     start: Fraction,
     live: bool,
+    output: OutputOptions,
 ) -> MediaInfo:
     """``start``: seconds of the input that the run leaves out at its beginning."""
     video = selection.video
@@ -72,17 +76,23 @@ def describe(
     frames = video.frames if video.frames > 0 and not start else None
     if frames is None and duration is not None and rate is not None:
         frames = round(duration * rate)
+    orientation = orientation_of(first)
+    turned = output.autorotate and bool(orientation.filters)
+    width, height = first.width, first.height
+    ratio = exact(video.sample_aspect_ratio) or exact(video.codec_context.sample_aspect_ratio) or Fraction(1)
+    if turned and orientation.swaps_sides:
+        width, height, ratio = height, width, 1 / ratio
     info = StreamInfo(
-        width=first.width,
-        height=first.height,
+        width=width,
+        height=height,
         format=target_format(first.format.name),
         time_base=clock.time_base,
         frame_rate=rate,
-        sample_aspect_ratio=exact(video.sample_aspect_ratio)
-        or exact(video.codec_context.sample_aspect_ratio)
-        or Fraction(1),
+        sample_aspect_ratio=ratio,
         color=stream_color(video, first),
-        rotation=int(first.rotation),
+        rotation=0 if turned else orientation.rotation,
+        mirrored=orientation.mirrored and not turned,
+        mastering=mastering_of(first),
         frames_hint=frames,
         live=live,
     )
