@@ -194,10 +194,15 @@ def test_size_change_needs_a_reset(model: BasicVSRModel) -> None:
         session.window(video(2, 70, 64), 2, range(2))
 
 
-def test_stripes_change_nothing(monkeypatch: pytest.MonkeyPatch, model: BasicVSRModel) -> None:
-    frames = video(2, 70, 64)
-    expected = whole(model, frames)
-    monkeypatch.setattr(network_module, "STRIPE_PIXELS_CPU", 9 * 64)
+@pytest.mark.parametrize("pixels", [1, 9 * 64, 1 << 20])
+def test_the_upsamplers_tiles_change_nothing(
+    monkeypatch: pytest.MonkeyPatch, model: BasicVSRModel, pixels: int
+) -> None:
+    frames = video(2, 70, 67)
+    # With gradients the upsampler runs as it was trained: whole, with torch's own pixel shuffle.
+    network = model.network
+    expected = network(frames[None])[0].detach()
+    monkeypatch.setattr(network_module, "TILE_PIXELS_CPU", pixels)
     assert torch.allclose(whole(model, frames), expected, atol=EXACT)
 
 

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from streamvsr.errors import CheckpointError
 from streamvsr.models.base import Model, ModelInfo, Settings
 from streamvsr.models.basicvsr.cleaning import OFF, RefineRule
-from streamvsr.models.basicvsr.network import SCALE, BasicVSRNet, RealBasicVSRNet
+from streamvsr.models.basicvsr.layers import SCALE
+from streamvsr.models.basicvsr.network import BasicVSRNet, RealBasicVSRNet
 from streamvsr.models.basicvsr.session import HALF, MIN_SIZE_PX, BasicVSRSession
 from streamvsr.models.state import fill, require
 
@@ -111,6 +112,8 @@ def load(state: Mapping[str, Tensor], config: Mapping[str, str]) -> BasicVSRMode
             network = RealBasicVSRNet(*sizes, shape["high_res_channels"])
         else:
             network = BasicVSRNet(shape["mid_channels"], shape["num_blocks"], shape["high_res_channels"])
+        # Before the weights come: changing the layout of a filled network would hold them once more.
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     fill(network, state)
     threshold = _number(config, "dynamic_refine_thres", OFF)
     scope = config.get("refine_scope", "frame")

@@ -6,6 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from streamvsr.models.fused import convolve, convolve_onto, weights
+
+SCALE = 4
+"""Output pixels per input pixel, in both directions."""
 LEAK = 0.1
 """Negative slope of every leaky ReLU in the family."""
 
@@ -13,7 +17,7 @@ LEAK = 0.1
 class ResidualBlock(nn.Module):
     """``x + conv2(relu(conv1(x)))``, 3x3 convolutions without normalisation (BasicVSR, CVPR 2021, sec. 3).
 
-    (N, C, H, W) -> (N, C, H, W), any floating point type, any range.
+    (N, C, H, W) -> (N, C, H, W), any floating point type, any range. Without gradients ``x`` is overwritten.
     """
 
     def __init__(self, channels: int) -> None:
@@ -22,8 +26,7 @@ class ResidualBlock(nn.Module):
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.conv2(self.conv1(x).relu_())
-        return y.add_(x)
+        return convolve_onto(x, convolve(x, *weights(self.conv1), 0.0), *weights(self.conv2))
 
 
 class ResidualTrunk(nn.Module):
@@ -41,7 +44,9 @@ class ResidualTrunk(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.main(x)
+        first, _, blocks = self.main
+        assert isinstance(first, nn.Conv2d)
+        y: Tensor = blocks(convolve(x, *weights(first), LEAK))
         return y
 
 

@@ -12,17 +12,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from streamvsr.models.basicvsr.layers import LEAK, PixelShuffle, ResidualTrunk, flow_warp
+from streamvsr.models.basicvsr.layers import LEAK, SCALE, PixelShuffle, ResidualTrunk, flow_warp
 from streamvsr.models.basicvsr.spynet import SPyNet
+from streamvsr.models.basicvsr.upsampler import add_upsampled
+from streamvsr.models.fused import convolve, weights
 
 Trunk = Callable[[Tensor], Tensor]
-SCALE = 4
-STRIPE_HALO_ROWS = 2
-"""Rows beside a stripe that its upsampled rows depend on: 3x3 convolutions at 1x, 2x, 4x and 4x reach 2 rows."""
-STRIPE_PIXELS_CPU = 1 << 14
-STRIPE_PIXELS_GPU = 1 << 20
-"""Input pixels that are upsampled at once: 64 channels at 16 times the pixels need 4 kB a pixel and map in float32. On
-a CPU small stripes stay nearer to the cores: 0.59 s for 320x180, where the whole picture at once takes 0.81 s."""
+TILE_PIXELS_CPU = 2 << 10
+TILE_PIXELS_GPU = 1 << 20
+"""Input pixels that are upsampled at once (see ``upsampler``)."""
 
 
 class BasicVSRNet(nn.Module):
@@ -58,27 +56,19 @@ class BasicVSRNet(nn.Module):
         return y
 
     def reconstruct(
-        self, frame: Tensor, backward_state: Tensor, forward_state: Tensor, rows: int | None = None
+        self, frame: Tensor, backward_state: Tensor, forward_state: Tensor, pixels: int | None = None
     ) -> Tensor:
         """Fuse the two states of a frame and upsample: (N, 3, H, W) and twice (N, channels, H, W) -> (N, 3, 4H, 4W).
 
-        Without gradients large pictures are upsampled in stripes with enough rows beside them to change nothing: the
-        maps at the output size are by far the largest thing here (9 GB each for 1920x1080 in).
-        ``rows``: input rows of a stripe, where not as many as usual.
+        ``pixels``: input pixels that are upsampled at once without gradients, where not as many as usual.
         """
-        fused = functional.leaky_relu_(self.fusion(torch.cat((backward_state, forward_state), dim=1)), LEAK)
+        states = torch.cat((backward_state, forward_state), dim=1)
+        fused = convolve(states, *weights(self.fusion), LEAK)
         base = functional.interpolate(frame, scale_factor=SCALE, mode="bilinear", align_corners=False)
-        height, width = frame.shape[-2:]
-        limit = STRIPE_PIXELS_CPU if frame.device.type == "cpu" else STRIPE_PIXELS_GPU
-        rows = rows or max(8, limit // (width * frame.shape[0]))
-        if rows >= height or torch.is_grad_enabled():
+        if torch.is_grad_enabled():
             return base + self._upsample(fused)
-        for top in range(0, height, rows):
-            bottom = min(top + rows, height)
-            above, below = min(top, STRIPE_HALO_ROWS), min(height - bottom, STRIPE_HALO_ROWS)
-            stripe = self._upsample(fused[..., top - above : bottom + below, :])
-            inner = stripe[..., SCALE * above : stripe.shape[-2] - SCALE * below, :]
-            base[..., SCALE * top : SCALE * bottom, :] += inner
+        limit = pixels or (TILE_PIXELS_CPU if frame.device.type == "cpu" else TILE_PIXELS_GPU)
+        add_upsampled(base, fused, self.upsample1, self.upsample2, self.conv_hr, self.conv_last, limit)
         return base
 
     def _upsample(self, x: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from streamvsr.models.tiling import USABLE, Tiled, TilePlan
 HALO_PX = 24
 """The trunks reach 41 or 61 pixels, but what lies beyond 24 changes the result by a thousandth of an 8-bit step."""
 LEAST_PART_FRAMES = 2
+LEAST_UPSAMPLED_PIXELS = 64
 
 
 class Parts:
@@ -82,14 +83,14 @@ class Parts:
             release(reference.device)
 
     def reconstruct(self, frame: Tensor, backward_state: Tensor, forward_state: Tensor) -> Tensor:
-        """(1, 3, 4H, 4W). In stripes, and in thinner ones where memory runs out."""
-        rows: int | None = None
+        """(1, 3, 4H, 4W). In tiles, and in smaller ones where memory runs out."""
+        pixels: int | None = None
         while True:
             try:
-                return self.network.reconstruct(frame, backward_state, forward_state, rows)
+                return self.network.reconstruct(frame, backward_state, forward_state, pixels)
             except (RuntimeError, MemoryError) as error:
-                rows = (rows or frame.shape[-2]) // 4
-                if rows < 4 or not is_out_of_memory(error):
+                pixels = (pixels or frame.shape[-2] * frame.shape[-1]) // 4
+                if pixels < LEAST_UPSAMPLED_PIXELS or not is_out_of_memory(error):
                     raise
             release(frame.device)
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from streamvsr.models.basicvsr.layers import flow_warp
+from streamvsr.models.fused import convolve, convolve_to_few, weights
 from streamvsr.models.tiling import tiled
 
 LEVELS = 6
@@ -23,8 +24,7 @@ class _Convolution(nn.Module):
         self.activate = activate
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.conv(x)
-        return y.relu_() if self.activate else y
+        return convolve(x, *weights(self.conv), 0.0) if self.activate else convolve_to_few(x, *weights(self.conv))
 
 
 class _Level(nn.Module):
