@@ -22,7 +22,7 @@ ME = [sys.executable, "-m", "streamvsr", "--model", "identity", "--quiet"]
 LOSSLESS = ["-c:v", "libx264", "-qp", "0"]
 """With x264's usual look-ahead, which is longer than a muxer waits on pipes."""
 
-WIDTH, HEIGHT, FRAMES = 96, 64, 75
+WIDTH, HEIGHT, FRAMES = 96, 64, 150
 
 INTO = {
     "matroska": ["-c", "copy", "-f", "matroska"],
@@ -99,7 +99,7 @@ def start(*words: str, **more: Any) -> subprocess.Popen[bytes]:
 
 
 def test_a_reader_that_stalls_holds_the_run_and_a_signal_ends_it(clip: Path) -> None:
-    # 75 frames of 1.4 MB: all would fit into what is left of the machine, but not into a pipe and two rings.
+    # 150 frames of 1.4 MB: all would fit into what is left of the machine, but not into a pipe and two rings.
     writer = start(str(clip), "-s", "1280x720", "-f", "rawvideo", "-", stdout=subprocess.PIPE)
     assert writer.stdout is not None
     assert writer.stdout.read(100_000)
