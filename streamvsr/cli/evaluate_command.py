@@ -38,7 +38,7 @@ some of them joined with +. CLIP@2 shrinks the truth by two before.
 examples:
   streamvsr evaluate rt,bicubic Vid4 --lr BIx4
   streamvsr evaluate configs/realbasicvsr_x4.py VideoLQ --checkpoint x.pth -o out
-  streamvsr evaluate rt clips --degrade noise=8+h264=32 --with scale=4*iw:4*ih:flags=lanczos"""
+  streamvsr evaluate rt clip.mp4@2 --degrade noise=8+h264=32"""
 FILES = ("frames.csv", "means.csv", "scores.json", "means.png")
 ALL = "all clips"
 
