@@ -19,8 +19,7 @@ from tests.rtsp_server import make_clip
 pytestmark = [pytest.mark.io, pytest.mark.skipif(sys.platform == "win32", reason="POSIX pipes")]
 
 ME = [sys.executable, "-m", "streamvsr", "--model", "identity", "--quiet"]
-LOSSLESS = ["-c:v", "libx264", "-qp", "0"]
-"""With x264's usual look-ahead, which is longer than a muxer waits on pipes."""
+LOSSLESS = ["-c:v", "libx264", "-qp", "0", "-preset", "ultrafast"]
 
 WIDTH, HEIGHT, FRAMES = 96, 64, 150
 
@@ -92,6 +91,17 @@ def test_ffmpeg_on_both_sides_gives_the_same_as_files(
     sound = [digest for which, _, digest in found if which == "1"]
     if len(how) and into != "yuv4mpegpipe":
         assert sound == [digest for which, _, digest in shown(ffmpeg, clip) if which == "1"]
+
+
+def test_an_encoder_that_looks_ahead_does_not_let_the_sound_run_off(clip: Path, tmp_path: Path, ffmpeg: str) -> None:
+    """x264 holds 1.6 s of the video back, a muxer waits 1 s on a pipe, and a NUT out of order is read in part."""
+    subprocess.run([*ME, str(clip), str(tmp_path / "job.nut")], check=True)
+    writer = start(str(clip), "-f", "nut", "-", stdout=subprocess.PIPE)
+    assert writer.stdout is not None
+    found = shown(ffmpeg, writer.stdout)
+    assert writer.wait(60) == 0
+    assert found == shown(ffmpeg, tmp_path / "job.nut")
+    assert len([which for which, _, _ in found if which == "0"]) == FRAMES
 
 
 def start(*words: str, **more: Any) -> subprocess.Popen[bytes]:
