@@ -165,9 +165,11 @@ def built(tmp_path: Path, chain: str | None, model: ModelOptions | None = None, 
 def test_vsr_takes_the_rest_from_the_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = Made(monkeypatch)
     options = ModelOptions(model="rt", checkpoint="a.pth", max_seq_len=9, overlap=2)
-    notes = built(tmp_path, "vsr,vsr=max_seq_len=20,vsr=bicubic:overlap=1", options)
+    chain = "vsr,vsr=max_seq_len=20,vsr=bicubic:overlap=1:scene_threshold=0:max_history=12:tile=off"
+    notes = built(tmp_path, chain, options)
     asked = [(o.model, o.checkpoint, o.max_seq_len, o.overlap) for o, _ in made.asked]
     assert asked == [("rt", "a.pth", 9, 2), ("rt", "a.pth", 20, 2), ("bicubic", None, 9, 1)]
+    assert [(o.scene_threshold, o.max_history, o.tile) for o, _ in made.asked[1:]] == [(8, None, "auto"), (0, 12, "off")]
     assert [o["output_format"] for _, o in made.asked] == [None, None, "yuv420p"]
     assert notes[:2] == ["model rt", "model bicubic"]
 
