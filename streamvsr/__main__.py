@@ -2,7 +2,7 @@
 
 import sys
 
-from streamvsr.cli import main
+from streamvsr.cli import program
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program())

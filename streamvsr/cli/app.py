@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
-from streamvsr.cli.interrupts import Interrupts
+from streamvsr.cli.interrupts import INTERRUPTED, Interrupts, loading
 from streamvsr.cli.output_check import settle_output
 from streamvsr.cli.parser import parse
 from streamvsr.cli.progress import Display, NoDisplay, make_display
@@ -22,7 +22,6 @@ from streamvsr.errors import ReaderLeftError, StreamvsrError
 if TYPE_CHECKING:
     from streamvsr.pipeline.runner import Run
 
-INTERRUPTED = 130
 LOOK_SECONDS = 0.15
 """How often the main thread looks up from waiting: for progress, and for signals, which do not wake it on Windows."""
 ABORT_SECONDS = 15.0
@@ -79,7 +78,9 @@ def _command(words: Sequence[str]) -> int:
     # A file of that name is what the user means: it was there before the command was.
     if words[0] in COMMANDS and not os.path.exists(words[0]):
         module, _, function = COMMANDS[words[0]].partition(":")
-        return cast(Callable[[Sequence[str]], int], getattr(import_module(module), function))(words[1:])
+        with loading():
+            command = cast(Callable[[Sequence[str]], int], getattr(import_module(module), function))
+        return command(words[1:])
     invocation = parse(words)
     if invocation.show == "help":
         from streamvsr.cli.help import full_help
@@ -117,14 +118,20 @@ def run_config(
     for note in notes:
         talk.note(note)
     config = settle_output(config, talk)
-    with Interrupts() as interrupts:
+    with loading():
         from streamvsr.build import build
-
+    with Interrupts() as interrupts:
         if config.run.debug and any(redact(path) != path for path in (config.input.path, config.output.path)):
             talk.note("FFmpeg's own messages are left out: they would show the password in the URL")
         elif config.run.debug:
             _show_ffmpeg_messages()
-        run = (make or build)(config, warn=talk.warning)
+        try:
+            run = (make or build)(config, warn=talk.warning)
+        except Exception as error:
+            if interrupts.count:
+                # Inside an import (torch takes seconds) it may come out as any error.
+                raise KeyboardInterrupt from error
+            raise
         interrupts.arm()
         display: Display = NoDisplay()
         run.start()

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from streamvsr.cli.interrupts import INTERRUPTED
 from streamvsr.cli.legacy import VIDEOS
 from streamvsr.cli.parser import Invocation
 from streamvsr.cli.progress import Display, average_fps, clock, done_fraction, eta_seconds
@@ -22,8 +23,6 @@ from streamvsr.errors import StreamvsrError, UsageError
 
 if TYPE_CHECKING:
     from streamvsr.pipeline.stats import Progress
-
-INTERRUPTED = 130
 
 PARTIAL = ".partial"
 """Put into the name of an output that an interrupt cut short, so that ``--skip-existing`` does it again."""

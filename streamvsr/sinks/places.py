@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -196,7 +195,7 @@ class _Part(OutputFile):
 
     def __init__(self, final: str, place: ManyFiles) -> None:
         folder, name = os.path.split(final)
-        hidden = os.path.join(folder, f".{name[:50]}.{secrets.token_hex(4)}.part")
+        hidden = os.path.join(folder, f".{name[:50]}.{os.urandom(4).hex()}.part")
         super().__init__(hidden)
         self._final, self._owner = final, place
 
