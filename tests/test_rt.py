@@ -1,10 +1,9 @@
-"""The shipped network: exact however it is cut, better than bicubic, stable for hours, and trainable again."""
+"""The shipped network: exact however it is cut, better than bicubic, stable for hours."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 import torch
@@ -14,11 +13,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
-from streamvsr.errors import CheckpointError, SourceError, StreamvsrError
+from streamvsr.errors import CheckpointError
 from streamvsr.models.rt import RTModel, is_rt, load
 from streamvsr.models.rt.network import RTNet
-from streamvsr.training import evaluate_rt, rt
-from streamvsr.training.data import load_clips, load_sequence, split_shrink
+from streamvsr.training import evaluate_rt
 from tests.conftest import ROOT
 
 CHECKPOINT = ROOT / "checkpoints" / "rt.safetensors"
@@ -227,86 +225,3 @@ def test_noise_out_of_range_stays_bounded(shipped: RTModel) -> None:
     result = run(shipped, torch.randn(60, 1, 16, 16) * 3)
     assert result.isfinite().all()
     assert result.abs().max() < 30
-
-
-# --- training
-
-
-@pytest.fixture(scope="module")
-def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a photo and a short clip, both made here."""
-    folder = tmp_path_factory.mktemp("material")
-    pictures = (moving_picture(10, 64, 80)[:, 0].numpy() * 255).round().astype(np.uint8)
-    with av.open(str(folder / "photo.png"), "w", format="image2") as out:
-        stream = out.add_stream("png", rate=1)
-        stream.width, stream.height, stream.pix_fmt = 80, 64, "rgb24"
-        rgb = np.repeat(pictures[0][:, :, None], 3, 2)
-        out.mux(stream.encode(av.VideoFrame.from_ndarray(rgb, "rgb24")))
-        out.mux(stream.encode(None))
-    with av.open(str(folder / "clip.mkv"), "w") as out:
-        stream = out.add_stream("ffv1", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 80, 64, "gray"
-        for picture in pictures:
-            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "gray")))
-        out.mux(stream.encode(None))
-    return folder
-
-
-def train(material: Path, name: str, *more: str) -> rt.Trainer:
-    command = ["--data", str(material), "--out", str(material / "out" / f"{name}.safetensors"), "--patch", "32"]
-    command += ["--run", str(material / "out" / name), "--steps", "8", "--batch", "2", "--channels", "4", *more]
-    return rt.train(rt.parser().parse_args(command))
-
-
-def test_resumed_training_ends_like_an_uninterrupted_one(material: Path) -> None:
-    whole = train(material, "whole", "--note", "licence=CC0")
-    train(material, "parts", "--stop-at", "5")
-    parts = train(material, "parts", "--resume")
-    assert parts.step == whole.step == 8
-    for key, value in whole.average.items():
-        assert torch.equal(value, parts.average[key]), key
-    path = material / "out" / "whole.safetensors"
-    with safe_open(path, "pt") as file:
-        assert file.metadata()["licence"] == "CC0"
-    assert load(load_file(path), {}).net.channels == 4
-    assert evaluate_rt.main([str(path), str(material / "clip.mkv"), "--limit", "2"]) == 0
-    lines = (material / "out" / "parts" / "log.csv").read_text().splitlines()
-    assert [line.split(",")[0] for line in lines] == ["5", "8"]
-    with pytest.raises(StreamvsrError, match="--resume"):
-        train(material, "whole")
-
-
-def test_luma_is_read_alike_from_video_and_picture(material: Path) -> None:
-    photo, clip = load_sequence(str(material / "photo.png")), load_sequence(str(material / "clip.mkv"))
-    assert (photo.shape, clip.shape) == ((1, 64, 80), (10, 64, 80))
-    assert np.abs(photo[0].astype(int) - clip[0]).max() <= 1
-    assert load_sequence(str(material / "clip.mkv") + "@2", 3).shape == (3, 32, 40)
-
-
-def test_errors_say_what_to_do(material: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "broken.mp4").write_bytes(b"nothing")
-    (tmp_path / "empty").mkdir()
-    for spec, words in (
-        (tmp_path / "nowhere", "no such file"),
-        (tmp_path / "empty", "no videos or pictures"),
-        (tmp_path / "broken.mp4", "cannot be decoded"),
-        (f"{material}@4", "after shrinking by 4"),
-        (f"{material}@99", "1 to 16"),
-    ):
-        with pytest.raises(StreamvsrError, match=words):
-            load_clips([str(spec)], 32)
-    with pytest.raises(SourceError, match="no such file"):
-        load_sequence(str(tmp_path / "nowhere"))
-    assert split_shrink("user@host/clip.mp4") == (Path("user@host/clip.mp4"), 1)
-    for more, words in (
-        (("--patch", "30"), "multiple of 4"),
-        (("--note", "x"), "KEY=TEXT"),
-        (("--resume",), "nothing to"),
-    ):
-        with pytest.raises(StreamvsrError, match=words):
-            train(material, "never", *more)
-    command = ["--data", str(tmp_path / "nowhere"), "--out", str(tmp_path / "x.safetensors")]
-    assert rt.main([*command, "--run", str(tmp_path / "run")]) == 1
-    assert evaluate_rt.main([str(tmp_path / "none.safetensors"), "x"]) == 1
-    assert evaluate_rt.main([str(tmp_path / "broken.mp4"), "x"]) == 1
-    assert capsys.readouterr().err.count("error: ") == 3

@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, str] = {
     "merge": "streamvsr.cli.split_merge_command:merge_command",
     "filters": "streamvsr.cli.filters_command:filters_command",
     "metrics": "streamvsr.cli.metrics_command:metrics_command",
+    "train": "streamvsr.cli.train_command:train_command",
     "evaluate": "streamvsr.cli.evaluate_command:evaluate_command",
 }
 """First word -> ``module:function`` that takes the other words and returns the exit code."""

@@ -1,1 +1,1 @@
-"""Training of the networks that ship with streamvsr; not needed to run them."""
+"""Training of networks from videos and pictures: ``streamvsr train``. Not needed to run them."""

@@ -1,13 +1,15 @@
-"""Ground truth for training and evaluation: luma straight from videos and pictures, nothing extracted to disk.
+"""Ground truth for training and evaluation, straight from videos and pictures: nothing is extracted to disk.
 
-A *clip* is a uint8 array (T, H, W) of luma, 0 black to 255 white, held in memory. A photo is a clip of one frame; it
-is made to move when a training sequence is cut from it.
+A *clip* gives any stretch of its frames as uint8 (T, H, W, C): luma, 0 black to 255 white (C = 1), or R'G'B' (C = 3).
+What fits into a budget is held in memory; the rest is read when it is asked for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import av
 import numpy as np
@@ -20,11 +22,81 @@ from streamvsr.errors import SourceError, UsageError
 
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
 VIDEOS = frozenset({".mp4", ".mkv", ".mov", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".m4v"})
+SCALE = 4
+"""All networks that are trained here enlarge by four: clips are cut to multiples of it."""
 
-Clip = NDArray[np.uint8]
+Frames = NDArray[np.uint8]
 
-MAX_PAN_PX = 10.0
-"""The fastest pan over a photo, in ground-truth pixels a frame (2.5 low-resolution pixels)."""
+
+class Clip(Protocol):
+    """Frames of one size."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(T, H, W, C)."""
+
+    def read(self, first: int, count: int) -> Frames:
+        """Frames [first, first + count), which exist: (count, H, W, C). Raises ``SourceError``."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldClip:
+    """All of it in memory."""
+
+    name: str
+    frames: Frames
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        count, height, width, channels = self.frames.shape
+        return count, height, width, channels
+
+    def read(self, first: int, count: int) -> Frames:
+        return self.frames[first : first + count]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PictureClip:
+    """The pictures of a folder, decoded when they are read."""
+
+    name: str
+    members: tuple[Path, ...]
+    factor: int
+    shape: tuple[int, int, int, int]
+
+    def read(self, first: int, count: int) -> Frames:
+        channels = self.shape[3]
+        pictures = [next(_decoded(member, self.factor, channels)) for member in self.members[first : first + count]]
+        return np.stack(pictures)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VideoClip:
+    """A video, decoded from the key frame before the first frame that is read."""
+
+    path: Path
+    factor: int
+    shape: tuple[int, int, int, int]
+    stamps: tuple[int, ...]
+    """The time stamps of its frames, in order."""
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    def read(self, first: int, count: int) -> Frames:
+        wanted = self.stamps[first : first + count]
+        found: list[Frames] = []
+        for stamp, picture in _stamped(self.path, self.factor, self.shape[3], wanted[0]):
+            if stamp in wanted:
+                found.append(picture)
+            if stamp >= wanted[-1]:
+                break
+        if len(found) != count:
+            raise SourceError(f"{self.path}: frames {first} to {first + count - 1} cannot be reached by seeking")
+        return np.stack(found)
 
 
 def split_shrink(spec: str) -> tuple[Path, int]:
@@ -37,17 +109,17 @@ def split_shrink(spec: str) -> tuple[Path, int]:
     return Path(path), int(factor)
 
 
-def shrink(luma: Tensor, factor: int) -> Tensor:
-    """(N, 1, H, W) float -> (N, 1, H/factor, W/factor), antialiased bicubic (a = -0.5, as in the SR literature)."""
+def shrink(planes: Tensor, factor: int) -> Tensor:
+    """(N, C, H, W) float -> (N, C, H/factor, W/factor), antialiased bicubic (a = -0.5, as in the SR literature)."""
     if factor == 1:
-        return luma
-    size = (luma.shape[-2] // factor, luma.shape[-1] // factor)
-    return F.interpolate(luma, size=size, mode="bicubic", antialias=True, align_corners=False)
+        return planes
+    size = (planes.shape[-2] // factor, planes.shape[-1] // factor)
+    return F.interpolate(planes, size=size, mode="bicubic", antialias=True, align_corners=False)
 
 
 def low_resolution(truth: Tensor) -> Tensor:
-    """(N, 1, 4h, 4w) luma 0..1 -> (N, 1, h, w), shrunk and rounded to the 8 bits that a video would carry."""
-    return (shrink(truth, 4) * 255).round_().clamp_(0, 255).div_(255)
+    """(N, C, 4h, 4w) 0..1 -> (N, C, h, w), shrunk and rounded to the 8 bits that a video would carry."""
+    return (shrink(truth, SCALE) * 255).round_().clamp_(0, 255).div_(255)
 
 
 def luma_of(frame: av.VideoFrame) -> NDArray[np.float32]:
@@ -66,133 +138,184 @@ def luma_of(frame: av.VideoFrame) -> NDArray[np.float32]:
     return luma
 
 
-def decode(path: Path, factor: int = 1, limit: int | None = None) -> Clip:
-    """The first ``limit`` frames of a video or picture, shrunk by ``factor`` and cut to multiples of four pixels."""
-    frames: list[Clip] = []
+def _picture(frame: av.VideoFrame, factor: int, channels: int) -> Frames:
+    """(H, W, C), shrunk and cut to multiples of four."""
+    if channels == 1:
+        planes = torch.from_numpy(luma_of(frame))[None, None]
+    else:
+        planes = torch.from_numpy(frame.to_ndarray(format="rgb24")).permute(2, 0, 1)[None].float().div_(255)
+    small = shrink(planes, factor)[0]
+    rows, columns = (size // SCALE * SCALE for size in small.shape[-2:])
+    bytes_ = (small[:, :rows, :columns] * 255).round_().clamp_(0, 255).byte()
+    return np.ascontiguousarray(bytes_.permute(1, 2, 0).numpy())
+
+
+def _stamped(path: Path, factor: int, channels: int, since: int | None = None) -> Iterator[tuple[int, Frames]]:
+    """(time stamp, picture) in order; with ``since``, from the key frame before that time on."""
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
                 raise SourceError(f"{path}: has no video stream")
-            for frame in container.decode(video=0):
-                small = shrink(torch.from_numpy(luma_of(frame))[None, None], factor)[0, 0]
-                rows, columns = small.shape[0] // 4 * 4, small.shape[1] // 4 * 4
-                frames.append((small[:rows, :columns] * 255).round_().clamp_(0, 255).byte().numpy())
-                if limit is not None and len(frames) >= limit:
-                    break
+            stream = container.streams.video[0]
+            if since is not None:
+                container.seek(since, stream=stream)
+            for number, frame in enumerate(container.decode(stream)):
+                yield frame.pts if frame.pts is not None else number, _picture(frame, factor, channels)
     except (av.FFmpegError, OSError) as error:
         raise SourceError(f"{path}: cannot be decoded ({error})") from error
-    if not frames:
+
+
+def _decoded(path: Path, factor: int, channels: int) -> Iterator[Frames]:
+    """The frames of a video or picture, all of one size. Raises ``SourceError`` also where there are none."""
+    shape: tuple[int, ...] | None = None
+    for _, picture in _stamped(path, factor, channels):
+        if shape is not None and picture.shape != shape:
+            raise SourceError(_mixed(path, picture.shape, shape))
+        shape = picture.shape
+        yield picture
+    if shape is None:
         raise SourceError(f"{path}: has no frames")
-    return np.stack(frames)
 
 
-def _members(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
+def _mixed(path: Path, found: tuple[int, ...], before: tuple[int, ...]) -> str:
+    return (
+        f"{path}: {found[1]}x{found[0]} after frames of {before[1]}x{before[0]}; the frames of a clip have one size"
+        " (pictures that do not belong together are given with --photos)"
+    )
+
+
+def members_of(path: Path) -> tuple[list[Path], list[Path], list[Path]]:
+    """(pictures, videos, folders) in a folder, or the one file that ``path`` is. Raises ``SourceError`` where none."""
+    if path.is_dir():
+        found = sorted(p for p in path.iterdir() if not p.name.startswith("."))
+    elif path.is_file():
+        found = [path]
+    else:
         raise SourceError(f"{path}: no such file or folder")
-    found = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURES | VIDEOS)
-    if not found:
-        raise SourceError(f"{path}: no videos or pictures in this folder; it must hold them directly")
-    return found
+    pictures = [p for p in found if p.suffix.lower() in PICTURES and p.is_file()]
+    videos = [p for p in found if (p.suffix.lower() in VIDEOS or p == path) and p.is_file() and p not in pictures]
+    folders = [p for p in found if p.is_dir()]
+    if not pictures and not videos and not folders:
+        raise SourceError(f"{path}: no videos, pictures or folders of pictures in this folder")
+    return pictures, videos, folders
 
 
-def load_clips(specs: Sequence[str], least_px: int) -> list[Clip]:
-    """Every video, and every picture as a photo of its own, that ``specs`` (``PATH`` or ``PATH@N``) name."""
+class Budget:
+    """How many bytes of frames may still be held in memory."""
+
+    def __init__(self, total_bytes: int) -> None:
+        self.left_bytes = total_bytes
+
+    def hold(self, name: str, frames: Iterator[Frames]) -> HeldClip | None:
+        """The frames as a clip in memory, or None as soon as they are too many."""
+        held: list[Frames] = []
+        used = 0
+        for picture in frames:
+            used += picture.nbytes
+            if used > self.left_bytes:
+                return None
+            held.append(picture)
+        self.left_bytes -= used
+        return HeldClip(name, np.stack(held))
+
+
+def open_clips(specs: Sequence[str], channels: int, budget: Budget) -> list[Clip]:
+    """The clips that ``specs`` (``PATH`` or ``PATH@N``) name: videos, folders of frames, and folders of such.
+
+    The pictures of a folder are the frames of one clip, in the order of their names. Raises ``SourceError``.
+    """
     clips: list[Clip] = []
     for spec in specs:
         path, factor = split_shrink(spec)
-        for member in _members(path):
-            clip = decode(member, factor)
-            if min(clip.shape[1:]) < least_px:
-                raise SourceError(
-                    f"{member}: {clip.shape[2]}x{clip.shape[1]} after shrinking by {factor};"
-                    f" training patches need {least_px} pixels"
-                )
-            clips.append(clip)
+        clips += _clips_in(path, factor, channels, budget)
     return clips
 
 
-def load_sequence(spec: str, limit: int | None = None) -> Clip:
-    """One video, or the pictures of a folder as its frames in the order of their names."""
+def _clips_in(path: Path, factor: int, channels: int, budget: Budget, depth: int = 0) -> list[Clip]:
+    pictures, videos, folders = members_of(path)
+    clips: list[Clip] = []
+    if pictures:
+        clips.append(_picture_clip(path, pictures, factor, channels, budget))
+    clips += [_video_clip(video, factor, channels, budget) for video in videos]
+    for folder in folders if depth == 0 else ():
+        clips += _clips_in(folder, factor, channels, budget, depth + 1)
+    return clips
+
+
+def _picture_clip(path: Path, members: list[Path], factor: int, channels: int, budget: Budget) -> Clip:
+    def frames() -> Iterator[Frames]:
+        shape: tuple[int, ...] | None = None
+        for member in members:
+            picture = next(_decoded(member, factor, channels))
+            if shape is not None and picture.shape != shape:
+                raise SourceError(_mixed(member, picture.shape, shape))
+            shape = picture.shape
+            yield picture
+
+    held = budget.hold(path.name, frames())
+    if held is not None:
+        return held
+    height, width, depth = next(_decoded(members[0], factor, channels)).shape
+    # Now, and not hours later when the odd one is read.
+    first = _size(members[0])
+    for member in members:
+        if (size := _size(member)) != first:
+            raise SourceError(_mixed(member, size, first))
+    return PictureClip(path.name, tuple(members), factor, (len(members), height, width, depth))
+
+
+def _size(path: Path) -> tuple[int, int]:
+    """(height, width) of a picture, from its header."""
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            return stream.height, stream.width
+    except (av.FFmpegError, OSError, IndexError) as error:
+        raise SourceError(f"{path}: cannot be read ({error})") from error
+
+
+def _video_clip(path: Path, factor: int, channels: int, budget: Budget) -> Clip:
+    held = budget.hold(path.name, _decoded(path, factor, channels))
+    if held is not None:
+        return held
+    stamps = _stamps(path)
+    height, width, depth = next(_decoded(path, factor, channels)).shape
+    return VideoClip(path, factor, (len(stamps), height, width, depth), stamps)
+
+
+def _stamps(path: Path) -> tuple[int, ...]:
+    """The time stamps of a video's frames, read from its packets without decoding."""
+    try:
+        with av.open(str(path)) as container:
+            packets = container.demux(video=0)
+            stamps = sorted(p.pts for p in packets if p.pts is not None and p.size and not p.is_discard)
+    except (av.FFmpegError, OSError) as error:
+        raise SourceError(f"{path}: cannot be read ({error})") from error
+    if not stamps:
+        raise SourceError(f"{path}: has no time stamps to find its frames by, and is too large for --cache-mib")
+    return tuple(stamps)
+
+
+def open_photos(specs: Sequence[str], channels: int) -> list[Clip]:
+    """Every picture of the folders or files as a clip of one frame, of whatever size, in memory."""
+    photos: list[Clip] = []
+    for spec in specs:
+        path, factor = split_shrink(spec)
+        pictures = members_of(path)[0]
+        if not pictures:
+            raise SourceError(f"{path}: no pictures")
+        photos += [HeldClip(p.name, next(_decoded(p, factor, channels))[None]) for p in pictures]
+    return photos
+
+
+def load_sequence(spec: str, limit: int | None = None) -> Frames:
+    """Luma (T, H, W) of the first ``limit`` frames of a video, or of the pictures of a folder."""
     path, factor = split_shrink(spec)
-    members = _members(path)
-    if len(members) == 1:
-        return decode(members[0], factor, limit)
-    return np.concatenate([decode(member, factor, 1) for member in members[:limit]])
-
-
-def _pan(photo: Clip, frames: int, size: int, rng: np.random.Generator) -> Clip:
-    """A window that glides over a photo in whole pixels, which are quarter pixels of the low resolution."""
-    room = np.array(photo.shape) - size
-    # Squared, so that slow motion, where neighbouring frames help most, is the common case.
-    speed = MAX_PAN_PX * rng.random() ** 2 * (rng.random() > 0.08)
-    angle = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, 0.1, frames))
-    path = np.cumsum(speed * np.stack([np.sin(angle), np.cos(angle)], 1), 0) + rng.uniform(0, room)
-    path = np.abs((path + room) % (2 * room + 1e-9) - room)  # turn round at the photo's edge
-    return np.stack([photo[y : y + size, x : x + size] for y, x in path.round().astype(int)])
-
-
-def _zoom(photo: Clip, frames: int, size: int, rng: np.random.Generator) -> Clip:
-    """A window that glides, zooms and turns, resampled: a little softer than ``_pan``, but smooth however slow."""
-    height, width = photo.shape
-    scale = rng.uniform(0.9, 1.4) * np.exp(rng.normal(0, 0.005) * np.arange(frames))
-    angle = rng.uniform(-np.pi, np.pi) + rng.normal(0, 0.003) * np.arange(frames)
-    speed = rng.normal(0, MAX_PAN_PX / 2, 2) * rng.random() ** 2
-    margin = size * 0.75
-    start = rng.uniform((margin, margin), (max(height - margin, margin + 1), max(width - margin, margin + 1)))
-    centre = start + speed * np.arange(frames)[:, None]
-    cos, sin = np.cos(angle) * scale * size, np.sin(angle) * scale * size
-    theta = np.empty((frames, 2, 3), np.float32)
-    theta[:, 0] = np.stack([cos / width, -sin / width, 2 * centre[:, 1] / width - 1], 1)
-    theta[:, 1] = np.stack([sin / height, cos / height, 2 * centre[:, 0] / height - 1], 1)
-    grid = F.affine_grid(torch.from_numpy(theta), [frames, 1, size, size], align_corners=False)
-    source = torch.from_numpy(photo).float().expand(frames, 1, height, width)
-    moved = F.grid_sample(source, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
-    result: Clip = moved[:, 0].round_().clamp_(0, 255).byte().numpy()
-    return result
-
-
-def _cut(clip: Clip, frames: int, size: int, rng: np.random.Generator) -> Clip:
-    """A random patch and stretch of a video: forwards or backwards, sometimes faster, sometimes frozen."""
-    length = clip.shape[0]
-    stride = int(rng.integers(1, max(1, min(3, (length - 1) // (frames - 1))) + 1))
-    start = int(rng.integers(0, max(1, length - stride * (frames - 1))))
-    index = start + stride * np.arange(frames)
-    index = np.abs((index + length - 1) % max(1, 2 * length - 2) - (length - 1))  # too short: play it back and forth
-    if rng.random() < 0.08:
-        index[:] = index[0]
-    y, x = (int(rng.integers(0, room + 1)) for room in np.array(clip.shape[1:]) - size)
-    return clip[index[:: 1 if rng.random() < 0.5 else -1], y : y + size, x : x + size]
-
-
-def sequence(clips: Sequence[Clip], frames: int, size: int, rng: np.random.Generator, photos: float) -> Clip:
-    """A training sequence (frames, size, size), from a photo with probability ``photos`` where there are both kinds."""
-    moving = [c for c in clips if c.shape[0] > 1]
-    still = [c for c in clips if c.shape[0] == 1]
-    if still and (not moving or rng.random() < photos):
-        photo = still[int(rng.integers(len(still)))][0]
-        patch = (_zoom if rng.random() < 0.5 else _pan)(photo, frames, size, rng)
-    else:
-        patch = _cut(moving[int(rng.integers(len(moving)))], frames, size, rng)
-    if rng.random() < 0.5:
-        patch = patch.transpose(0, 2, 1)
-    return patch[:, :: rng.choice((-1, 1)), :: rng.choice((-1, 1))]
-
-
-def batch(
-    clips: Sequence[Clip], count: int, frames: int, size: int, rng: np.random.Generator, photos: float = 0.75
-) -> tuple[Tensor, Tensor]:
-    """``count`` sequences: low resolution (frames, count, size/4, size/4) and truth (frames, count, size, size)."""
-    patches = np.stack([sequence(clips, frames, size, rng, photos) for _ in range(count)], 1)
-    truth = torch.from_numpy(np.ascontiguousarray(patches)).float().div_(255)
-    small = low_resolution(truth.reshape(-1, 1, size, size))
-    return small.reshape(frames, count, size // 4, size // 4), truth
-
-
-def triples(low: Tensor) -> Iterator[Tensor]:
-    """What the network sees of (T, N, H, W): (N, 3, H, W) for each time; the ends stand for their own neighbours."""
-    last = low.shape[0] - 1
-    for t in range(last + 1):
-        stacked = torch.stack([low[max(t - 1, 0)], low[t], low[min(t + 1, last)]], 1)
-        yield stacked.contiguous(memory_format=torch.channels_last)
+    pictures, videos, _ = members_of(path)
+    frames = [next(_decoded(p, factor, 1)) for p in pictures[:limit]] if pictures else []
+    if not pictures:
+        for picture in _decoded(videos[0], factor, 1):
+            frames.append(picture)
+            if limit is not None and len(frames) >= limit:
+                break
+    return np.stack(frames)[..., 0]

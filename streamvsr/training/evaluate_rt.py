@@ -20,7 +20,8 @@ from torch.nn import functional as F
 
 from streamvsr.errors import CheckpointError, StreamvsrError
 from streamvsr.models.rt.network import RTNet, bicubic_kernel
-from streamvsr.training.data import load_sequence, low_resolution, split_shrink, triples
+from streamvsr.training.clips import load_sequence, low_resolution, split_shrink
+from streamvsr.training.sequences import triples
 
 
 @dataclass(frozen=True, slots=True)

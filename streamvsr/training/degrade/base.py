@@ -33,8 +33,8 @@ class Walk:
     step: float
 
     def __post_init__(self) -> None:
-        if not self.low <= self.high or self.step < 0:
-            raise ValueError(f"a walk needs low <= high and step >= 0, {self}")
+        if not self.low <= self.high or not 0 <= self.step <= self.high - self.low:
+            raise ValueError(f"a walk needs low <= high, and a step of no more than what lies between, {self}")
 
     def values(self, rng: np.random.Generator) -> Iterator[float]:
         """Endless, one for each frame."""
@@ -42,7 +42,7 @@ class Walk:
         while True:
             yield float(value)
             value += rng.uniform(-self.step, self.step)
-            value = min(self.high, max(self.low, self._reflected(value)))
+            value = self._reflected(value)
 
     def _reflected(self, value: float) -> float:
         if value > self.high:

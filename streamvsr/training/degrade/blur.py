@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from streamvsr.training.degrade.base import Frame, Walk, choose, as_frame
+from streamvsr.training.degrade.base import Frame, Walk, as_frame, choose
 
 Shape = Literal["iso", "aniso", "generalized_iso", "generalized_aniso", "plateau_iso", "plateau_aniso", "sinc"]
 Kernel = NDArray[np.float32]

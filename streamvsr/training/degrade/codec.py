@@ -28,7 +28,6 @@ class Codec:
 
 CODECS: Mapping[str, Codec] = {
     "h264": Codec("libx264", "h264", (18, 38), {"preset": "veryfast"}),
-    "hevc": Codec("libx265", "hevc", (20, 38), {"preset": "ultrafast", "x265-params": "log-level=none:pools=none"}),
     "vp9": Codec("libvpx-vp9", "vp9", (20, 55), {"deadline": "realtime", "cpu-used": "8", "b": "0"}),
     "mpeg4": Codec("mpeg4", "mpeg4", (2, 16), {}, crf=False),
     "mpeg2": Codec("mpeg2video", "mpeg2video", (2, 20), {}, crf=False),

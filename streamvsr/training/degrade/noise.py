@@ -9,7 +9,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from streamvsr.training.degrade.base import Frame, Walk, choose, as_frame
+from streamvsr.training.degrade.base import Frame, Walk, as_frame, choose
 
 PHOTONS_AT_WHITE = 256
 """Of which Poisson noise of scale 1 is the statistics; its strength at white is then 16 steps of 8 bits."""

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from streamvsr.training.degrade.base import Degradation, Frame, Walk, choose, as_frame
+from streamvsr.training.degrade.base import Degradation, Frame, Walk, as_frame, choose
 
 FLAGS: Mapping[str, int] = {"area": cv2.INTER_AREA, "bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC}
 """OpenCV's. The last two read few pixels and so alias when they shrink, as much real footage does."""

@@ -1,0 +1,154 @@
+"""What a training can be told, on the command line or in a TOML file."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+from streamvsr.config import check_options, option, options_of
+from streamvsr.errors import UsageError
+
+MODELS = ("rt", "basicvsr", "realbasicvsr")
+DEGRADATIONS = ("clean", "real", "paper")
+"""The recipes of ``streamvsr.training.degrade``, whose import takes torch."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainOptions:
+    model: str = ""
+    """One of ``MODELS``."""
+    data: tuple[str, ...] = ()
+    """``PATH`` or ``PATH@N``: videos, folders of frames, folders of either."""
+    out: str = option("", "--out", help="the checkpoint to write (.safetensors)", metavar="FILE")
+    run: str | None = option(None, "--run", help="folder of log and resumable state (runs/NAME)", metavar="DIR")
+    photos: tuple[str, ...] = option(
+        (), "--photos", help="pictures that are made to move, of any size", kind="list", metavar="PATH[@N]"
+    )
+    photo_share: float = option(
+        0.75, "--photo-share", help="how often a photo is taken (0.75)", kind="number", metavar="P", least=0, most=1
+    )
+    cache_mib: int = option(
+        2048, "--cache-mib", help="clips held in memory; others are read each time (2048)", kind="integer",
+        metavar="MIB", least=0,
+    )  # fmt: skip
+    degrade: str = option(
+        "clean", "--degrade", help="clean (shrunk alone), real or paper", metavar="NAME", choices=DEGRADATIONS
+    )
+    frames: int = option(8, "--frames", help="frames of a sequence, L (8)", kind="integer", metavar="N", least=2)
+    long_frames: int | None = option(
+        None, "--long-frames", help="every fourth step takes so many, of half the batch", kind="integer", metavar="N",
+        least=2,
+    )  # fmt: skip
+    mirror: bool = option(False, "--mirror", help="read L/2 frames, play them forth and back", kind="flag")
+    patch: int = option(128, "--patch", help="ground-truth pixels (128)", kind="integer", metavar="PX", least=32)
+    batch: int = option(8, "--batch", help="sequences in a batch (8)", kind="integer", metavar="N", least=1)
+    steps: int = option(12_000, "--steps", help="steps in all (12000)", kind="integer", metavar="N", least=1)
+    stop_at: int | None = option(
+        None, "--stop-at", help="stop after this step, to be resumed", kind="integer", metavar="N", least=1
+    )
+    resume: bool = option(False, "--resume", help="go on from the state in --run", kind="flag")
+    init: str | None = option(None, "--init", help="begin with these weights", metavar="FILE")
+    seed: int = option(1, "--seed", help="of everything random (1)", kind="integer", metavar="N", least=0)
+    channels: int | None = option(
+        None, "--channels", help="width (rt: 32, others: 64)", kind="integer", metavar="N", least=1
+    )
+    blocks: int | None = option(
+        None, "--blocks", help="residual blocks (rt: 1, basicvsr: 30, realbasicvsr: 20)", kind="integer", metavar="N",
+        least=1,
+    )  # fmt: skip
+    cleaning_blocks: int = option(
+        20, "--cleaning-blocks", help="blocks of the cleaning stage (20)", kind="integer", metavar="N", least=1
+    )
+    lr: float = option(1e-3, "--lr", help="highest learning rate (1e-3)", kind="number", metavar="X")
+    lr_discriminator: float = option(
+        1e-4, "--lr-discriminator", help="learning rate of the discriminator (1e-4)", kind="number", metavar="X"
+    )
+    discriminator_channels: int = option(
+        64, "--discriminator-channels", help="its width (64)", kind="integer", metavar="N", least=1
+    )
+    ema: float = option(
+        0.999, "--ema", help="decay of the averaged weights (0.999)", kind="number", metavar="X", least=0, most=1
+    )
+    freeze_flow: int = option(
+        0, "--freeze-flow", help="steps that leave the flow network alone", kind="integer", metavar="N", least=0
+    )
+    cleaning: float = option(
+        1.0, "--cleaning", help="weight of the cleaning loss (1)", kind="number", metavar="X", least=0
+    )
+    temporal: float = option(
+        0.0, "--temporal", help="weight of the loss on changes between frames", kind="number", metavar="X", least=0
+    )
+    perceptual: float = option(
+        0.0, "--perceptual", help="weight of the perceptual loss; needs --vgg", kind="number", metavar="X", least=0
+    )
+    vgg: str | None = option(None, "--vgg", help="VGG-19 as torchvision saves it", metavar="FILE")
+    gan: float = option(0.0, "--gan", help="weight of the adversarial loss", kind="number", metavar="X", least=0)
+    sharpen: bool = option(False, "--sharpen", help="sharpened targets for all but the discriminator", kind="flag")
+    save_every: int = option(500, "--save-every", help="steps (500)", kind="integer", metavar="N", least=1)
+    log_every: int = option(100, "--log-every", help="steps (100)", kind="integer", metavar="N", least=1)
+    device: str = option("cpu", "--device", help="cpu, or cuda as torch names it", metavar="NAME")
+    notes: tuple[str, ...] = option(
+        (), "--note", help="put into the checkpoint, as licence=CC0-1.0", kind="pairs", metavar="KEY=TEXT"
+    )
+
+    @property
+    def run_folder(self) -> Path:
+        return Path(self.run) if self.run else Path("runs") / Path(self.out).stem
+
+
+def check(options: TrainOptions) -> None:
+    """Raise ``UsageError`` for what does not go together."""
+    check_options(options)
+    if options.model not in MODELS:
+        raise UsageError(f"{options.model or 'nothing'} cannot be trained; there are {', '.join(MODELS)}")
+    if not options.out.endswith(".safetensors"):
+        raise UsageError("name the checkpoint to write: --out NAME.safetensors")
+    if options.patch % 4:
+        raise UsageError(f"--patch {options.patch}: must be a multiple of 4")
+    if options.lr <= 0 or options.lr_discriminator <= 0:
+        raise UsageError("a learning rate must be greater than 0")
+    if options.perceptual and not options.vgg:
+        raise UsageError("--perceptual needs the weights of VGG-19: --vgg FILE")
+    if options.model == "rt" and (options.perceptual or options.gan):
+        raise UsageError("--perceptual and --gan look at colours, and rt has luma alone: leave them out")
+
+
+def from_toml(path: str) -> dict[str, Any]:
+    """Field -> value of a TOML file whose keys are the options' names (``long_frames = 15``), of the right types."""
+    try:
+        table = tomllib.loads(Path(path).read_text("utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{path}: is not TOML ({' '.join(str(error).split())})") from error
+    kinds = {name: face.kind for name, face in options_of(TrainOptions)} | {"model": "text", "data": "list"}
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        name = key.replace("-", "_")
+        if name not in kinds:
+            raise UsageError(f"{path}: {key} is no option of a training")
+        values[name] = _typed(f"{path}: {key}", kinds[name], value)
+    return values
+
+
+def _typed(where: str, kind: str, value: Any) -> Any:
+    if kind == "list" and isinstance(value, list) and all(isinstance(v, str) for v in value):
+        return tuple(value)
+    if kind == "pairs" and isinstance(value, Mapping):
+        return tuple(f"{key}={text}" for key, text in value.items())
+    wanted: dict[str, tuple[type, ...]] = {"text": (str,), "integer": (int,), "number": (int, float), "flag": (bool,)}
+    types = wanted.get(kind, ())
+    if not isinstance(value, types) or (isinstance(value, bool) and kind != "flag"):
+        raise UsageError(f"{where} has the wrong type: {value!r}")
+    return float(cast(float, value)) if kind == "number" else value
+
+
+def merged(given: Mapping[str, Any], config: str | None) -> TrainOptions:
+    """Options of the command line, over those of a TOML file, over the defaults; checked."""
+    options = TrainOptions(**(from_toml(config) if config else {}))
+    options = replace(options, **given)
+    check(options)
+    return options

@@ -1,0 +1,265 @@
+"""The loop: one step after another, logged, saved, resumable.
+
+Everything random follows from the seed and the number of the step, so a run that was stopped and resumed ends with the
+weights of a run that was not.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn import functional as F
+
+from streamvsr.errors import CheckpointError, StreamvsrError, UsageError
+from streamvsr.training.clips import SCALE, Budget, open_clips, open_photos
+from streamvsr.training.degrade import RECIPES
+from streamvsr.training.discriminator import Discriminator, judged_as
+from streamvsr.training.losses import PerceptualLoss, charbonnier, pixel_loss, sharpened, temporal_loss
+from streamvsr.training.networks import Result, build
+from streamvsr.training.options import TrainOptions
+from streamvsr.training.sequences import Sampler
+
+WARM_UP_STEPS = 200
+LONG_EVERY = 4
+"""Every fourth step runs on ``--long-frames``, so that a memory learns to stay useful."""
+GRADIENT_NORM = 1.0
+BETAS = (0.9, 0.99)
+
+Losses = dict[str, float]
+
+
+def learning_rate(step: int, steps: int, peak: float) -> float:
+    """Linear warm-up, then half a cosine down to a thousandth of the peak."""
+    if step < WARM_UP_STEPS:
+        return peak * (step + 1) / WARM_UP_STEPS
+    phase = (step - WARM_UP_STEPS) / max(1, steps - WARM_UP_STEPS)
+    return peak * (0.001 + 0.999 * 0.5 * (1 + math.cos(math.pi * min(1.0, phase))))
+
+
+class Trainer:
+    """Network, averaged weights, optimisers and the number of steps done."""
+
+    def __init__(self, options: TrainOptions) -> None:
+        """Opens the data and builds the network. Raises ``StreamvsrError``."""
+        self.options, self.step = options, 0
+        self.device = _device(options.device)
+        torch.manual_seed(options.seed)
+        self.trained = build(options)
+        self.net = self.trained.net.to(self.device)
+        self.average = {key: value.clone() for key, value in self.net.state_dict().items()}
+        self.optimiser = torch.optim.Adam(self.net.parameters(), lr=options.lr, betas=BETAS)
+        self.discriminator = Discriminator(options.discriminator_channels).to(self.device) if options.gan else None
+        self.against = (
+            torch.optim.Adam(self.discriminator.parameters(), lr=options.lr_discriminator, betas=BETAS)
+            if self.discriminator
+            else None
+        )
+        self.vgg = PerceptualLoss.read(Path(options.vgg or "")).to(self.device) if options.perceptual else None
+        channels = self.trained.channels
+        self.sampler = Sampler(
+            open_clips(options.data, channels, Budget(options.cache_mib << 20)),
+            open_photos(options.photos, channels),
+            options.photo_share,
+            options.patch,
+            RECIPES[options.degrade],
+            options.mirror,
+        )
+        self.sampler.check(max(options.frames, options.long_frames or 0) + self.trained.look_ahead)
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Low resolution and truth of a step; see ``Sampler.batch``."""
+        options = self.options
+        frames, count = options.frames, options.batch
+        if options.long_frames and step % LONG_EVERY == LONG_EVERY - 1:
+            frames, count = options.long_frames, max(1, count // 2)
+        return self.sampler.batch(count, frames + self.trained.look_ahead, (options.seed, step))
+
+    def advance(self, low: Tensor, truth: Tensor) -> Losses:
+        """One step of the optimisers; the parts of the loss."""
+        options = self.options
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(self.step, options.steps, options.lr)
+        if self.trained.flow is not None:
+            self.trained.flow.requires_grad_(self.step >= options.freeze_flow)
+        low, truth = low.to(self.device), truth.to(self.device)
+        target = truth
+        if options.sharpen:
+            target = sharpened(truth.flatten(0, 1)).view_as(truth)
+        result = self.trained.run(low, self.step)
+        parts = self._parts(result, target)
+        loss = torch.stack(list(parts.values())).sum() if len(parts) > 1 else parts["pixel"]
+        self.optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.net.parameters(), GRADIENT_NORM)
+        self.optimiser.step()
+        losses = {name: float(part.detach()) for name, part in parts.items()}
+        if self.discriminator is not None:
+            losses["discriminator"] = self._advance_discriminator(result, truth)
+        # The average follows quickly at first: it must not remember the random weights of the start.
+        decay = min(options.ema, (1 + self.step) / (10 + self.step))
+        for key, value in self.net.state_dict().items():
+            self.average[key].lerp_(value, 1 - decay)
+        self.step += 1
+        return losses
+
+    def _parts(self, result: Result, target: Tensor) -> dict[str, Tensor]:
+        options = self.options
+        parts = {"pixel": pixel_loss(result.outputs, target)}
+        if options.temporal:
+            parts["temporal"] = options.temporal * temporal_loss(result.outputs, target)
+        if result.cleaned is not None and options.cleaning:
+            # RealBasicVSR, sec. 3.2: the cleaned frames are to be the shrunk truth.
+            clean = F.interpolate(target.flatten(0, 1), scale_factor=1 / SCALE, mode="area")
+            parts["cleaning"] = options.cleaning * charbonnier(result.cleaned.flatten(0, 1) - clean)
+        if self.vgg is not None:
+            pairs = zip(result.outputs, target, strict=False)
+            parts["perceptual"] = options.perceptual * torch.stack([self.vgg(o, t) for o, t in pairs]).mean()
+        if self.discriminator is not None:
+            self.discriminator.requires_grad_(False)
+            parts["gan"] = options.gan * judged_as(self.discriminator(torch.cat(result.outputs)), real=True)
+        return parts
+
+    def _advance_discriminator(self, result: Result, truth: Tensor) -> float:
+        assert self.discriminator is not None
+        assert self.against is not None
+        self.discriminator.requires_grad_(True)
+        self.against.zero_grad()
+        real = judged_as(self.discriminator(truth.flatten(0, 1)), real=True)
+        fake = judged_as(self.discriminator(torch.cat(result.outputs).detach()), real=False)
+        (real + fake).backward()  # type: ignore[no-untyped-call]
+        self.against.step()
+        return float((real + fake).detach())
+
+    def _states(self) -> dict[str, Any]:
+        """What has a ``state_dict`` and belongs into a resumable state."""
+        own: dict[str, Any] = {"net": self.net, "optimiser": self.optimiser}
+        if self.discriminator is not None:
+            own |= {"discriminator": self.discriminator, "against": self.against}
+        return own
+
+    def save(self, path: Path) -> None:
+        state: dict[str, Any] = {name: part.state_dict() for name, part in self._states().items()}
+        beside = path.with_suffix(".part")
+        torch.save(state | {"step": self.step, "average": self.average}, beside)
+        beside.replace(path)  # whoever kills the run in the middle of a save keeps the state before it
+
+    def load(self, path: Path) -> None:
+        try:
+            state = torch.load(path, self.device, weights_only=True)
+            for name, part in self._states().items():
+                part.load_state_dict(state[name])
+            self.average, self.step = state["average"], state["step"]
+        except FileNotFoundError:
+            raise CheckpointError(f"{path}: nothing to resume; start without --resume") from None
+        except (RuntimeError, KeyError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise CheckpointError(f"{path}: is not a state of this training ({reason})") from error
+
+    def export(self, path: Path) -> None:
+        """The averaged weights with what is needed to build, and to trace, the network."""
+        options = self.options
+        data = [Path(spec).name for spec in (*options.photos, *options.data)]
+        metadata = {
+            "architecture": options.model,
+            "scale": str(SCALE),
+            **self.trained.metadata(),
+            "training_data": ", ".join(data),
+            "recipe": f"charbonnier, Adam, peak lr {options.lr}, batch {options.batch}, patch {options.patch},"
+            f" EMA {options.ema}, degradation {options.degrade}",
+            "seed": str(options.seed),
+            "steps": f"{self.step} of {options.steps}",
+            **dict(note.split("=", 1) for note in options.notes),
+        }
+        weights = {key: value.detach().cpu().contiguous().clone() for key, value in self.average.items()}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_suffix(".part")
+        save_file(weights, beside, metadata)
+        beside.replace(path)
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"--device {name}: cannot be used ({str(error).splitlines()[0]})") from error
+    return device
+
+
+def train(
+    options: TrainOptions,
+    say: Callable[[str], None] = lambda _: None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Trainer:
+    """Run to the end, to ``--stop-at``, or until ``stopped``, which is asked after each step.
+
+    Writes the checkpoint, the state and ``log.csv``. Raises ``StreamvsrError``.
+
+    A line of the log: step, mean of each part of the loss since the line before, learning rate, and seconds since the
+    start, of which the last column were spent waiting for data. ``say`` is given it as text.
+    """
+    run, out = options.run_folder, Path(options.out)
+    state = run / "state.pt"
+    if state.exists() and not options.resume:
+        raise UsageError(f"{state}: a run is already there; --resume it or name another folder with --run")
+    trainer = Trainer(options)
+    if options.resume:
+        trainer.load(state)
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        _loop(trainer, run / "log.csv", state, out, say, stopped)
+        # Also where no step was left to do: --resume with another --note rewrites the metadata of a finished run.
+        trainer.save(state)
+        trainer.export(out)
+    except OSError as error:
+        raise StreamvsrError(f"{error.filename or run}: cannot be written ({error.strerror or error})") from error
+    return trainer
+
+
+def _loop(
+    trainer: Trainer, log: Path, state: Path, out: Path, say: Callable[[str], None], stopped: Callable[[], bool]
+) -> None:
+    options = trainer.options
+    end = min(options.steps, options.stop_at or options.steps)
+    seen: list[Losses] = []
+    start, waited = time.monotonic(), 0.0
+    with log.open("a", newline="") as file, ThreadPoolExecutor(1) as pool:
+        lines = csv.writer(file)
+        ahead: Future[tuple[Tensor, Tensor]] = pool.submit(trainer.batch, trainer.step)
+        while trainer.step < end and not stopped():
+            before = time.monotonic()
+            low, truth = ahead.result()
+            waited += time.monotonic() - before
+            ahead = pool.submit(trainer.batch, trainer.step + 1)
+            losses = trainer.advance(low, truth)
+            if not all(map(math.isfinite, losses.values())):
+                raise StreamvsrError(f"the loss is no longer finite at step {trainer.step}: try a lower --lr")
+            seen.append(losses)
+            if trainer.step % options.log_every == 0 or trainer.step == end:
+                rate = learning_rate(trainer.step, options.steps, options.lr)
+                means = {name: sum(losses[name] for losses in seen) / len(seen) for name in losses}
+                if file.tell() == 0:
+                    lines.writerow(["step", *means, "lr", "seconds", "waited"])
+                seconds = time.monotonic() - start
+                texts = [f"{mean:.6f}" for mean in means.values()]
+                lines.writerow([trainer.step, *texts, f"{rate:.2e}", f"{seconds:.0f}", f"{waited:.1f}"])
+                file.flush()
+                say(_line(trainer.step, options.steps, means, seconds))
+                seen.clear()
+            if trainer.step % options.save_every == 0 and trainer.step < end:
+                trainer.save(state)
+                trainer.export(out)
+
+
+def _line(step: int, steps: int, means: Mapping[str, float], seconds: float) -> str:
+    parts = ", ".join(f"{name} {mean:.5f}" for name, mean in means.items())
+    return f"step {step} of {steps}, {seconds:.0f} s: {parts}"
