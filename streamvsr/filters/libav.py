@@ -152,7 +152,7 @@ class LibavFilter(Filter):
         """The first picture that the chain gives, and how many pictures after the first it took."""
         spec = [(name, CHOOSING.get(name, given)) for name, given in self._spec]
         passing = [(name, given) for name, given in spec if given is not None]
-        graph = _Graph([*passing, *probe], info, to_av(blank), named=self._spec)
+        graph = _Graph([*passing, *probe], info, to_av(blank), named=self._spec, threads=1)
         step = 1 / (info.frame_rate or Fraction(25)) / info.time_base
         moments = [fed * step for fed in range(SCRATCH_FRAMES)] + [fed / info.time_base for fed in SCRATCH_SECONDS]
         for fed, moment in enumerate(moments):
@@ -189,7 +189,10 @@ class _Ends:
 class _Graph:
     """A configured libavfilter graph; its output is always in a format of ``frames.PIXEL_FORMATS``."""
 
-    def __init__(self, spec: Spec, info: StreamInfo, first: av.VideoFrame, named: Spec | None = None) -> None:
+    def __init__(
+        self, spec: Spec, info: StreamInfo, first: av.VideoFrame, named: Spec | None = None, threads: int = 0
+    ) -> None:
+        """``threads``: 0 for one a core, as in ffmpeg."""
         self._text = _written(spec if named is None else named)
         ratio = info.sample_aspect_ratio
         source = (
@@ -202,11 +205,11 @@ class _Graph:
         wanted = ("format", "pix_fmts=" + "|".join(PIXEL_FORMATS))
         links = (("buffer", source), *spec, wanted, ("buffersink", ""))
         try:
-            self._ends = _wired(links)
+            self._ends = _wired(links, threads)
         except FOREIGN as exc:
             for name, arguments in spec:
                 check_options(name, arguments)
-            why = reason(exc, lambda: _wired(links))
+            why = reason(exc, lambda: _wired(links, threads))
             raise FilterError(f"filter {self._text} cannot work on {info.width}x{info.height} pictures: {why}") from exc
 
     def run(self, frame: av.VideoFrame | None) -> Iterator[av.VideoFrame]:
@@ -240,8 +243,9 @@ def check_options(name: str, arguments: str) -> None:
         raise FilterError(f"filter {_written([(name, arguments)])}: FFmpeg does not take these options: {why}") from exc
 
 
-def _wired(links: Spec) -> _Ends:
+def _wired(links: Spec, threads: int) -> _Ends:
     graph = av.filter.Graph()
+    graph.threads = threads
     made = [graph.add(name, arguments) if arguments else graph.add(name) for name, arguments in links]
     for one, two in pairwise(made):
         one.link_to(two)
