@@ -1,18 +1,24 @@
 """Against the original inference loop: mmedit's own RealBasicVSR network, same weights, same clip, same machine.
 
-    python benchmarks/bench_original.py [--frames 30] [--size 160x90] [--memory-frames 300] [--device cpu]
+    python benchmarks/bench_original.py [--frames 30] [--rounds 2] [--threads 1 2] [--size 160x90]
+                                        [--memory-frames 300] [--device cpu]
 
 Random weights of the published configuration (64 channels, 20 + 20 blocks): they cost what trained ones do. Each
 measurement is a process of its own, so that peak memory is its own. ``original N`` is the published script's loop with
 ``--max_seq_len N``: the clip in memory as float32, the network chunk by chunk, all results kept and joined.
 ``symmetric 15/5`` runs mmedit's network over windows of 15 frames and keeps the middle 5, which is what a block-wise
 tool does to hide its seams. ``carry L/V`` is streamvsr's session with max_seq_len L and overlap V.
+
+The ways take turns, and of each the fastest round counts. cpu: processor time a frame, user and system, over all
+threads; on a machine that others use too it wavers less than the clock. Peak memory is the process's largest resident
+set, of which net is what came after the imports and the network.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -109,44 +115,58 @@ def child(way: str, a: int, b: int, frames: int, size: str, device: str) -> None
     network = (ours() if way == "carry" else theirs()).to(device)
     pictures = Clip(frames, width, height, device)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    begin = time.perf_counter()
+    begin, busy = time.perf_counter(), time.process_time()
     count = WAYS[way](network, pictures, a, b)
     if device != "cpu":
         torch.cuda.synchronize()
-    seconds = time.perf_counter() - begin
+    seconds, busy = time.perf_counter() - begin, time.process_time() - busy
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert count == frames, f"{way} gave {count} of {frames} frames"
     gpu = torch.cuda.max_memory_allocated() / 2**20 if device != "cpu" else 0.0
-    print(json.dumps({"seconds": seconds, "peak_mib": peak / 1024, "net_mib": (peak - before) / 1024, "gpu_mib": gpu}))
+    found = {
+        "seconds": seconds,
+        "cpu": busy,
+        "peak_mib": peak / 1024,
+        "net_mib": (peak - before) / 1024,
+        "gpu_mib": gpu,
+    }
+    print(json.dumps(found))
 
 
-def measure(way: str, a: int, b: int, frames: int, size: str, device: str) -> dict[str, float]:
+def measure(way: str, a: int, b: int, threads: int, frames: int, size: str, device: str) -> dict[str, float]:
     words = ["--child", way, "--numbers", str(a), str(b), "--frames", str(frames), "--size", size, "--device", device]
-    done = subprocess.run([sys.executable, __file__, *words], capture_output=True, text=True, check=False)
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
+    command = [sys.executable, __file__, *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         sys.exit(done.stderr)
     answer: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return answer
 
 
-def table(title: str, rows: list[tuple[str, int, int]], frames: int, size: str, device: str) -> None:
-    print(f"\n{title}: {frames} frames of {size}, {device}, {torch.get_num_threads()} threads")
-    print(f"{'':20}{'s/frame':>9}{'speed':>8}{'peak MiB':>10}{'net MiB':>10}")
+def table(
+    title: str, rows: list[tuple[str, int, int]], rounds: int, threads: int, frames: int, size: str, device: str
+) -> None:
+    print(f"\n{title}: {frames} frames of {size}, {device}, threads: {threads}, rounds: {rounds}")
+    print(f"{'':20}{'s/frame':>9}{'speed':>8}{'cpu':>9}{'speed':>8}{'peak MiB':>10}{'net MiB':>10}")
+    found: dict[tuple[str, int, int], list[dict[str, float]]] = {row: [] for row in rows}
+    for _ in range(rounds):
+        for way, a, b in rows:
+            found[way, a, b].append(measure(way, a, b, threads, frames, size, device))
     first: dict[str, float] | None = None
-    for way, a, b in rows:
-        got = measure(way, a, b, frames, size, device)
+    for (way, a, b), all_rounds in found.items():
+        got = {name: min(one[name] for one in all_rounds) for name in all_rounds[0]}
         first = first or got
         name = f"{way} {a}" + ("" if way == "original" else f"/{b}")
-        print(
-            f"{name:20}{got['seconds'] / frames:9.3f}{first['seconds'] / got['seconds']:7.2f}x"
-            f"{got['peak_mib']:10.0f}{got['net_mib']:10.0f}",
-            flush=True,
-        )
+        columns = "".join(f"{got[key] / frames:9.3f}{first[key] / got[key]:7.2f}x" for key in ("seconds", "cpu"))
+        print(f"{name:20}{columns}{got['peak_mib']:10.0f}{got['net_mib']:10.0f}", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=30)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--threads", type=int, nargs="+", default=(1, 2))
     parser.add_argument("--memory-frames", type=int, default=300)
     parser.add_argument("--size", default="160x90")
     parser.add_argument("--device", default="cpu")
@@ -156,9 +176,13 @@ def main() -> None:
     if a.child:
         child(a.child, *a.numbers, a.frames, a.size, a.device)
         return
-    rows = [("original", a.frames, 0), ("original", 10, 0), ("symmetric", 15, 5), ("carry", 24, 5), ("carry", 24, 8)]
-    table("speed", rows, a.frames, a.size, a.device)
-    table("memory", [("original", a.memory_frames, 0), ("carry", 24, 8)], a.memory_frames, a.size, a.device)
+    ways = [("original", a.frames, 0), ("original", 10, 0), ("symmetric", 15, 5)]
+    ways += [("carry", a.frames, 0), ("carry", 24, 5), ("carry", 24, 8)]
+    for threads in a.threads:
+        table("speed", ways, a.rounds, threads, a.frames, a.size, a.device)
+    if a.memory_frames:
+        ways = [("original", a.memory_frames, 0), ("carry", 24, 8)]
+        table("memory", ways, 1, a.threads[-1], a.memory_frames, a.size, a.device)
 
 
 if __name__ == "__main__":
