@@ -33,8 +33,8 @@ def _open_container(input: InputOptions, output: OutputOptions) -> Source:
     from streamvsr.sources.connection import open_patiently
     from streamvsr.sources.container import STDIN_NAMES, ContainerSource
 
-    if "://" in input.path or input.path in STDIN_NAMES:
-        # What may keep us waiting is opened such that Ctrl-C ends the wait.
+    if input.path in STDIN_NAMES:
+        # Opened such that Ctrl-C ends the wait for the first bytes.
         return open_patiently(lambda: ContainerSource(input, output))
     return ContainerSource(input, output)
 
@@ -48,15 +48,16 @@ its time begin there: what it still gives from before (after a seek to a key fra
 
 
 def _open(input: InputOptions, output: OutputOptions, live: LiveOptions) -> Source:
-    from streamvsr.sources.live import LiveSource, is_live, refuse_srt
+    opener = next(opener for fits, opener in SOURCES if fits(input))
+    if live.live or "://" in input.path:
+        from streamvsr.sources.live import StreamSource, is_stream, refuse_srt
 
-    refuse_srt(input.path)
-    if is_live(input.path, live):
-        return LiveSource(input, output, live)
+        refuse_srt(input.path)
+        if is_stream(input.path, live):
+            return StreamSource(input, output, live)
     for flag, value in (("--max-latency", live.max_latency), ("--duration", live.duration)):
         if value is not None:
             raise UsageError(f"{flag} is for a live input; add --live if this is one")
-    opener = next(opener for fits, opener in SOURCES if fits(input))
     return opener(input, output)
 
 

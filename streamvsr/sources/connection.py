@@ -21,7 +21,7 @@ HELD_FRAMES, HELD_BYTES = 64, 256 << 20
 """Decoded frames that wait for the reader: opening a stream reads a second or two of it ahead."""
 
 LEAVE_SECONDS = 0.7
-"""How long a connection that is given up may take to say goodbye to its server; FFmpeg looks up every half second."""
+"""How long a connection that is given up may take to say goodbye to its server, while something still comes."""
 
 AnySource = TypeVar("AnySource", bound=Source)
 
@@ -33,8 +33,8 @@ class SilentError(SourceError):
 class Connection(Generic[AnySource]):
     """Opens ``make()`` at once; then ``opened``, ``items`` and ``leave`` are called by the one thread that reads.
 
-    At most ``HELD_FRAMES`` frames of ``HELD_BYTES`` wait for that reader. Once they are there the thread waits too, except between
-    ``hurry`` and ``items``.
+    At most ``HELD_FRAMES`` frames of ``HELD_BYTES`` wait for that reader. Once they are there the thread waits too,
+    except between ``hurry`` and ``items``.
     """
 
     def __init__(self, make: Callable[[], AnySource]) -> None:

@@ -54,16 +54,11 @@ seek lands behind the start (MPEG streams have no index)."""
 OPEN_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS = 15.0, 15.0
 """How long a network input may be silent; FFmpeg itself waits for ever."""
 
-POLL_SECONDS = 0.5
-"""Between two looks at ``stop`` while a live stream is silent."""
-
 _UNSEEKABLE: tuple[type[BaseException], ...] = (SourceError, *FOREIGN)
 """A seek failed, or nothing could be decoded where it landed."""
 
 LIVE_SCHEMES = ("rtsp:", "rtsps:", "rtp:", "udp:", "rtmp:", "rtmps:", "rtmpt:", "tcp:")
 """What these URLs name does not wait for its reader."""
-_RESUMABLE = ("rtsp:", "rtsps:")
-"""Where reading can go on after a read that timed out, so that ``stop`` is looked at; the others latch the error."""
 
 
 class _Stamp(NamedTuple):
@@ -131,9 +126,8 @@ class ContainerSource(Source):
             file = self._reader
         elif "://" in given.path:
             # FFmpeg's own protocol whitelists keep playlists from the network away from local files.
-            poll = given.path.lower().startswith(_RESUMABLE)
-            timeout = (self._open_timeout, min(POLL_SECONDS, self._read_timeout) if poll else self._read_timeout)
-            if poll and options.get("rtsp_transport", "auto") == "auto":
+            timeout = (self._open_timeout, self._read_timeout)
+            if given.path.lower().startswith(("rtsp:", "rtsps:")) and options.get("rtsp_transport", "auto") == "auto":
                 options.pop("rtsp_transport", None)
                 # TCP loses nothing; where the server refuses it, FFmpeg goes on to UDP.
                 options.setdefault("rtsp_flags", "prefer_tcp")
@@ -269,20 +263,11 @@ class ContainerSource(Source):
             yield from self._decode(None)
 
     def _demux(self) -> Iterator[av.Packet[Any]]:
-        silent_seconds = 0.0
-        while not self._stop.is_set():
-            try:
-                for packet in self._container.demux(self._streams):
-                    silent_seconds = 0.0
-                    if self._stop.is_set():
-                        return
-                    yield packet
-            except ExitError:
-                silent_seconds += POLL_SECONDS
-                if not self._path.lower().startswith(_RESUMABLE) or silent_seconds >= self._read_timeout:
-                    raise
-            else:
+        # A read is never cut short to look at ``stop``: an RTSP stream that was interrupted inside a packet is broken.
+        for packet in self._container.demux(self._streams):
+            if self._stop.is_set():
                 return
+            yield packet
 
     def _decode(self, packet: av.Packet[Any] | None) -> Iterator[av.VideoFrame]:
         """The pictures of one packet, or (None) all that the decoder still holds."""

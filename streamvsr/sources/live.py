@@ -1,4 +1,6 @@
-"""Live inputs: cameras and streams that do not wait, fall silent, go away and come back.
+"""Inputs that may keep their reader waiting: cameras and streams that fall silent, go away and come back.
+
+A film on a web server is read through here too, for the time limits; the rest of this text is on live inputs.
 
 ::
 
@@ -44,9 +46,9 @@ END_SECONDS = 1
 """A stream of stated length that ends so near to it has been played to its end."""
 
 
-def is_live(path: str, live: LiveOptions) -> bool:
-    """Whether an input is to be read as a live one. A playlist turns out to be one when it is open."""
-    return live.live or path.lower().startswith(LIVE_SCHEMES) or _is_playlist(path)
+def is_stream(path: str, live: LiveOptions) -> bool:
+    """Whether an input may keep its reader waiting: all that comes from the network, and what is said to be live."""
+    return live.live or ("://" in path and not path.lower().startswith("file:"))
 
 
 def _is_playlist(path: str) -> bool:
@@ -92,8 +94,11 @@ class TimeLine:
         )
 
 
-class LiveSource(Source):
-    """A stream that goes on across the connections that it takes. See the module's text."""
+class StreamSource(Source):
+    """A stream that goes on across the connections that it takes. See the module's text.
+
+    ``info.video.live`` says whether it is a live one: by its URL, by ``--live``, or as a playlist without an end.
+    """
 
     def __init__(self, input: InputOptions, output: OutputOptions, live: LiveOptions) -> None:
         """Raises ``SourceError`` where the first connection cannot be made within ``live.open_timeout``."""
@@ -122,8 +127,10 @@ class LiveSource(Source):
         local = self._path in STDIN_NAMES or "://" not in self._path
         self._comes_back = not local and live.reconnect > 0
         self.info = source.info
-        if not (_is_playlist(self._path) and self._length is not None):
-            self.paced = _is_playlist(self._path) or (local and self._path not in STDIN_NAMES) or self._is_http()
+        if self._is_live(source):
+            # A pipe and what is pushed at us come at their own speed; the rest is there to be fetched.
+            pushed = self._path in STDIN_NAMES or self._path.lower().startswith(LIVE_SCHEMES)
+            self.paced = not pushed
             video = replace(self.info.video, live=True, frames_hint=None)
             self.info = replace(self.info, video=video, duration=live.duration)
             if not self.paced:
@@ -147,8 +154,10 @@ class LiveSource(Source):
             if self._stop.is_set() or time.monotonic() >= until or not self._reconnect(why, until):
                 return
 
-    def _is_http(self) -> bool:
-        return self._path.lower().startswith(("http://", "https://"))
+    def _is_live(self, source: ContainerSource) -> bool:
+        if _is_playlist(self._path) and not self._live.live:
+            return source.length is None
+        return self._live.live or self._path.lower().startswith(LIVE_SCHEMES)
 
     def _has_ended(self) -> bool:
         """Whether the end of a connection is the end of it all, and not a server that went away."""
@@ -158,6 +167,9 @@ class LiveSource(Source):
     def _play(self, until: float) -> Iterator[Frame | Packet]:
         try:
             for item in self._connection.items(self._live.read_timeout, until):
+                if not self.info.video.live:
+                    yield item
+                    continue
                 made = self._frame(item) if isinstance(item, Frame) else self._packet(item)
                 if made is not None:
                     yield made
@@ -205,15 +217,16 @@ class LiveSource(Source):
 
     def _connect(self, *, again: bool = False) -> Connection[ContainerSource]:
         given = replace(self._input, start=None) if again else self._input
-        playlist, limits = _is_playlist(self._path), self._live
+        limits, live = self._live, self._live.live or self._path.lower().startswith(LIVE_SCHEMES)
 
         def make() -> ContainerSource:
             source = ContainerSource(
                 given,
                 self._output,
-                live=not playlist,
-                open_timeout=limits.open_timeout,
-                read_timeout=limits.read_timeout,
+                live=live,
+                # FFmpeg's own limits end threads that nobody waits for any more.
+                open_timeout=limits.open_timeout + 1,
+                read_timeout=limits.read_timeout + 1,
             )
             for line in () if again else source.warnings:
                 self.on_warning(line)

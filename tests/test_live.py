@@ -1,0 +1,179 @@
+"""Live inputs against real servers: outages, silence, passwords, signals. At full length: benchmarks/soak_rtsp.py."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.live_run import QUICK, Streamvsr, recording
+from tests.outputs import Shown
+from tests.rtsp_server import RtspServer, make_clip
+from tests.silent_camera import SilentCamera
+
+pytestmark = pytest.mark.io
+
+STARTED = r"model identity"
+SECRET = "hunter2"
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_clip(tmp_path_factory.mktemp("live") / "clip.mp4", 40)
+
+
+@pytest.fixture
+def server(clip: Path) -> Iterator[RtspServer]:
+    with RtspServer(clip) as running:
+        yield running
+
+
+@pytest.mark.parametrize(("transport", "outages"), [("tcp", 2), ("udp", 1)])
+def test_an_outage_is_a_gap_in_one_recording(
+    transport: str, outages: int, server: RtspServer, clip: Path, ffprobe: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.mp4"
+    down: list[float] = []
+    with Streamvsr("-rtsp_transport", transport, server.url("/camera"), *QUICK, str(out)) as run:
+        run.wait_for(STARTED)
+        for number in range(1, outages + 1):
+            time.sleep(1.5)
+            server.kill()
+            begin = time.monotonic()
+            run.wait_for("trying to get it back", count=number)
+            time.sleep(1)
+            server.start()
+            down.append(time.monotonic() - begin)
+            run.wait_for("it is back after", count=number)
+        time.sleep(1)
+        run.signal(signal.SIGTERM)
+        assert run.end() == 130
+    shown = recording(ffprobe, out, clip)
+    assert len(shown.gaps()) == outages
+    away = [float(seconds) for seconds in re.findall(r"it is back after ([\d.]+) s", run.text)]
+    for gap, dead, told in zip(shown.gaps(), down, away, strict=True):
+        # The server was gone for `dead`, and what came back was sent at `told` at the latest.
+        assert dead - 0.5 <= gap <= told + 0.5
+    if transport == "tcp":
+        assert run.dropped == shown.missing()
+    assert all(abs(moved) < 0.1 for moved in shown.sync()), "sound and picture have moved apart"
+
+
+def test_a_stall_within_the_read_timeout_costs_nothing(
+    server: RtspServer, clip: Path, ffprobe: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.mkv"
+    with Streamvsr(server.url("/camera"), *QUICK, "--duration", "6", str(out)) as run:
+        run.wait_for(STARTED)
+        server.stall()
+        time.sleep(2)
+        server.resume()
+        assert run.end() == 0
+    assert "trying to get it back" not in run.text
+    assert recording(ffprobe, out, clip).missing() == run.dropped
+
+
+def test_what_does_not_come_back_ends_the_recording_and_is_an_error(
+    server: RtspServer, ffprobe: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.mp4"
+    with Streamvsr(server.url("/camera"), *QUICK, "--reconnect", "1.5", str(out)) as run:
+        run.wait_for(STARTED)
+        time.sleep(1)
+        server.stop()
+        assert run.end() == 1
+    assert re.search(r"error: '.*/camera': .*did not come back within 1.5 s", run.text)
+    assert len(Shown(ffprobe, out).times(Shown(ffprobe, out).of("video")[0])) >= 25, "what came before is whole"
+
+
+def test_a_stream_that_falls_silent_is_given_up_in_the_time_that_was_set(
+    server: RtspServer, ffprobe: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.mp4"
+    with Streamvsr(server.url("/camera"), *QUICK, "--read-timeout", "1", "--reconnect", "0", str(out)) as run:
+        run.wait_for(STARTED)
+        server.stall()
+        assert run.end(20) == 1
+    assert "no picture for 1 s" in run.text
+
+
+@pytest.mark.parametrize("says", ["nothing", "half a frame"])
+def test_a_camera_that_never_gives_a_picture(says: str, tmp_path: Path) -> None:
+    out = tmp_path / "out.mp4"
+    with SilentCamera(handshake=says == "half a frame") as camera:
+        begin = time.monotonic()
+        with Streamvsr(camera.url, *QUICK, "--open-timeout", "2", str(out)) as run:
+            assert run.end(20) == 1
+        assert time.monotonic() - begin >= 2
+        assert camera.connections == 1
+        assert camera.sent_half == (says == "half a frame")
+    assert re.fullmatch(r"error: 'rtsp://.*': no picture within 2 s; .*", run.text)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("source", ["camera", "pipe", "live pipe"])
+def test_a_signal_ends_the_waiting_for_an_input(how: signal.Signals, source: str, tmp_path: Path) -> None:
+    with SilentCamera() as camera:
+        words = {"camera": [camera.url], "pipe": ["-"], "live pipe": ["--live", "-"]}[source]
+        with Streamvsr(*words, *QUICK, str(tmp_path / "out.mp4"), stdin=subprocess.PIPE) as run:
+            if source == "camera":
+                assert camera.connected.wait(30)
+            else:
+                time.sleep(2)
+            run.signal(how)
+            assert run.end(20) == 130
+            assert run.process.stdin is not None
+            run.process.stdin.close()
+    assert "Traceback" not in run.text
+
+
+def test_a_signal_while_the_server_is_stalled_leaves_a_playable_file(
+    server: RtspServer, ffprobe: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.mp4"
+    with Streamvsr(server.url("/live"), *QUICK, str(out)) as run:
+        run.wait_for(STARTED)
+        time.sleep(1)
+        server.stall()
+        time.sleep(1)
+        run.signal(signal.SIGTERM)
+        assert run.end(20) == 130
+    assert Shown(ffprobe, out).times(Shown(ffprobe, out).of("video")[0])
+
+
+@pytest.mark.parametrize("digest", [False, True], ids=["basic", "digest"])
+def test_passwords_work_and_are_never_shown(digest: bool, clip: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.mkv"
+    with RtspServer(clip, user="bob", password=SECRET, digest=digest) as server:
+        with Streamvsr(server.url("/camera"), *QUICK, "--debug", "-frames:v", "5", str(out)) as run:
+            assert run.end() == 0
+        with Streamvsr(server.url("/camera", password=f"no{SECRET}"), *QUICK, "--debug", str(out)) as wrong:
+            assert wrong.end() == 1
+    assert "user and a password" in wrong.text
+    assert SECRET not in run.text + wrong.text
+    assert SECRET.encode() not in out.read_bytes()
+
+
+def test_print_config_hides_them_too() -> None:
+    with Streamvsr("--print-config", f"rtsp://bob:{SECRET}@host/x", "out.mp4", stdout=subprocess.PIPE) as run:
+        assert run.process.stdout is not None
+        assert SECRET not in run.process.stdout.read()
+        assert run.end() == 0
+
+
+def test_srt_says_what_to_do() -> None:
+    with Streamvsr("srt://host:9000", "out.mp4") as run:
+        assert run.end() == 2
+    assert re.fullmatch(r"error: 'srt://host:9000': SRT is not .* ffmpeg -i .* \| streamvsr --live - OUTPUT", run.text)
+
+
+def test_live_options_are_for_live_inputs(tmp_path: Path) -> None:
+    with Streamvsr(str(tmp_path / "x.mp4"), "--max-latency", "1", "out.mp4") as run:
+        assert run.end() == 2
+    assert "add --live" in run.text
