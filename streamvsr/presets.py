@@ -45,6 +45,9 @@ REFUSED: Mapping[str, Mapping[str, str]] = {
     },
 }
 
+OTHER_KINDS = (".yaml", ".yml", ".json", ".ini")
+"""Files that people try, and that no preset is written in."""
+
 MAX_BYTES = 1 << 20
 """A preset has some hundred bytes; what is much larger is another file, or a device."""
 
@@ -79,6 +82,8 @@ def load(name: str) -> Preset:
 
 def find(name: str) -> Path:
     """The file of a preset: the user's own go before those that come with streamvsr."""
+    if name.lower().endswith(OTHER_KINDS):
+        raise UsageError(f"preset '{name}': a preset is a TOML file (docs/runs.md has one)")
     if name.endswith(".toml") or "/" in name or os.sep in name:
         return Path(name)
     for folder in folders():

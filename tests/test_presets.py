@@ -167,6 +167,9 @@ def test_unknown_names() -> None:
         parse(["--preset", "slow", "a", "b"])
     with pytest.raises(UsageError, match=r"missing\.toml' cannot be read: No such file"):
         parse(["--preset", "missing.toml", "a", "b"])
+    for name in ("mine.yaml", "./mine.yml"):
+        with pytest.raises(UsageError, match=f"preset '{name}': a preset is a TOML file"):
+            parse(["--preset", name, "a", "b"])
     with pytest.raises(UsageError, match="too large"):
         parse(["--preset", "/dev/zero", "a", "b"])
 

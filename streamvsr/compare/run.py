@@ -11,7 +11,7 @@ from streamvsr.build import build
 from streamvsr.compare.options import CompareOptions, check
 from streamvsr.compare.source import CompareSource
 from streamvsr.config import Config, InputOptions, ModelOptions, OutputOptions
-from streamvsr.errors import UsageError
+from streamvsr.errors import StreamvsrError, UsageError
 from streamvsr.pipeline.delivery import Delivery, Reader
 from streamvsr.pipeline.runner import Run
 from streamvsr.sinks.picture_folder import is_pictures as writes_pictures
@@ -39,7 +39,7 @@ def build_compare(paths: Sequence[str], options: CompareOptions, config: Config,
         readers: list[Reader] = []
         for number, one in enumerate(configs):
             delivery = Delivery(packets=number == 0)
-            reader = Reader(build(one, warn=warn, delivery=delivery), delivery)
+            reader = Reader(_built(one, warn, delivery), delivery)
             undo.callback(reader.close)
             readers.append(reader)
         _warn_of_colors(readers, warn)
@@ -65,6 +65,17 @@ def build_compare(paths: Sequence[str], options: CompareOptions, config: Config,
         run.notes.clear()  # on a network that there is none of
         undo.pop_all()
         return run
+
+
+def _built(config: Config, warn: Callable[[str], None], delivery: Delivery) -> Run:
+    try:
+        return build(config, warn=warn, delivery=delivery)
+    except StreamvsrError as error:
+        # The chain was not given as -vf, and there may be several.
+        place = str(error).removeprefix("-vf, ")
+        if place == str(error):
+            raise
+        raise type(error)(f"--with '{config.output.filters}', {place}") from error
 
 
 def _inputs(paths: Sequence[str], options: CompareOptions, config: Config) -> list[Config]:

@@ -15,6 +15,8 @@ Kind = Literal["integer", "odd", "number", "text", "flag", "choice", "size", "ta
 ``target``: the same, or a height with its width left open, as 1080p."""
 MANY = 12
 """More options than this are not listed in an error."""
+TIMELINE = "enable"
+"""The option by which FFmpeg switches some of its filters on and off in time."""
 REQUIRED = object()
 """The default of an option that has none."""
 
@@ -62,6 +64,8 @@ def bind(params: Sequence[Param], link: Link) -> dict[str, Any]:
     for place, given in enumerate(settings(link)):
         if given.key is not None:
             named = True
+            if given.key == TIMELINE:
+                raise wrong(given.column, f"{link.name} takes no 'enable': only some filters of FFmpeg's can be timed")
             if given.key not in by_name:
                 raise wrong(given.column, unknown_option(link.name, given.key, list(by_name)))
             param = by_name[given.key]

@@ -118,7 +118,7 @@ class VideoEncoder:
             works = (t for t, c in zip(tried, scratch, strict=True) if self._opens(c, dict(options), output, info, t))
             time_base = next(works, time_base)
         if not self._opens(self.stream.codec_context, dict(options), output, info, time_base):
-            raise self._cannot_open(options) from self._refusal
+            raise self._cannot_open(options, info) from self._refusal
 
     def _opens(
         self, context: Any, options: dict[str, str], output: OutputOptions, info: StreamInfo, time_base: Fraction
@@ -154,8 +154,7 @@ class VideoEncoder:
             raise UsageError(unknown)
         return True
 
-    def _cannot_open(self, options: dict[str, str]) -> Exception:
-        width, height = self.stream.codec_context.width, self.stream.codec_context.height
+    def _cannot_open(self, options: dict[str, str], info: StreamInfo) -> Exception:
         if HARDWARE.search(self.codec):
             twin = SOFTWARE_TWIN.get(self.codec.split("_")[0])
             return SinkError(
@@ -165,7 +164,8 @@ class VideoEncoder:
         given = " ".join(f"-{key} {value}" for key, value in options.items())
         reason = f" ({self._said[-1]})" if self._said else ""
         return UsageError(
-            f"{self.codec} refuses {width}x{height} {self.pixel_format} with {given or 'its defaults'}{reason}"
+            f"{self.codec} refuses {info.width}x{info.height} {self.pixel_format}"
+            f" with {given or 'its defaults'}{reason}"
         )
 
     def encode(self, frame: Frame) -> Iterator[av.Packet[Any]]:
