@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from streamvsr.config import OutputOptions
 from streamvsr.frames import MediaInfo, StreamInfo
+from streamvsr.media.encoder_options import VIDEO_ALIASES
+from streamvsr.media.hardware import usable_encoder
 from streamvsr.sinks import container, picture_folder, tee
 from streamvsr.sinks.base import Sink
 from streamvsr.sinks.target import is_url, same_file
 
-__all__ = ["SINKS", "Sink", "open_sink", "same_file", "wanted_format", "written_paths"]
+__all__ = ["SINKS", "Sink", "open_sink", "same_file", "wanted_format", "with_usable_encoder", "written_paths"]
 
 
 class Opener(Protocol):
@@ -83,3 +85,12 @@ def open_sink(
 ) -> Sink:
     """The sink for an output; ``names`` are those of the input's pictures, if it was a folder."""
     return _kind(output).open(output, media, names, on_warning)
+
+
+def with_usable_encoder(output: OutputOptions, on_warning: Callable[[str], None]) -> OutputOptions:
+    """``output`` with an encoder that opens on this machine: hardware that is not there gives way to software."""
+    if output.video_codec is None:
+        return output
+    codec = VIDEO_ALIASES.get(output.video_codec, output.video_codec)
+    usable = usable_encoder(codec, on_warning)
+    return output if usable == codec else replace(output, video_codec=usable)

@@ -38,14 +38,20 @@ from streamvsr.sinks.places import Place
 from streamvsr.sinks.relay_child import Setup, frame_message
 from streamvsr.sinks.target import HURRY_SECONDS
 
+WAITING_BYTES = 1 << 20
+"""How much waits for the only output of a run before it holds the run."""
+
 QUEUE_BYTES = 32 << 20
-"""What waits for a slow connection at most."""
+"""How much waits for a connection that is one of several outputs at most."""
 
 QUEUE_SECONDS = Fraction(4)
 """How much of the video waits for a connection that is one of several outputs: two key frames' worth."""
 
 STALLED_SECONDS = 1.0
 """A connection that has taken nothing for so long is not waited for when all is over."""
+
+START_SECONDS = 60.0
+"""How long the process may take to start, on a machine that is busy with other things."""
 
 _LEAVE_SECONDS = 1.0
 
@@ -107,6 +113,7 @@ class Relay(Place):
         self._setup.metadata = dict(self.container.metadata)
         self._setup.head = bytes(self._head.data)
         self._launch()
+        self._expect("here", START_SECONDS)
         return str(self._expect("ready", self._timeout))
 
     def _launch(self) -> None:
@@ -144,9 +151,9 @@ class Relay(Place):
             if self._bytes > QUEUE_BYTES or self._span() > QUEUE_SECONDS:
                 self._let_go()
         else:
-            while self._bytes > QUEUE_BYTES:
+            while self._bytes > WAITING_BYTES:
                 self._wait()
-        if self._queue and time.monotonic() - self._moved > self._timeout:
+        if self._queue and time.monotonic() - self._moved > self._patience:
             raise self._stalled()
 
     def hurry(self) -> None:

@@ -1,7 +1,8 @@
 """The process behind ``relay.py``: packets from standard input to a muxer that writes to the network.
 
-It prints nothing; its standard output carries answers, pickled pairs with their length in front: ``("ready", name of an
-option that nobody knows)``, ``("warning", text)``, ``("failed", (is it the user's fault, text))``, ``("done", None)``.
+It prints nothing; its standard output carries answers, pickled pairs with their length in front: ``("here", None)``,
+``("ready", name of an option that nobody knows)``, ``("warning", text)``, ``("failed", (is it the user's fault,
+text))``, ``("done", None)``.
 When its input ends without the message that says so, its parent has gone, and it goes too.
 """
 
@@ -68,6 +69,7 @@ def main() -> None:
             os._exit(0)
 
     setup = _read()
+    answer("here")
     try:
         _serve(setup, answer)
     except BaseException as exc:

@@ -1,0 +1,228 @@
+"""Several outputs of one run: the words, what each gets, and what one that is slow or fails does to the others."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import subprocess
+import sys
+import threading
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from streamvsr.config import OutputOptions
+from streamvsr.errors import SinkError, UsageError
+from streamvsr.frames import MediaInfo
+from streamvsr.sinks import open_sink
+from streamvsr.sinks.target import OutputFile
+from streamvsr.sinks.tee import Branch, TeeSink, parse
+from tests.outputs import Shown, frames, info, numbers
+from tests.rtsp_server import make_clip
+from tests.test_publish import noise
+
+pytestmark = [pytest.mark.io, pytest.mark.skipif(sys.platform == "win32", reason="POSIX pipes")]
+
+
+@pytest.mark.parametrize(
+    ("text", "branches"),
+    [
+        ("a.mkv", [Branch("a.mkv")]),
+        ("a.mkv|[f=rtsp]rtsp://h/x", [Branch("a.mkv"), Branch("rtsp://h/x", format="rtsp")]),
+        (r"a\|b.mkv | 'c | d.mp4'", [Branch("a|b.mkv"), Branch("c | d.mp4")]),
+        (
+            r"[f=segment:segment_time=01\\:00:strftime=1]%Y.mkv",
+            [Branch("%Y.mkv", {"segment_time": "01:00", "strftime": "1"}, "segment")],
+        ),
+        ("[onfail=ignore:use_fifo=1]a.ts", [Branch("a.ts", on_fail="ignore")]),
+        ("[select=v]a.ts", [Branch("a.ts", select=frozenset("v"))]),
+        (r"[select=\'v,a\']a.ts", [Branch("a.ts", select=frozenset("va"))]),
+    ],
+)
+def test_ffmpegs_words(text: str, branches: list[Branch]) -> None:
+    assert parse(text) == branches
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "wants outputs"),
+        ("|", "wants outputs"),
+        ("[f=rtsp", "missing"),
+        ("[f]a", "key=value"),
+        ("[f=rtsp]", "names no output"),
+        ("[onfail=cry]a.mkv", "abort or ignore"),
+        ("[select=a]a.mkv", "each output has the picture"),
+        ("[bsfs/v=dump_extra]a.mkv", "bsfs"),
+    ],
+)
+def test_words_that_are_wrong(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        parse(text)
+
+
+class Tee:
+    """A tee over small pictures and the warnings that it gave."""
+
+    def __init__(self, text: str, *, width: int = 64, height: int = 48, **options: object) -> None:
+        self.warnings: list[str] = []
+        self.stream = info(width=width, height=height, rate=Fraction(25))
+        output = OutputOptions(path=text, format="tee", **options)  # type: ignore[arg-type]
+        sink = open_sink(output, MediaInfo(self.stream), on_warning=self.warnings.append)
+        assert isinstance(sink, TeeSink)
+        self.sink = sink
+
+    def write(self, count: int, first: int = 0) -> None:
+        stamps = [n * 3600 for n in range(count)]
+        for number, frame in enumerate(frames(self.stream, stamps, 3600)):
+            if number >= first:
+                self.sink.write_frame(frame)
+
+
+def test_every_file_is_whole(tmp_path: Path, ffprobe: str) -> None:
+    names = ["a.mkv", "b.mp4", "c.ts", "d.nut"]
+    segments = f"[f=segment:segment_time=1]{tmp_path}/part%d.mkv"
+    tee = Tee("|".join([*(str(tmp_path / n) for n in names), segments]), preset="ultrafast")
+    tee.write(60)
+    tee.sink.finish()
+    for name in names:
+        assert numbers(tmp_path / name) == list(range(60)), name
+    assert [len(numbers(tmp_path / f"part{n}.mkv")) for n in range(3)] == [25, 25, 10]
+    hashes = {name: Shown(ffprobe, tmp_path / name) for name in ("a.mkv", "b.mp4")}
+    assert hashes["a.mkv"].hashes(hashes["a.mkv"].streams[0]) == hashes["b.mp4"].hashes(hashes["b.mp4"].streams[0])
+
+
+def test_hevc_in_mp4_has_the_tag_that_players_want(tmp_path: Path, ffprobe: str) -> None:
+    tee = Tee(f"{tmp_path}/a.mkv|{tmp_path}/b.mp4", video_codec="libx265", preset="ultrafast")
+    tee.write(3)
+    tee.sink.finish()
+    assert Shown(ffprobe, tmp_path / "b.mp4").streams[0]["codec_tag_string"] == "hvc1"
+
+
+def test_a_run_through_the_command_line(tmp_path: Path, ffprobe: str) -> None:
+    """Sound is copied into each output that can hold it, and converted for the one that cannot."""
+    clip = make_clip(tmp_path / "clip.mp4", 1)
+    me = [sys.executable, "-m", "streamvsr", "--model", "identity", str(clip)]
+    outputs = f"{tmp_path}/a.mkv|{tmp_path}/b.webm|[select=v]{tmp_path}/c.mkv"
+    subprocess.run([*me, "-c:v", "libvpx-vp9", "-f", "tee", outputs], check=True)
+    kinds = {n: [s["codec_name"] for s in Shown(ffprobe, tmp_path / n).streams] for n in ("a.mkv", "b.webm", "c.mkv")}
+    assert kinds == {"a.mkv": ["vp9", "aac"], "b.webm": ["vp9", "opus"], "c.mkv": ["vp9"]}
+    sent, came = Shown(ffprobe, clip), Shown(ffprobe, tmp_path / "a.mkv")
+    assert came.hashes(came.of("audio")[0]) == sent.hashes(sent.of("audio")[0])
+    before = clip.read_bytes()
+    done = subprocess.run([*me, "-y", "-f", "tee", f"{tmp_path}/d.mkv|{clip}"], capture_output=True, check=False)
+    assert (done.returncode, b"is the input itself" in done.stderr) == (2, True)
+    assert clip.read_bytes() == before
+
+
+def test_a_connection_that_takes_nothing_holds_nobody(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"tcp://me:secret@127.0.0.1:{server.getsockname()[1]}"
+        tee = Tee(
+            f"{tmp_path}/a.mkv|{url}", width=640, height=360, timeout=1e6, preset="ultrafast", options={"qp": "0"}
+        )
+        # Many times what its buffers hold; in one thread with the file, which would stand still.
+        for frame in noise(tee.stream, 250):
+            tee.sink.write_frame(frame)
+        tee.sink.hurry()
+        with pytest.raises(SinkError, match=r"\*\*\*@.*taken nothing.*\(complete: .*a\.mkv\)"):
+            tee.sink.finish()
+    assert len(numbers(tmp_path / "a.mkv")) == 250
+    assert any("does not take packets fast enough" in line for line in tee.warnings)
+    assert any("frames were left out" in line for line in tee.warnings)
+    assert not any("secret" in line for line in tee.warnings)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.mkv"]
+
+
+def test_what_a_slow_connection_gets_begins_again_with_a_key_frame(tmp_path: Path) -> None:
+    got, may_read, ready = bytearray(), threading.Event(), threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def receive() -> None:
+            connection, _ = server.accept()
+            may_read.wait(60)
+            with connection:
+                while data := connection.recv(1 << 16):
+                    got.extend(data)
+                    ready.set()
+
+        thread = threading.Thread(target=receive, daemon=True)
+        thread.start()
+        url = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        tee = Tee(
+            f"{tmp_path}/a.mkv|[f=nut]{url}",
+            width=640,
+            height=360,
+            timeout=1e6,
+            preset="ultrafast",
+            options={"qp": "0"},
+        )
+        for number, frame in enumerate(noise(tee.stream, 400)):
+            if not may_read.is_set() and any("fast enough" in line for line in tee.warnings):
+                may_read.set()
+                ready.wait(60)
+            tee.sink.write_frame(frame)
+            assert number < 350 or may_read.is_set(), "it never became too slow"
+        tee.sink.finish()
+        thread.join(60)
+    (line,) = (line for line in tee.warnings if "were left out" in line)
+    left_out = int(line.split("': ")[1].split()[0])
+    (tmp_path / "got.nut").write_bytes(bytes(got))
+    seen = numbers(tmp_path / "got.nut")
+    assert len(numbers(tmp_path / "a.mkv")) == 400
+    assert left_out > 0
+    assert len(seen) == 400 - left_out
+    # Pictures decoded without what they refer to would show wrong numbers.
+    expected = [n % 256 for n in range(400)]
+    place = 0
+    for number in seen:
+        place = expected.index(number, place) + 1
+
+
+def test_an_output_that_cannot_be_reached(tmp_path: Path) -> None:
+    with pytest.raises(SinkError, match="refused"):
+        Tee(f"{tmp_path}/a.mkv|tcp://127.0.0.1:1")
+    assert not list(tmp_path.iterdir())
+    tee = Tee(f"{tmp_path}/a.mkv|[onfail=ignore]tcp://127.0.0.1:1", preset="ultrafast")
+    tee.write(5)
+    tee.sink.finish()
+    assert len(numbers(tmp_path / "a.mkv")) == 5
+    assert "the other outputs go on" in tee.warnings[0]
+    with pytest.raises(UsageError, match="unknown option -nonsense"):
+        Tee(f"{tmp_path}/b.mkv|[nonsense=1]{tmp_path}/c.mkv")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.mkv"]
+
+
+@pytest.mark.parametrize(("on_fail", "goes_on"), [("", True), ("[onfail=abort]", False), ("[onfail=ignore]", True)])
+def test_a_file_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_fail: str, *, goes_on: bool) -> None:
+    whole = OutputFile.write
+
+    def write(self: OutputFile, data: bytes) -> int:
+        if ".b." in self.name and len(data) > 5000:
+            self.error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise self.error
+        return whole(self, data)
+
+    monkeypatch.setattr(OutputFile, "write", write)
+    tee = Tee(
+        f"{tmp_path}/a.mkv|{on_fail}{tmp_path}/b.ts", width=320, height=240, preset="ultrafast", options={"qp": "0"}
+    )
+
+    def run() -> None:
+        try:
+            for frame in noise(tee.stream, 30):
+                tee.sink.write_frame(frame)
+            tee.sink.finish()
+        finally:
+            tee.sink.abort()
+
+    if on_fail == "[onfail=ignore]":
+        run()
+        assert "no space" in tee.warnings[0]
+    else:
+        with pytest.raises(SinkError, match="no space"):
+            run()
+    assert [p.name for p in tmp_path.iterdir()] == (["a.mkv"] if goes_on else [])
+    assert not goes_on or len(numbers(tmp_path / "a.mkv")) == 30
