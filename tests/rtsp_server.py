@@ -145,8 +145,11 @@ class RtspServer:
 def make_clip(
     path: Path, seconds: float, *, width: int = 64, height: int = 48, gop: int = RATE, sound: bool = True
 ) -> Path:
-    """An mp4 of H.264 without B-frames at 25 a second, each frame's number (modulo 256) painted in, and AAC."""
-    with av.open(str(path), "w") as out:
+    """An mp4 of H.264 without B-frames at 25 a second, each frame's number (modulo 256) painted in, and AAC.
+
+    The tone rises, so that no two packets of it are alike.
+    """
+    with av.open(str(path), "w", options={"movflags": "+faststart"}) as out:
         video: Any = out.add_stream("libx264", rate=RATE)
         video.width, video.height, video.pix_fmt = width, height, "yuv420p"
         video.codec_context.gop_size = gop
@@ -162,7 +165,8 @@ def make_clip(
             picture.pts, picture.time_base = number, Fraction(1, RATE)
             out.mux(video.encode(picture))
             while audio is not None and sent < (number + 1) * 48000 // RATE:
-                tone = np.sin(2 * np.pi * 440 * np.arange(sent, sent + 1024) / 48000).astype(np.float32)[None]
+                at = np.arange(sent, sent + 1024) / 48000
+                tone = np.sin(2 * np.pi * (200 + 10 * at) * at).astype(np.float32)[None]
                 chunk = av.AudioFrame.from_ndarray(tone, "fltp", "mono")
                 chunk.sample_rate, chunk.pts, chunk.time_base = 48000, sent, Fraction(1, 48000)
                 out.mux(audio.encode(chunk))

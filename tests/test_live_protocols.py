@@ -1,0 +1,133 @@
+"""Live inputs that are not RTSP: UDP, TCP, RTMP, HTTP, playlists and pipes, sent by ffmpeg."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import http.server
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.live_run import QUICK, Streamvsr, recording
+from tests.rtsp_server import make_clip
+
+pytestmark = pytest.mark.io
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_clip(tmp_path_factory.mktemp("live") / "clip.mp4", 30)
+
+
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    with socket.socket(socket.AF_INET, kind) as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+@contextlib.contextmanager
+def sending(ffmpeg: str, clip: Path, *output: str, **popen: object) -> Iterator[subprocess.Popen[bytes]]:
+    words = [ffmpeg, "-v", "error", "-re", "-i", str(clip), "-c", "copy", *output]
+    process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **popen)  # type: ignore[call-overload]
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+@pytest.mark.parametrize("kind", ["udp", "tcp", "rtmp"])
+def test_what_is_pushed(kind: str, ffmpeg: str, clip: Path, ffprobe: str, tmp_path: Path) -> None:
+    port = free_port(socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM)
+    url = {"udp": f"udp://127.0.0.1:{port}", "tcp": f"tcp://127.0.0.1:{port}", "rtmp": f"rtmp://127.0.0.1:{port}/a/b"}[
+        kind
+    ]
+    target = {
+        "udp": ["-f", "mpegts", f"{url}?pkt_size=1316"],
+        "tcp": ["-f", "mpegts", f"{url}?listen=1"],
+        "rtmp": ["-f", "flv", "-listen", "1", url],
+    }[kind]
+    out = tmp_path / "out.mkv"
+    with sending(ffmpeg, clip, *target):
+        if kind != "udp":
+            time.sleep(1.5)
+        with Streamvsr(url, *QUICK, "--duration", "3", str(out)) as run:
+            assert run.end() == 0
+    shown = recording(ffprobe, out, clip)
+    assert len(shown.times) > 25
+    assert len(shown.parts()) == 1
+    assert shown.missing() == run.dropped
+    assert abs(shown.sync()[0]) < 0.1
+
+
+def test_a_pipe_that_is_said_to_be_live(ffmpeg: str, clip: Path, ffprobe: str, tmp_path: Path) -> None:
+    out = tmp_path / "out.mkv"
+    with (
+        sending(ffmpeg, clip, "-t", "3", "-f", "mpegts", "-", stdout=subprocess.PIPE) as sender,
+        Streamvsr("--live", "-", *QUICK, str(out), stdin=sender.stdout) as run,
+    ):
+        assert run.end() == 0, "the end of a pipe is the end"
+    shown = recording(ffprobe, out, clip)
+    assert len(shown.times) + run.dropped == 75
+    assert shown.missing() == run.dropped
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[tuple[Path, str]]:
+    folder = tmp_path / "site"
+    folder.mkdir()
+    handler = functools.partial(_Quiet, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield folder, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_playlist_that_grows(ffmpeg: str, clip: Path, ffprobe: str, site: tuple[Path, str], tmp_path: Path) -> None:
+    folder, url = site
+    out = tmp_path / "out.mkv"
+    segments = ["-f", "hls", "-hls_time", "1", "-hls_list_size", "4", "-hls_flags", "delete_segments"]
+    with sending(ffmpeg, clip, *segments, str(folder / "live.m3u8")):
+        for _ in range(200):
+            if (folder / "live2.ts").exists():
+                break
+            time.sleep(0.1)
+        with Streamvsr(f"{url}/live.m3u8", *QUICK, "--duration", "4", str(out)) as run:
+            assert run.end() == 0
+    shown = recording(ffprobe, out, clip)
+    assert len(shown.times) > 50
+    assert shown.missing() == run.dropped
+    assert abs(shown.sync()[0]) < 0.1
+
+
+def test_a_whole_playlist_is_a_film(
+    ffmpeg: str, clip: Path, ffprobe: str, site: tuple[Path, str], tmp_path: Path
+) -> None:
+    folder, url = site
+    subprocess.run(
+        [ffmpeg, "-v", "error", "-i", str(clip), "-c", "copy", "-t", "12", "-f", "hls", "-hls_list_size", "0",
+         str(folder / "film.m3u8")],
+        check=True,
+    )  # fmt: skip
+    with Streamvsr(f"{url}/film.m3u8", *QUICK, str(tmp_path / "out.mkv")) as run:
+        assert run.end() == 0
+    assert recording(ffprobe, tmp_path / "out.mkv", clip).numbers == [n % 256 for n in range(300)]
+
+
+def test_a_film_on_a_web_server(clip: Path, ffprobe: str, site: tuple[Path, str], tmp_path: Path) -> None:
+    folder, url = site
+    (folder / "film.mp4").symlink_to(clip)
+    with Streamvsr(f"{url}/film.mp4", *QUICK, str(tmp_path / "out.mkv")) as run:
+        assert run.end() == 0
+    assert recording(ffprobe, tmp_path / "out.mkv", clip).numbers == [n % 256 for n in range(750)]
