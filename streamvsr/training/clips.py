@@ -37,8 +37,8 @@ class Clip(Protocol):
     def shape(self) -> tuple[int, int, int, int]:
         """(T, H, W, C)."""
 
-    def read(self, first: int, count: int) -> Frames:
-        """Frames [first, first + count), which exist: (count, H, W, C). Raises ``SourceError``."""
+    def read(self, first: int, count: int, stride: int = 1) -> Frames:
+        """(count, H, W, C): frames first, first + stride, ..., which have to exist. Raises ``SourceError``."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,8 +53,8 @@ class HeldClip:
         count, height, width, channels = self.frames.shape
         return count, height, width, channels
 
-    def read(self, first: int, count: int) -> Frames:
-        return self.frames[first : first + count]
+    def read(self, first: int, count: int, stride: int = 1) -> Frames:
+        return self.frames[first : first + count * stride : stride]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,9 +66,9 @@ class PictureClip:
     factor: int
     shape: tuple[int, int, int, int]
 
-    def read(self, first: int, count: int) -> Frames:
-        channels = self.shape[3]
-        pictures = [next(_decoded(member, self.factor, channels)) for member in self.members[first : first + count]]
+    def read(self, first: int, count: int, stride: int = 1) -> Frames:
+        wanted = self.members[first : first + count * stride : stride]
+        pictures = [next(_decoded(member, self.factor, self.shape[3])) for member in wanted]
         return np.stack(pictures)
 
 
@@ -86,16 +86,16 @@ class VideoClip:
     def name(self) -> str:
         return self.path.name
 
-    def read(self, first: int, count: int) -> Frames:
-        wanted = self.stamps[first : first + count]
+    def read(self, first: int, count: int, stride: int = 1) -> Frames:
+        wanted = self.stamps[first : first + count * stride : stride]
         found: list[Frames] = []
-        for stamp, picture in _stamped(self.path, self.factor, self.shape[3], wanted[0]):
+        for stamp, frame in _stamped(self.path, wanted[0]):
             if stamp in wanted:
-                found.append(picture)
+                found.append(_picture(frame, self.factor, self.shape[3]))
             if stamp >= wanted[-1]:
                 break
         if len(found) != count:
-            raise SourceError(f"{self.path}: frames {first} to {first + count - 1} cannot be reached by seeking")
+            raise SourceError(f"{self.path}: frames from {first} on cannot be reached by seeking")
         return np.stack(found)
 
 
@@ -150,8 +150,8 @@ def _picture(frame: av.VideoFrame, factor: int, channels: int) -> Frames:
     return np.ascontiguousarray(bytes_.permute(1, 2, 0).numpy())
 
 
-def _stamped(path: Path, factor: int, channels: int, since: int | None = None) -> Iterator[tuple[int, Frames]]:
-    """(time stamp, picture) in order; with ``since``, from the key frame before that time on."""
+def _stamped(path: Path, since: int | None = None) -> Iterator[tuple[int, av.VideoFrame]]:
+    """(time stamp, frame) in order; with ``since``, from the key frame before that time on."""
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
@@ -160,7 +160,7 @@ def _stamped(path: Path, factor: int, channels: int, since: int | None = None) -
             if since is not None:
                 container.seek(since, stream=stream)
             for number, frame in enumerate(container.decode(stream)):
-                yield frame.pts if frame.pts is not None else number, _picture(frame, factor, channels)
+                yield frame.pts if frame.pts is not None else number, frame
     except (av.FFmpegError, OSError) as error:
         raise SourceError(f"{path}: cannot be decoded ({error})") from error
 
@@ -168,7 +168,8 @@ def _stamped(path: Path, factor: int, channels: int, since: int | None = None) -
 def _decoded(path: Path, factor: int, channels: int) -> Iterator[Frames]:
     """The frames of a video or picture, all of one size. Raises ``SourceError`` also where there are none."""
     shape: tuple[int, ...] | None = None
-    for _, picture in _stamped(path, factor, channels):
+    for _, frame in _stamped(path):
+        picture = _picture(frame, factor, channels)
         if shape is not None and picture.shape != shape:
             raise SourceError(_mixed(path, picture.shape, shape))
         shape = picture.shape

@@ -12,7 +12,7 @@ from streamvsr.config import check_options, option, options_of
 from streamvsr.errors import UsageError
 
 MODELS = ("rt", "basicvsr", "realbasicvsr")
-DEGRADATIONS = ("clean", "real", "paper")
+DEGRADATIONS = ("clean", "light", "real", "paper")
 """The recipes of ``streamvsr.training.degrade``, whose import takes torch."""
 
 
@@ -35,7 +35,7 @@ class TrainOptions:
         metavar="MIB", least=0,
     )  # fmt: skip
     degrade: str = option(
-        "clean", "--degrade", help="clean (shrunk alone), real or paper", metavar="NAME", choices=DEGRADATIONS
+        "clean", "--degrade", help="clean (shrunk alone), light, real or paper", metavar="NAME", choices=DEGRADATIONS
     )
     frames: int = option(8, "--frames", help="frames of a sequence, L (8)", kind="integer", metavar="N", least=2)
     long_frames: int | None = option(

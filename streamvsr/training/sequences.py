@@ -20,8 +20,6 @@ from streamvsr.training.degrade import Recipe
 
 MAX_PAN_PX = 10.0
 """The fastest pan over a photo, in ground-truth pixels a frame (2.5 low-resolution pixels)."""
-MAX_STRIDE = 3
-"""The most frames that a clip is sped up by."""
 STILL_SHARE = 0.08
 """The share of sequences in which nothing moves."""
 
@@ -39,6 +37,8 @@ class Sampler:
     recipe: Recipe
     mirror: bool = False
     """Half of the frames are read; the other half is these backwards (RealBasicVSR, sec. 3.3)."""
+    max_stride: int = 3
+    """Clips are sped up by this at most."""
 
     def check(self, frames: int) -> None:
         """Raise ``SourceError`` unless every clip is large and long enough for sequences of ``frames``."""
@@ -70,7 +70,7 @@ class Sampler:
             photo = self.photos[int(rng.integers(len(self.photos)))].read(0, 1)[0]
             patch = (_zoom if rng.random() < 0.5 else _pan)(photo, count, size, rng)
         else:
-            patch = _cut(self.clips[int(rng.integers(len(self.clips)))], count, size, rng)
+            patch = _cut(self.clips[int(rng.integers(len(self.clips)))], count, size, self.max_stride, rng)
         if rng.random() < 0.5:
             patch = patch.transpose(0, 2, 1, 3)
         patch = patch[:, :: rng.choice((-1, 1)), :: rng.choice((-1, 1))]
@@ -120,17 +120,18 @@ def _zoom(photo: Frames, frames: int, size: int, rng: np.random.Generator) -> Fr
     return result
 
 
-def _cut(clip: Clip, frames: int, size: int, rng: np.random.Generator) -> Frames:
+def _cut(clip: Clip, frames: int, size: int, max_stride: int, rng: np.random.Generator) -> Frames:
     """A random patch and stretch of a clip: forwards or backwards, sometimes faster, sometimes frozen."""
     length = clip.shape[0]
-    stride = int(rng.integers(1, max(1, min(MAX_STRIDE, (length - 1) // max(1, frames - 1))) + 1))
+    stride = int(rng.integers(1, max(1, min(max_stride, (length - 1) // max(1, frames - 1))) + 1))
     start = int(rng.integers(0, max(1, length - stride * (frames - 1))))
-    index = stride * np.arange(frames)
-    if rng.random() < STILL_SHARE:
-        index[:] = 0
+    still = rng.random() < STILL_SHARE
     y, x = (int(rng.integers(0, room + 1)) for room in np.array(clip.shape[1:3]) - size)
-    index = index[:: 1 if rng.random() < 0.5 else -1]
-    return clip.read(start, int(index.max()) + 1)[index, y : y + size, x : x + size]
+    backwards = rng.random() >= 0.5
+    patch = clip.read(start, 1 if still else frames, stride)[:, y : y + size, x : x + size]
+    if still:
+        patch = patch.repeat(frames, 0)
+    return patch[::-1] if backwards else patch
 
 
 def triples(low: Tensor) -> Iterator[Tensor]:

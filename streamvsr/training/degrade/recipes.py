@@ -37,6 +37,16 @@ CODECS_OLD_AND_NEW: Mapping[str, float] = {"h264": 0.6, "mpeg4": 0.15, "mpeg2": 
 CLEAN = Recipe((Shrink(methods={ANTIALIASED: 1.0}),))
 """Only shrunk."""
 
+LIGHT = Recipe(
+    (
+        Blur(0.1, SHAPES, sigma=Walk(0.2, 1.0, 0.02), largest_px=7),
+        Shrink(methods={ANTIALIASED: 1.0}),
+        Noise(0.75, sigma=Walk(0.0, 8.0, 0.2), scale=Walk(0.0, 0.6, 0.02)),
+        VideoCompression(0.9, {"h264": 0.7, "mpeg4": 0.1, "mpeg2": 0.1, "vp9": 0.1}, strength=(0.0, 0.8)),
+    )
+)
+"""Hardly more than noise and compression: what an upload does to a good recording."""
+
 REAL = Recipe(
     (
         Blur(0.3, SHAPES, sigma=Walk(0.2, 1.5, 0.02), largest_px=9),
@@ -64,4 +74,4 @@ PAPER = Recipe(
 )  # fmt: skip
 """Two rounds, as strong as those that RealBasicVSR was trained with, and compression between them and the end."""
 
-RECIPES: Mapping[str, Recipe] = {"clean": CLEAN, "real": REAL, "paper": PAPER}
+RECIPES: Mapping[str, Recipe] = {"clean": CLEAN, "light": LIGHT, "real": REAL, "paper": PAPER}
