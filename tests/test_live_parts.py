@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 from collections.abc import Iterator
 from fractions import Fraction
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamvsr.cli.parser import parse
 from streamvsr.errors import NoVideoError, SourceError, StreamLostError
 from streamvsr.filters.deadline import Deadline
 from streamvsr.frames import PIXEL_FORMATS, Frame, MediaInfo, Packet, StreamInfo
@@ -23,6 +25,7 @@ from streamvsr.sources.base import Source
 from streamvsr.sources.connection import HELD_FRAMES, Connection, SilentError
 from streamvsr.sources.live import TimeLine
 from streamvsr.windows import LATENCY_PARTS, fitting, window_for
+from tests.conftest import ROOT
 
 pytestmark = pytest.mark.io
 
@@ -364,3 +367,11 @@ def test_what_waits_for_more_leaves_when_nothing_comes() -> None:
     assert run.wait(60)
     run.result()
     assert sink.frames == [0, 1]
+
+
+def test_the_lines_of_the_page_are_understood() -> None:
+    page = (ROOT / "docs" / "live.md").read_text(encoding="utf-8")
+    found = [line for line in page.splitlines() if line.startswith("streamvsr ")]
+    assert len(found) >= 6
+    for line in found:
+        assert parse(shlex.split(line)[1:]).config is not None, line
