@@ -170,7 +170,10 @@ def test_vsr_takes_the_rest_from_the_options(tmp_path: Path, monkeypatch: pytest
     notes = built(tmp_path, chain, options)
     asked = [(o.model, o.checkpoint, o.max_seq_len, o.overlap) for o, _ in made.asked]
     assert asked == [("rt", "a.pth", 9, 2), ("rt", "a.pth", 20, 2), ("bicubic", None, 9, 1)]
-    assert [(o.scene_threshold, o.max_history, o.tile) for o, _ in made.asked[1:]] == [(8, None, "auto"), (0, 12, "off")]
+    assert [(o.scene_threshold, o.max_history, o.tile) for o, _ in made.asked[1:]] == [
+        (8, None, "auto"),
+        (0, 12, "off"),
+    ]
     assert [o["output_format"] for _, o in made.asked] == [None, None, "yuv420p"]
     assert notes[:2] == ["model rt", "model bicubic"]
 
