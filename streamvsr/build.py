@@ -21,7 +21,7 @@ from streamvsr.pipeline.delivery import Delivery
 from streamvsr.pipeline.ring import PacketSpool, Ring
 from streamvsr.pipeline.runner import Run
 from streamvsr.pipeline.stages import FilterStage, SinkLike, SinkStage, SourceStage
-from streamvsr.sinks import open_sink, same_file, wanted_format, written_paths
+from streamvsr.sinks import open_sink, same_file, wanted_format, with_usable_encoder, written_paths
 from streamvsr.sources import Source, open_source
 from streamvsr.windows import LATENCY_PARTS
 
@@ -71,7 +71,8 @@ def build(
         idle = latency / 2 if live else None
         networks = sum(step.own is not None and step.own.name == VSR for step in steps)
         share = latency / max(1, networks) if live else None
-        wanted = wanted_format(config.output, info) if delivery is None else delivery.wanted_format(info)
+        output = with_usable_encoder(config.output, warn) if delivery is None else config.output
+        wanted = wanted_format(output, info) if delivery is None else delivery.wanted_format(info)
         filters, info = configure(steps, info, _network_maker(config, info, wanted, share, notes, warn))
         chains = [Chain(segment) for segment in segments(filters)]
         for chain in chains:
@@ -82,7 +83,7 @@ def build(
             delivery.open(media)
             sink = delivery
         else:
-            sink = open_sink(config.output, media, names=getattr(source, "names", None), on_warning=warn)
+            sink = open_sink(output, media, names=getattr(source, "names", None), on_warning=warn)
         undo.callback(sink.abort)
 
         spool = PacketSpool()

@@ -1,7 +1,8 @@
 """Time stamps of decoded frames: strictly increasing integers, whatever the container gives.
 
 Containers leave stamps out (raw streams: all of them; AVI: the presentation times; RTSP: the first), repeat them, or
-jump backwards where recordings were glued together. The rules, in order:
+jump backwards where recordings were glued together: ``Joins`` looks at packets, and what it cannot see is left to
+``Clock``, which looks at decoded pictures. Its rules, in order:
 
 =============================================  ========================================================================
 a frame has no pts                             its dts is taken (AVI)
@@ -50,6 +51,34 @@ class Shift:
 
     def __call__(self, stamp: int) -> int:
         return stamp * self.parts - self.ticks
+
+
+class Joins:
+    """Puts recordings that stand behind each other in one file on one time line, all their streams together.
+
+    Where the decoding times of a stream jump back by more than ``JUMP_SECONDS``, everything from there on is moved to
+    the end of what came before.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.last: Fraction | None = None
+        """Where the last join is, in seconds on the common line."""
+        self._moved = Fraction(0)
+        self._ends: dict[int, Fraction] = {}
+
+    def ticks(self, stream: int, dts: int | None, duration: int, time_base: Fraction) -> int:
+        """What to add to the stamps of a packet of a stream of sound or pictures."""
+        if dts is None:
+            return round(self._moved / time_base)
+        begin = dts * time_base + self._moved
+        if stream in self._ends and self._ends[stream] - begin > JUMP_SECONDS:
+            self.last = max(self._ends.values())
+            self._moved += self.last - begin
+            begin = self.last
+            self.count += 1
+        self._ends[stream] = begin + duration * time_base
+        return round(self._moved / time_base)
 
 
 class Clock:

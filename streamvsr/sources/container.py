@@ -34,7 +34,7 @@ from streamvsr.media.input_options import check_input_options, plain_options
 from streamvsr.media.pictures import color_of, from_av
 from streamvsr.media.shaping import Deinterlacer, Fitter, Orientation, Upright, orientation_of
 from streamvsr.sources.base import Source
-from streamvsr.sources.clock import Clock, ConstantClock, Shift
+from streamvsr.sources.clock import Clock, ConstantClock, Joins, Shift
 from streamvsr.sources.describe import MAX_FRAME_RATE, TICK, describe, exact, frame_rate, start_of
 from streamvsr.sources.selection import select
 from streamvsr.sources.stdin import Reader, open_stdin
@@ -66,6 +66,8 @@ class _Stamp(NamedTuple):
 
     pts: int
     duration: int
+    cut: bool
+    """Another recording begins here."""
 
 
 class ContainerSource(Source):
@@ -94,6 +96,7 @@ class ContainerSource(Source):
         self._reader: Reader | None = None
         self._container: Any = None
         self._damaged, self._pictures = 0, 0
+        self._joins, self._joined = Joins(), 0
         self._pending: deque[av.VideoFrame | av.Packet[Any]] = deque()
         """What the constructor has read; the iteration begins with it."""
         self._events = self._read()
@@ -149,6 +152,8 @@ class ContainerSource(Source):
             kind = "cover art" if stream.type == "video" else "data stream"
             # In MP4 the chapters' titles are such a stream as well, and who reads of its loss fears for them.
             besides = " (the chapters are kept)" if kind == "data stream" and container.chapters() else ""
+            if kind == "data stream" and "timecode" in stream.metadata and "timecode" in selection.video.metadata:
+                besides = " (the time code is kept)"
             self.on_warning(f"'{name}': {kind} 0:{stream.index} is left out: it cannot be copied{besides}")
         video = self._video = selection.video
 
@@ -244,16 +249,23 @@ class ContainerSource(Source):
             raise source_error(exc, self._path) from exc
         if self._damaged:
             self.on_warning(f"'{mask(self._path)}': {self._damaged} damaged packets or pictures in all")
+        if self._joins.count:
+            self.on_warning(
+                f"'{mask(self._path)}': time stamps jump back {self._joins.count} times, as where recordings were put "
+                "behind each other; each was moved behind the one before"
+            )
         if self._clock.jumps:
             self.on_warning(f"'{mask(self._path)}': time stamps jump back {self._clock.jumps} times; sound may be off")
 
     def _read(self) -> Generator[av.VideoFrame | av.Packet[Any]]:
         """Decoded pictures, and packets to copy, with the stamps of the input."""
+        self._joins = Joins()
         for packet in self._demux():
             # Empty packets are PyAV's flush packets at the end, or AVI's "as before" in the middle, where a flush would
             # end the decoder. A missing dts does not tell the former: Matroska's first packets have none.
             if not packet.size:
                 continue
+            self._join(packet)
             if packet.stream_index == self._video.index:
                 yield from self._decode(packet)
             else:
@@ -261,6 +273,15 @@ class ContainerSource(Source):
         # A stopped decoder would give its key pictures without the ones between them.
         if not self._stop.is_set():
             yield from self._decode(None)
+
+    def _join(self, packet: av.Packet[Any]) -> None:
+        time_base = exact(packet.time_base)
+        if time_base is None or packet.stream.type not in ("video", "audio"):
+            return
+        ticks = self._joins.ticks(packet.stream_index, packet.dts, packet.duration or 0, time_base)
+        if ticks:
+            packet.dts = None if packet.dts is None else packet.dts + ticks
+            packet.pts = None if packet.pts is None else packet.pts + ticks
 
     def _demux(self) -> Iterator[av.Packet[Any]]:
         # A read is never cut short to look at ``stop``: an RTSP stream that was interrupted inside a packet is broken.
@@ -307,7 +328,7 @@ class ContainerSource(Source):
         if self._deinterlacer is None:
             yield self._frame(event, stamp)
             return
-        for picture, beside in self._deinterlacer.push(event, stamp):
+        for picture, beside in self._deinterlacer.push(event, stamp, cut=stamp.cut):
             yield self._frame(picture, beside)
 
     def _stamped(self, picture: av.VideoFrame) -> _Stamp:
@@ -316,7 +337,11 @@ class ContainerSource(Source):
         duration = ticks * self._clock.parts
         if duration * self._clock.time_base * MAX_FRAME_RATE < 1:
             duration = 0  # One tick of a container that claims 1000 frames a second.
-        return _Stamp(pts, duration)
+        cut = False
+        if self._joins.last is not None and picture.pts is not None and picture.time_base is not None:
+            cut = self._joined != self._joins.count and picture.pts * picture.time_base >= self._joins.last
+            self._joined = self._joins.count if cut else self._joined
+        return _Stamp(pts, duration, cut)
 
     def _frame(self, picture: av.VideoFrame, stamp: _Stamp) -> Frame:
         self._at = stamp.pts
@@ -324,7 +349,12 @@ class ContainerSource(Source):
         try:
             made, color, another = self._fitter(self._upright(picture))
             return from_av(
-                made, pts=stamp.pts, time_base=time_base, duration=stamp.duration, color=color, discontinuity=another
+                made,
+                pts=stamp.pts,
+                time_base=time_base,
+                duration=stamp.duration,
+                color=color,
+                discontinuity=another or stamp.cut,
             )
         except StreamvsrError as exc:
             raise source_error(exc, self._path) from exc

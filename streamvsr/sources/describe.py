@@ -13,6 +13,7 @@ from streamvsr.frames import Chapter, Color, MediaInfo, StreamInfo, Track
 from streamvsr.media.hdr import mastering_of
 from streamvsr.media.pictures import color_of, resolve_color, target_format
 from streamvsr.media.shaping import orientation_of
+from streamvsr.media.timecode import moved
 from streamvsr.sources.clock import Clock, ConstantClock, Shift
 from streamvsr.sources.selection import Selection
 
@@ -100,11 +101,23 @@ def describe(
         video=info,
         tracks=tuple(_track(stream, shifts[stream.index]) for stream in selection.tracks),
         metadata=dict(container.metadata),
-        video_metadata=dict(video.metadata),
+        video_metadata=with_timecode(dict(video.metadata), start, rate),
         video_disposition=int(video.disposition),
         chapters=tuple(_chapters(container, (start_of(container) or Fraction(0)) + start)),
         duration=duration,
     )
+
+
+def with_timecode(tags: Mapping[str, str], start: Fraction, rate: Fraction | None) -> dict[str, str]:
+    """The tags of a video whose first ``start`` seconds are left out."""
+    made = dict(tags)
+    for key in [key for key in tags if key.lower() == "timecode" and start]:
+        code = moved(tags[key], start, rate) if rate is not None else None
+        if code is None:
+            del made[key]
+        else:
+            made[key] = code
+    return made
 
 
 def _track(stream: Any, shift: Shift) -> Track:

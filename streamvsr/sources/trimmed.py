@@ -21,6 +21,7 @@ from fractions import Fraction
 from streamvsr.frames import Chapter, Frame, MediaInfo, Packet
 from streamvsr.sources.base import Source
 from streamvsr.sources.clock import Shift
+from streamvsr.sources.describe import with_timecode
 
 MAX_LATE_SECONDS = 10
 """How far behind the end pictures are read (and thrown away) while sound is waited for; it may have fallen silent."""
@@ -151,6 +152,7 @@ def _trimmed_info(info: MediaInfo, start: Fraction, end: Fraction | None, frames
         video=replace(info.video, frames_hint=hint),
         duration=duration,
         chapters=tuple(_clipped(info.chapters, start, until)),
+        video_metadata=with_timecode(info.video_metadata, start, rate),
     )
 
 
