@@ -424,6 +424,7 @@ STREAMS = [
         ({"maps": ("0:v:1", "0:s?", "0:9?")}, 1, [5]),
         ({"maps": ("0", "-0:0")}, 1, [3, 4, 5, 7]),
         ({"maps": ("0:2",)}, 2, []),
+        ({"maps": ("0:0", "0:a:1", "0:a:1", "0:v:0")}, 0, [4, 4]),
         ({"maps": ("0:v:disp:default", "0:t")}, 1, [7]),
     ],
 )
@@ -516,3 +517,17 @@ def test_clock_rules() -> None:
         Fraction(1001, 30000),
         Fraction(2002, 30000),
     ]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "numbers", "missing"),
+    [("p_%d.png", (98, 99, 100), 0), ("p_%d.png", (7, 9, 12), 3), ("100%%_%04d.png", (3, 5), 1)],
+)
+def test_a_gap_in_a_numbered_pattern_is_told(
+    tmp_path: Path, pattern: str, numbers: tuple[int, ...], missing: int
+) -> None:
+    for number in numbers:
+        cv2.imwrite(str(tmp_path / (pattern % number)), np.full((4, 6, 3), number, np.uint8))
+    source = open_source(InputOptions(path=str(tmp_path / pattern)), OutputOptions())
+    assert [frame.planes[0][0, 0] for frame in source if isinstance(frame, Frame)] == list(numbers)
+    assert [line.split("': ")[1].split()[0] for line in source.warnings] == ([str(missing)] if missing else [])

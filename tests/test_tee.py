@@ -117,6 +117,20 @@ def test_a_run_through_the_command_line(tmp_path: Path, ffprobe: str) -> None:
     assert clip.read_bytes() == before
 
 
+def test_sound_that_two_outputs_convert_is_decoded_once(tmp_path: Path, ffmpeg: str) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", 3)
+    me = [sys.executable, "-m", "streamvsr", "--model", "identity", str(clip), "-c:a", "flac"]
+    subprocess.run([*me, str(tmp_path / "alone.mkv")], check=True)
+    twice, outputs = ["-map", "0:v", "-map", "0:a", "-map", "0:a"], f"{tmp_path}/a.mkv|{tmp_path}/b.nut"
+    subprocess.run([*me, *twice, "-f", "tee", outputs], check=True)
+
+    def sound(name: str, track: int) -> str:
+        words = ["-v", "error", "-i", str(tmp_path / name), "-map", f"0:a:{track}", "-f", "md5", "-"]
+        return subprocess.run([ffmpeg, *words], capture_output=True, text=True, check=True).stdout
+
+    assert {sound(name, track) for name in ("a.mkv", "b.nut") for track in (0, 1)} == {sound("alone.mkv", 0)}
+
+
 def test_a_connection_that_takes_nothing_holds_nobody(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"tcp://me:secret@127.0.0.1:{server.getsockname()[1]}"

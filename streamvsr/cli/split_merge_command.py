@@ -49,7 +49,7 @@ def split_command(words: Sequence[str]) -> int:
     config = _one_to_one(words, "split VIDEO FOLDER")
     if PurePath(config.output.path).suffix.lower() in VIDEOS:
         raise UsageError(f"split writes pictures, and '{config.output.path}' is a video: name a folder")
-    return run_config(config)
+    return run_config(config, make=_maker(None))
 
 
 def merge_command(words: Sequence[str]) -> int:
@@ -66,7 +66,7 @@ def merge_command(words: Sequence[str]) -> int:
         config = replace(config, input=replace(config.input, rate=config.output.rate))
     config = replace(config, output=replace(config.output, rate=None))
     audio_from = MergeOptions(**own).audio_from
-    return run_config(config, make=None if audio_from is None else _maker(audio_from))
+    return run_config(config, make=_maker(audio_from))
 
 
 def _one_to_one(words: Sequence[str], form: str) -> Config:
@@ -79,10 +79,14 @@ def _one_to_one(words: Sequence[str], form: str) -> Config:
     return replace(config, output=output, model=ModelOptions(model="identity"))
 
 
-def _maker(audio_from: str) -> Callable[..., Run]:
+def _maker(audio_from: str | None) -> Callable[..., Run]:
     def make(config: Config, *, warn: Callable[[str], None]) -> Run:
+        from streamvsr.build import build
         from streamvsr.merge import build_merge
 
-        return build_merge(config, audio_from, warn=warn)
+        run = build(config, warn=warn) if audio_from is None else build_merge(config, audio_from, warn=warn)
+        # Nobody asked for a network.
+        run.notes = [note for note in run.notes if note != "model identity"]
+        return run
 
     return make

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from typing import Any, TypeAlias
@@ -49,6 +50,9 @@ class TrackWriter(ABC):
     def finish(self) -> Iterator[AvPacket]:
         """What is still inside."""
         yield from ()
+
+    def close(self) -> None:
+        """No more will be written, however it ended."""
 
 
 def av_packet(packet: Packet) -> AvPacket:
@@ -114,17 +118,56 @@ def audio_specific_config(context: Any) -> bytes:
     return bits.to_bytes(2, "big")
 
 
+class AudioDecoder:
+    """Decodes a track once for all who convert it: several outputs, or one that has it twice.
+
+    Each asks for the same packets in the same order, none need keep step with the others.
+    """
+
+    def __init__(self, context: Any) -> None:
+        self.context = context
+        self._asked: list[deque[list[tuple[Any, Fraction | None]] | BaseException]] = []
+
+    def join(self) -> deque[Any]:
+        """A place for what the others have had decoded already."""
+        place: deque[Any] = deque()
+        self._asked.append(place)
+        return place
+
+    def leave(self, place: deque[Any]) -> None:
+        self._asked = [one for one in self._asked if one is not place]
+
+    def decode(self, place: deque[Any], packet: Packet | None) -> list[tuple[Any, Fraction | None]]:
+        """The frames of one packet, or of the end, and their times in seconds. Raises what FFmpeg raises."""
+        if not place:
+            result: list[tuple[Any, Fraction | None]] | BaseException
+            try:
+                frames = self.context.decode(None if packet is None else av_packet(packet))
+                result = [(frame, None if frame.pts is None else frame.pts * frame.time_base) for frame in frames]
+            except FOREIGN as exc:
+                result = exc
+            for one in self._asked:
+                one.append(result)
+        taken = place.popleft()
+        if isinstance(taken, BaseException):
+            raise taken
+        return list(taken)
+
+
 class AudioWriter(TrackWriter):
     """Decodes and encodes audio; time stamps are counted in samples, and follow the input's where it jumps."""
 
     def __init__(
         self, container: Any, plan: TrackPlan, output: OutputOptions, options: Mapping[str, str],
-        on_warning: Callable[[str], None],
+        on_warning: Callable[[str], None], decoder: AudioDecoder | None = None,
     ) -> None:  # fmt: skip
+        """``decoder``: that of the track where others convert it too."""
         self.stream = add_track(container, plan)
         self._name = f"audio track {plan.track.index}"
         self._warn: Callable[[str], None] | None = on_warning
-        self._decoder: Any = plan.track.template.codec_context
+        self._source = decoder or AudioDecoder(plan.track.template.codec_context)
+        self._place = self._source.join()
+        self._decoder: Any = self._source.context
         if not self._decoder.is_open and self._decoder.layout.name not in LAYOUTS.values():
             # "2 channels" of a file that does not say which: no encoder takes that.
             self._decoder.layout = LAYOUTS.get(self._decoder.layout.nb_channels, self._decoder.layout.name)
@@ -161,25 +204,28 @@ class AudioWriter(TrackWriter):
 
     def write(self, packet: Packet) -> Iterator[AvPacket]:
         try:
-            frames = self._decoder.decode(av_packet(packet))
+            frames = self._source.decode(self._place, packet)
         except FOREIGN as exc:
             self._complain(exc)
             return
-        for frame in frames:
-            yield from self._encode(frame)
+        for frame, start in frames:
+            yield from self._encode(frame, start)
 
     def finish(self) -> Iterator[AvPacket]:
         try:
-            rest = self._decoder.decode(None)
+            rest = self._source.decode(self._place, None)
         except FOREIGN:
             rest = []
-        for frame in rest:
-            yield from self._encode(frame)
+        for frame, start in rest:
+            yield from self._encode(frame, start)
         yield from self._feed(self._drain())
         if self._shape is not None:
             yield from self.stream.encode(None)
 
-    def _encode(self, frame: Any) -> Iterator[AvPacket]:
+    def close(self) -> None:
+        self._source.leave(self._place)
+
+    def _encode(self, frame: Any, start: Fraction | None) -> Iterator[AvPacket]:
         encoder = self.stream.codec_context
         shape = (frame.format.name, frame.layout.name, frame.sample_rate)
         if shape != self._shape:
@@ -188,7 +234,6 @@ class AudioWriter(TrackWriter):
             self._shape = shape
             self._resampler = av.AudioResampler(encoder.format, encoder.layout, encoder.sample_rate)
         assert self._resampler is not None
-        start = None if frame.pts is None else frame.pts * frame.time_base
         if self._samples is None or (start is not None and self._jumped(start)):
             self._samples = round((start or 0) * encoder.sample_rate)
         frame.pts = None

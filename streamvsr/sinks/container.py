@@ -31,7 +31,7 @@ from streamvsr.media.encoder_options import (
 )
 from streamvsr.media.passthrough import plan_tracks
 from streamvsr.media.pixel_choice import choose_format, planar_twin
-from streamvsr.media.tracks import AudioWriter, CopyWriter, SubtitleWriter, TrackWriter, av_packet
+from streamvsr.media.tracks import AudioDecoder, AudioWriter, CopyWriter, SubtitleWriter, TrackWriter, av_packet
 from streamvsr.media.video_encoder import VideoEncoder
 from streamvsr.sinks.base import Sink
 from streamvsr.sinks.encoding import open_encoder, say_choice
@@ -75,12 +75,15 @@ class ContainerSink(Sink):
         *,
         on_warning: Callable[[str], None],
         encoder: VideoEncoder | None = None,
+        decoders: dict[int, AudioDecoder] | None = None,
     ) -> None:
         """``media.video`` describes the frames that will come, after all filters.
 
         ``encoder``: an encoder that several outputs share, already open: this one is fed with ``write_video`` instead
-        of ``write_frame``, and never makes the others wait for a connection.
+        of ``write_frame``, and never makes the others wait for a connection. ``decoders``: those of the audio tracks,
+        by index, which they share too.
         """
+        decoders = {} if decoders is None else decoders
         self._path = local_path(output.path) if output.path.lower().startswith("file:") else output.path
         self._warn = on_warning
         info = media.video
@@ -98,7 +101,8 @@ class ContainerSink(Sink):
         split = split_options(free, codec, converted)
         self._frames = 0
         self._size = info.width, info.height
-        self._writers: dict[int, TrackWriter] = {}
+        self._writers: dict[int, list[TrackWriter]] = {}
+        """By track: -map may name one twice."""
         self._waiting: deque[Packet] = deque()
         """Packets whose time the encoder has not reached: as much of them as it holds frames."""
         self._video: VideoEncoder | None = None
@@ -125,12 +129,14 @@ class ContainerSink(Sink):
                     if plan.action == "copy":
                         writer: TrackWriter = CopyWriter(container, plan, fragmented=in_front)
                     elif plan.action == "convert" and plan.track.kind == "audio":
-                        writer = AudioWriter(container, plan, output, split.audio, on_warning)
+                        context = plan.track.template.codec_context
+                        decoder = decoders.setdefault(plan.track.index, AudioDecoder(context))
+                        writer = AudioWriter(container, plan, output, split.audio, on_warning, decoder)
                     elif plan.action == "convert":
                         writer = SubtitleWriter(container, plan, on_warning)
                     else:
                         continue
-                    self._writers[plan.track.index] = writer
+                    self._writers.setdefault(plan.track.index, []).append(writer)
                 self._describe(container, name, media, output, chapters=not relayed)
                 for kind, which, key, value in tags:
                     for stream in [s for s in container.streams if s.type == kind][which]:
@@ -224,8 +230,9 @@ class ContainerSink(Sink):
             if until is not None and seconds is not None and seconds > until:
                 return
             packet = self._waiting.popleft()
-            for made in self._writers[packet.track].write(packet):
-                self.place.mux(made)
+            for writer in self._writers[packet.track]:
+                for made in writer.write(packet):
+                    self.place.mux(made)
 
     def hurry(self) -> None:
         self.place.hurry()
@@ -239,7 +246,7 @@ class ContainerSink(Sink):
                     for packet in self._video.flush():
                         self._mux_video(packet)
                 self._mux_waiting(None)
-                for writer in self._writers.values():
+                for writer in self._all_writers():
                     for made in writer.finish():
                         self.place.mux(made)
                 self.place.finish()
@@ -252,6 +259,11 @@ class ContainerSink(Sink):
         if not self._over:
             self.place.abort()
         self._over = True
+        for writer in self._all_writers():
+            writer.close()
+
+    def _all_writers(self) -> Iterator[TrackWriter]:
+        return (writer for writers in self._writers.values() for writer in writers)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

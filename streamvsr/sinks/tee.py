@@ -23,7 +23,7 @@ from streamvsr.frames import Frame, MediaInfo, Packet, StreamInfo
 from streamvsr.media.av_errors import FOREIGN, mask, sink_error
 from streamvsr.media.encoder_options import encoder_name, output_format, split_options
 from streamvsr.media.pixel_choice import choose_format, planar_twin
-from streamvsr.media.tracks import plain_packet
+from streamvsr.media.tracks import AudioDecoder, plain_packet
 from streamvsr.sinks.base import Sink
 from streamvsr.sinks.container import ContainerSink
 from streamvsr.sinks.encoding import open_encoder, say_choice
@@ -156,9 +156,10 @@ class TeeSink(Sink):
                 segment=min((one for one in lengths if one is not None), default=None),
             )  # fmt: skip
             start(self._container, {})
+            decoders: dict[int, AudioDecoder] = {}
             for branch, one in zip(branches, outputs, strict=True):
                 try:
-                    sink = ContainerSink(one, media, on_warning=on_warning, encoder=self._encoder)
+                    sink = ContainerSink(one, media, on_warning=on_warning, encoder=self._encoder, decoders=decoders)
                 except SinkError as error:
                     if branch.on_fail != "ignore":
                         raise

@@ -49,6 +49,10 @@ class PictureSource(Source):
             what = "has no pictures in it" if os.path.isdir(input.path) else "matches no picture"
             raise NoVideoError(f"'{input.path}': {what} ({', '.join(sorted(SUFFIXES))})")
         # As when seeking in a file: pictures before the start are not read, the run begins near 0.
+        if gaps := numbers_missing(input.path, names):
+            self.warnings.append(
+                f"'{input.path}': {gaps} numbers in between are missing; the pictures follow each other"
+            )
         skipped = min(-(-start * rate // 1), len(names) - 1)
         self.names = names[skipped:]
         parts = ticks_per_tick(1 / rate, start)
@@ -116,6 +120,16 @@ def find_pictures(path: str) -> list[str]:
     if glob.has_magic(path):
         return sorted((n for n in glob.glob(path) if Path(n).suffix.lower() in SUFFIXES), key=natural_key)
     raise SourceError(f"no such file: '{path}'")
+
+
+def numbers_missing(path: str, names: Sequence[str]) -> int:
+    """How many numbers between the first and the last picture of a numbered pattern have none."""
+    number = _NUMBER.search(os.path.basename(path))
+    if number is None or os.path.exists(path):
+        return 0
+    begin = number.start() - os.path.basename(path)[: number.start()].count("%%")
+    found = [int(match[0]) for name in names if (match := re.match(r"\d+", os.path.basename(name)[begin:]))]
+    return max(found) - min(found) + 1 - len(set(found)) if found else 0
 
 
 def _scan(folder: str, path: str) -> list[os.DirEntry[str]]:

@@ -81,7 +81,8 @@ def _mapped(streams: Sequence[Any], maps: Iterable[str], name: str) -> list[Any]
         if negative:
             chosen = [s for s in chosen if s not in matches]
         elif matches or spec.endswith("?"):
-            chosen += [s for s in matches if s not in chosen]
+            # A track that is named twice is there twice, as in ffmpeg; the video is one.
+            chosen += [s for s in matches if s.type != "video" or s not in chosen]
         else:
             raise UsageError(
                 f"-map {spec} matches no stream of '{name}' (it has: {_list(streams)}); "
