@@ -24,13 +24,19 @@ class Stamps:
         self._least_step = 0 if container_flags & NONSTRICT else 1
         self._name = f"{stream.type} track"
         self._warn: Callable[[str], None] | None = on_warning
+        self._source: Any = None
+        self._factor = Fraction(1)
+        """From the time base of the packets, which hardly ever changes, to that of the stream."""
         self._last: int | None = None
         self._next = 0
         """Where the next packet is expected, for those that say nothing (raw streams, the first of an RTSP stream)."""
 
     def apply(self, packet: av.Packet[Any]) -> av.Packet[Any]:
         source = packet.time_base
-        factor = Fraction(source.numerator, source.denominator) / self._time_base if source else Fraction(1)
+        if source != self._source:
+            self._source = source
+            self._factor = Fraction(source.numerator, source.denominator) / self._time_base if source else Fraction(1)
+        factor = self._factor
         pts = None if packet.pts is None else round(packet.pts * factor)
         dts = None if packet.dts is None else round(packet.dts * factor)
         duration = round((packet.duration or 0) * factor)

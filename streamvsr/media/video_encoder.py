@@ -87,6 +87,7 @@ class VideoEncoder:
         ticks = self.stream.codec_context.time_base
         # PyAV 19 has a rational type of its own, which Fraction does not compute with everywhere.
         self.time_base = Fraction(ticks.numerator, ticks.denominator)
+        self._most_reordered = int(MAX_REORDERING_SECONDS / self.time_base)
 
     def _add(self, container: OutputContainer) -> VideoStream:
         try:
@@ -177,17 +178,22 @@ class VideoEncoder:
         if self.key_seconds is not None and seconds >= self._next_key:
             picture.pict_type = PictureType.I
             self._next_key = (seconds // self.key_seconds + 1) * self.key_seconds
-        pts = round(seconds / self.time_base)
+        pts = self._ticks(frame.pts, frame.time_base)
         if self._last is not None and pts <= self._last:
             # Only a grid coarser than the stamps may bring two frames together; anything else is a fault upstream.
             if self.time_base <= frame.time_base:
                 raise SinkError(f"frame time stamps do not increase: {float(seconds):.6f} s came again or backwards")
             pts = self._last + 1
         self._last = pts
-        duration = max(1, round((frame.duration * frame.time_base or self.step) / self.time_base))
+        duration = self._ticks(frame.duration, frame.time_base) if frame.duration else round(self.step / self.time_base)
+        duration = max(1, duration)
         picture.pts, picture.time_base, picture.duration = pts, self.time_base, duration
         self._durations[pts] = duration
         yield from self._stamped(self.stream.encode(picture))
+
+    def _ticks(self, count: int, unit: Fraction) -> int:
+        """``count`` times ``unit`` in the encoder's unit, which is nearly always the same."""
+        return count if unit == self.time_base else round(count * unit / self.time_base)
 
     def flush(self) -> Iterator[av.Packet[Any]]:
         yield from self._stamped(self.stream.encode(None))
@@ -195,11 +201,10 @@ class VideoEncoder:
     def _stamped(self, packets: list[av.Packet[Any]]) -> Iterator[av.Packet[Any]]:
         for packet in packets:
             duration = self._durations.pop(packet.pts if packet.pts is not None else -1, None)
-            if packet.dts is not None and packet.pts is not None:
-                ahead = (packet.pts - packet.dts) * self.time_base
-                if ahead > MAX_REORDERING_SECONDS:
-                    # x265 says anything where the video is shorter than its B-frames reach.
-                    packet.dts = None
+            stamps = packet.pts, packet.dts
+            if stamps[0] is not None and stamps[1] is not None and stamps[0] - stamps[1] > self._most_reordered:
+                # x265 says anything where the video is shorter than its B-frames reach.
+                packet.dts = None
             if not packet.duration and duration is not None:
                 # Without it the last frame of an mp4 lasts as long as the one before, or not at all.
                 packet.duration = duration

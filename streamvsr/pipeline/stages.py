@@ -194,26 +194,27 @@ class SinkStage(Stage):
         self._done = False
 
     def run(self) -> None:
-        end = Fraction(0)
+        last: Frame | None = None
         while (frame := self._source.get(self.clock)) is not None:
             if self.clock.frames == self._max_frames:
                 continue
-            self._write_packets(frame.seconds)
+            seconds = frame.seconds
+            self._write_packets(seconds)
             self._sink.write_frame(frame)
             self.clock.frames += 1
             self.rate.tick(self.clock.frames)
-            self.position_seconds = frame.seconds
+            self.position_seconds = seconds
             if self.latency is not None:
-                self.latency.left(frame.seconds)
-            end = frame.seconds + frame.duration * frame.time_base
+                self.latency.left(seconds)
+            last = frame
             if self.on_frame is not None:
                 self.on_frame(frame)
-        if self.clock.frames == 0:
+        if last is None:
             if self.stopping.is_set():
                 return  # close() lets go of the output: there is nothing to finalise
             raise NoVideoError("there was no frame to write: the input has none in the chosen range")
         cut_short = self.stopping.is_set() or self.clock.frames == self._max_frames
-        self._write_packets(end if cut_short else None)
+        self._write_packets(last.seconds + last.duration * last.time_base if cut_short else None)
         self._sink.finish()
         self._done = True
 
