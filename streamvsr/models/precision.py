@@ -28,7 +28,8 @@ class Flag:
             self._value = torch.empty((), dtype=torch.bool, pin_memory=True)
             self._value.copy_(value, non_blocking=True)
             self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            self._event.record()
+            # Of the value's device: without a name it would be that of the current one, cuda:0 beside --device cuda:1.
+            self._event.record(torch.cuda.current_stream(value.device))
 
     def read(self) -> bool:
         if self._event is not None:
