@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from safetensors import safe_open
 from torch import nn
 
 from streamvsr.cli import main
+from streamvsr.cli.own_options import take
 from streamvsr.errors import StreamvsrError, UsageError
 from streamvsr.models.checkpoint import read
 from streamvsr.models.registry import load_model, select
@@ -368,3 +370,20 @@ def test_the_temporal_loss_sees_flicker_and_no_constant_error() -> None:
     flickering = [frame + 0.1 * (-1) ** t for t, frame in enumerate(truth)]
     assert temporal_loss(steady, truth) < 0.002
     assert temporal_loss(flickering, truth) == pytest.approx(0.2, abs=0.002)
+
+
+# --- the page
+
+
+def test_the_page_names_options_that_there_are(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "training.md").read_text("utf-8")
+    joined = page.replace("\\\n", " ")
+    lines = [line.split() for line in joined.splitlines() if line.startswith("    streamvsr train ")]
+    assert len(lines) >= 3
+    for words in lines:
+        given, paths = take(words[2:], TrainOptions)
+        assert not [word for word in paths if word.startswith("-")], words
+        merged({"model": paths[0], "data": tuple(paths[1:]), **given}, None)
+    (tmp_path / "run.toml").write_text(re.findall(r"```toml\n(.*?)```", page, re.DOTALL)[0])
+    assert merged({}, str(tmp_path / "run.toml")).long_frames == 15
+    assert all(f"`{name}`" in page for name in RECIPES)

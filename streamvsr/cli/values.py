@@ -107,7 +107,7 @@ def parse_integer(text: str) -> int:
 
 
 def parse_number(text: str) -> float:
-    if not re.fullmatch(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)", text):
+    if not re.fullmatch(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)(e[+-]?[0-9]{1,2})?", text):
         raise ValueError("expected a number")
     return float(text)
 
