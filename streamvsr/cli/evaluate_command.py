@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from streamvsr.cli.interrupts import Interrupts
 from streamvsr.cli.metrics_command import Line, print_table, write
 from streamvsr.cli.own_options import options_help, take
 from streamvsr.cli.parser import parse_paths
@@ -74,13 +75,15 @@ def evaluate_command(words: Sequence[str]) -> int:
         talk.note(f"no-reference metrics at frames {', '.join(map(str, sorted(plan.at)))} alone")
     results = []
     pictures = folder if options.pictures else None
-    for result in evaluate(
-        plan, warn=talk.warning, note=talk.note, told=lambda what: Line(talk, what), folder=pictures
-    ):
-        results.append(result)
-        if folder is not None:
-            # What is done is not lost when a later clip fails.
-            _write_files(folder, plan, results, paths[1])
+    # A signal that ends the process at once would leave the inputs that were made behind.
+    with Interrupts():
+        for result in evaluate(
+            plan, warn=talk.warning, note=talk.note, told=lambda what: Line(talk, what), folder=pictures
+        ):
+            results.append(result)
+            if folder is not None:
+                # What is done is not lost when a later clip fails.
+                _write_files(folder, plan, results, paths[1])
     print_table(*_table(plan, results))
     return 0
 

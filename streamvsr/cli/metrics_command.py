@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from streamvsr.cli.interrupts import Interrupts
 from streamvsr.cli.own_options import options_help, take
 from streamvsr.cli.parser import parse_paths
 from streamvsr.cli.talk import Talk, encodable
@@ -68,10 +69,11 @@ def metrics_command(words: Sequence[str]) -> int:
 
     if options.plot is not None:
         plot.check()
-    scores = compare(
-        paths[0], paths[1] if len(paths) == 2 else None, config, options, shortest=options.shortest,
-        warn=talk.warning, note=talk.note, told=Line(talk),
-    )  # fmt: skip
+    with Interrupts():
+        scores = compare(
+            paths[0], paths[1] if len(paths) == 2 else None, config, options, shortest=options.shortest,
+            warn=talk.warning, note=talk.note, told=Line(talk),
+        )  # fmt: skip
     if options.csv is not None:
         write(options.csv, report.csv_text(scores).encode())
     if options.json is not None:
