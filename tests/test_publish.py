@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +18,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from streamvsr.cli import main
+from streamvsr.cli.parser import parse
 from streamvsr.errors import SinkError, UsageError
 from streamvsr.frames import Frame, StreamInfo
 from streamvsr.sinks.container import ContainerSink
@@ -282,3 +286,19 @@ def test_names_by_the_clock_and_a_list(tmp_path: Path) -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\d\.mp4", found[0])
     assert (tmp_path / "list.csv").read_text().startswith(f"{found[0]},0.0")
     assert numbers(tmp_path / found[0]) == list(range(FRAMES))
+
+
+def test_the_lines_of_the_page(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Path(__file__).resolve().parent.parent / "docs" / "outputs.md"
+    lines = [line for line in page.read_text(encoding="utf-8").splitlines() if line.strip().startswith("streamvsr ")]
+    assert len(lines) >= 8
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(clip, "in.mp4")
+    for line in lines:
+        words = shlex.split(line.partition(" | ")[0].partition(" #")[0])[1:]
+        if words[0] in ("split", "merge"):
+            assert main([*words, "--quiet"]) == 0, line
+        else:
+            assert parse(words).config is not None
+            if not any("://" in word for word in words) and "-" not in words:
+                assert main([*words, "--model", "identity", "--quiet"]) == 0, line
