@@ -16,14 +16,15 @@ gi.require_version("GstRtsp", "1.0")
 gi.require_version("GstRtspServer", "1.0")
 from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
 
+# With config-interval=-1 the payloader repeats the parameter sets before each slice of a key frame, not each key frame.
 READ_VIDEO = (
     "filesrc location={file} ! qtdemux name=d "
-    "d.video_0 ! queue ! h264parse ! rtph264pay name=pay0 pt=96 config-interval=-1"
+    "d.video_0 ! queue ! h264parse ! video/x-h264,alignment=au ! rtph264pay name=pay0 pt=96 config-interval=1"
 )
 READ_AUDIO = "d.audio_0 ! queue ! aacparse ! rtpmp4gpay name=pay1 pt=97"
 LIVE = (
     "videotestsrc is-live=true pattern=ball ! video/x-raw,width=320,height=240,framerate=25/1 "
-    "! openh264enc gop-size=25 ! h264parse ! rtph264pay name=pay0 pt=96 config-interval=-1 "
+    "! openh264enc gop-size=25 ! h264parse ! video/x-h264,alignment=au ! rtph264pay name=pay0 pt=96 config-interval=1 "
     "audiotestsrc is-live=true ! audio/x-raw,rate=48000,channels=1 ! voaacenc ! aacparse ! rtpmp4gpay name=pay1 pt=97"
 )
 RECORD_VIDEO = "rtph264depay name=depay0 ! h264parse ! matroskamux name=m ! filesink location={file}"
