@@ -6,8 +6,8 @@ The public names. Each is imported when it is first used: ``import streamvsr`` a
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # what type checkers take for true, without the time that importing `typing` takes
 if TYPE_CHECKING:
     from streamvsr.api import Clip, Frames, VideoFrame, open  # noqa: A004 - `streamvsr.open`
     from streamvsr.errors import StreamvsrError
@@ -25,7 +25,7 @@ _HOMES = {
 __all__ = ["Clip", "Frames", "StreamvsrError", "VideoFrame", "__version__", "open"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name in _HOMES:
         value = globals()[name] = getattr(import_module(_HOMES[name]), name)
         return value

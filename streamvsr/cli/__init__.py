@@ -5,7 +5,11 @@ from __future__ import annotations
 import gc
 from collections.abc import Sequence
 
-from streamvsr.cli.interrupts import loading
+try:
+    from streamvsr.cli.interrupts import loading
+except KeyboardInterrupt:
+    # The first hundredths of a second, before `loading` itself can help.
+    raise SystemExit(130) from None
 
 __all__ = ["main", "program"]
 
