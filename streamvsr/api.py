@@ -20,7 +20,7 @@ from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
 
-from streamvsr.config import Config, InputOptions, ModelOptions, OutputOptions, check
+from streamvsr.config import Config, InputOptions, LiveOptions, ModelOptions, OutputOptions, check
 from streamvsr.errors import UsageError
 from streamvsr.frames import Frame, StreamInfo
 
@@ -158,7 +158,8 @@ class Clip:
 
         ``options`` are the output's, as in ``OutputOptions``: ``crf=18``, ``video_codec="libx265"``,
         ``overwrite=True``, ``options={"tune": "grain"}``... ``on_progress`` is called a few times a second. Raises
-        ``StreamvsrError``; then, and after Ctrl-C, nothing is left under the output's name.
+        ``StreamvsrError``; then, and after Ctrl-C, nothing is left under the output's name, except after a
+        ``StreamLostError`` of a live input: what came before it is kept.
         """
         from streamvsr.build import build
 
@@ -190,12 +191,14 @@ def open(
     end: Time | None = None,
     rate: Time | None = None,
     frames: int | None = None,
+    live: LiveOptions | None = None,
     **options: Any,
 ) -> Clip:
     """A file, a folder of pictures, a pattern, a URL or ``-``; nothing is opened yet.
 
     ``start``, ``duration`` and ``end`` are seconds of the input, ``rate`` replaces its time stamps, ``frames`` is how
-    many are wanted at most; ``options`` are what else ``InputOptions`` has. Raises ``UsageError``.
+    many are wanted at most; ``live`` is for cameras and streams: ``LiveOptions(max_latency=1.0, reconnect=60)``;
+    ``options`` are what else ``InputOptions`` has. Raises ``UsageError``.
     """
     given = {"start": start, "duration": duration, "end": end, "rate": rate}
     times = {name: _exact(name, value) for name, value in given.items() if value is not None}
@@ -203,6 +206,7 @@ def open(
         input=_with(InputOptions(path=os.fspath(path)), {**options, **times}),
         output=OutputOptions(frames=frames),
         model=ModelOptions(model="identity"),
+        live=live or LiveOptions(),
     )
     check(config)
     return Clip(config)

@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import streamvsr
 from streamvsr.cli.parser import parse
+from streamvsr.config import LiveOptions
 from streamvsr.errors import NoVideoError, SourceError, StreamLostError
 from streamvsr.filters.deadline import Deadline
 from streamvsr.frames import PIXEL_FORMATS, Frame, MediaInfo, Packet, StreamInfo
@@ -367,6 +369,11 @@ def test_what_waits_for_more_leaves_when_nothing_comes() -> None:
     assert run.wait(60)
     run.result()
     assert sink.frames == [0, 1]
+
+
+def test_python_says_it_too() -> None:
+    clip = streamvsr.open("rtsp://camera/1", live=LiveOptions(max_latency=1.0))
+    assert clip.filter("vsr").config.live.max_latency == 1.0
 
 
 def test_the_lines_of_the_page_are_understood() -> None:

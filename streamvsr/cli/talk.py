@@ -15,7 +15,7 @@ from typing import TextIO
 
 _CREDENTIALS = re.compile(r"(?<=://)[^\s'\"]*@")
 _SECRETS = re.compile(
-    r"(?i)(?<=[?&])((?:access_?token|api_?key|auth|key|passw(?:or)?d|pass|pwd|secret|sig|signature|token)=)[^&\s'\"]+"
+    r"(?i)(?<=[?&])((?:access_?token|api_?key|auth|key|passw(?:or)?d|passphrase|pass|pwd|secret|sig|signature|token)=)[^&\s'\"]+"
 )
 
 

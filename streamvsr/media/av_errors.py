@@ -21,7 +21,7 @@ _CREDENTIALS = re.compile(
 """The second branch is for passwords with an unescaped slash: FFmpeg cannot use them, but they must not be shown."""
 
 _SECRET_QUERY = re.compile(
-    r"(?P<key>[?&](?:[a-z_-]*(?:token|password|passwd|pwd|secret|signature)|sig|key|api_?key|auth|user|username)=)[^&#\s'\"]+",
+    r"(?P<key>[?&](?:[a-z_-]*(?:token|password|passwd|passphrase|pwd|secret|signature)|sig|key|api_?key|auth|user|username)=)[^&#\s'\"]+",
     re.IGNORECASE,
 )
 

@@ -34,7 +34,7 @@ from streamvsr.sources.base import Source
 from streamvsr.sources.connection import Connection, SilentError
 from streamvsr.sources.container import LIVE_SCHEMES, STDIN_NAMES, ContainerSource
 
-FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 15.0
+FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 5.0
 
 GAP_SECONDS = 1
 """A longer step between two frames is a discontinuity; a network's state survives a shorter one."""
