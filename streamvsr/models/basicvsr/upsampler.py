@@ -2,8 +2,8 @@
 
 Its maps are by far the largest of the network: 64 channels at 16 times the input's pixels, 4 kB a pixel and map in
 float32 (9 GB each for 1920x1080). So tiles of the input go through the whole of it, each with as much beside it as its
-result depends on: nothing changes, bit for bit. On a CPU that is also much faster, since a tile's maps stay in the
-cache and in memory that the process already has: 160x90 on one core, 0.24 s at once, 0.18 s in tiles.
+result depends on: nothing changes. On a CPU that is also much faster, since a tile's maps stay in the cache and in
+memory that the process already has: 160x90 on one core, 0.24 s at once, 0.18 s in tiles.
 """
 
 from __future__ import annotations
