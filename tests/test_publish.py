@@ -302,3 +302,31 @@ def test_the_lines_of_the_page(clip: Path, tmp_path: Path, monkeypatch: pytest.M
             assert parse(words).config is not None
             if not any("://" in word for word in words) and "-" not in words:
                 assert main([*words, "--model", "identity", "--quiet"]) == 0, line
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "message"),
+    [
+        ("srt://host:1", {}, "ffmpeg -i - -c copy"),
+        ("film.mkv", {"format": "segment"}, r"part_%03d\.mkv"),
+        ("%d.mkv", {"format": "segment", "options": {"segment_time": "x"}}, "segment_time"),
+    ],
+)
+def test_what_cannot_work_is_said_with_the_way_out(
+    tmp_path: Path, path: str, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        sink_for(path if "://" in path else tmp_path / path, **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_sound_that_a_server_cannot_take_is_converted(tmp_path: Path, ffmpeg: str, ffprobe: str) -> None:
+    words = ["-f", "lavfi", "-i", "testsrc2=s=64x48:r=25", "-f", "lavfi", "-i", "sine", "-t", "2", "-c:a", "ac3"]
+    subprocess.run([ffmpeg, "-v", "error", *words, str(tmp_path / "in.mkv")], check=True)
+    with RtspServer(record=tmp_path) as server:
+        done = publish("-re", str(tmp_path / "in.mkv"), server.url("/rec"))
+        assert done.returncode == 0, done.stderr
+        assert "becomes aac" in done.stderr
+        _records(server)
+        kinds = [s["codec_name"] for s in Shown(ffprobe, server.records()[0]).streams]
+    assert kinds == ["h264", "aac"]

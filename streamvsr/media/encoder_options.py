@@ -150,6 +150,9 @@ def output_format(output: OutputOptions, *, stdout: bool) -> str:
     suffix = PurePath(output.path).suffix.lower()
     if scheme in SCHEMES:
         return SCHEMES[scheme]
+    if scheme == "srt":
+        through = "streamvsr IN -f mpegts - | ffmpeg -i - -c copy -f mpegts URL"
+        raise UsageError(f"PyAV's FFmpeg cannot write SRT; a pipe can: {through}")
     if suffix in SUFFIXES:
         return SUFFIXES[suffix]
     nowhere = io.BytesIO()

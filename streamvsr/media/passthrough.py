@@ -25,6 +25,8 @@ SILENT_LOSS = {
     "mpegts": frozenset(
         ["aac", "aac_latm", "mp2", "mp3", "ac3", "eac3", "opus", "dca", "dts", "dvbsub", "dvb_subtitle", "dvb_teletext"]
     ),
+    # What FFmpeg has an RTP payload for; it refuses the rest only when it has connected.
+    "rtsp": frozenset(["aac", "mp2", "mp3", "opus"]),
 }
 """Containers that take any codec and lose most: what they really hold."""
 
@@ -57,7 +59,9 @@ ALIKE = {
 }
 """Outputs that open files or connections when their header is written: what to try in their place."""
 
-NO_TRACKS = frozenset({"yuv4mpegpipe", "rawvideo", "image2pipe", "h264", "hevc", "obu", "ivf", "mjpeg", "apng", "null"})
+NO_TRACKS = frozenset(
+    {"yuv4mpegpipe", "rawvideo", "image2pipe", "h264", "hevc", "obu", "ivf", "mjpeg", "apng", "null", "rtp"}
+)
 """Containers of nothing but one video stream; what they leave out is said in one line."""
 
 Action = Literal["copy", "convert", "drop"]
@@ -144,9 +148,10 @@ def can_convert(track: Track, codec: str) -> bool:
 
 def holds(container: str, plans: Sequence[TrackPlan]) -> bool:
     """Whether a header with all these tracks can be written, and the last of them comes back as what it is."""
-    container = ALIKE.get(container, container)
     if plans and not _keeps_identity(plans[-1], container):
         return False
+    if container in ALIKE:
+        return holds(ALIKE[container], plans)
     trial = av.open(io.BytesIO(), "w", format=container)
     try:
         if container == "matroska":

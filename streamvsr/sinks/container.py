@@ -113,6 +113,8 @@ class ContainerSink(Sink):
                 own, fragmented = muxer_options(name, split.muxer, info, streamed=place.streamed)
                 relayed = isinstance(place, Relay)
                 container = place.open(name, split.muxer, own)
+                if inside != name and inside in MOV_FAMILY and codec.startswith(("libx265", "hevc_")):
+                    split.video.setdefault("tag", "hvc1")
                 if encoder is None:
                     self._video = open_encoder(
                         container, codec, split.video, output, media, self.pixel_format,
@@ -121,7 +123,7 @@ class ContainerSink(Sink):
                     )  # fmt: skip
                     self._stream: Any = self._video.stream
                 else:
-                    self._stream = _copied(container, encoder)
+                    self._stream = _copied(container, encoder, inside)
                 # What is not sought in, and fragments, must have a stream's parameters in the header.
                 in_front = fragmented or (inside != name and inside in MOV_FAMILY)
                 in_front = in_front or (place.streamed and inside != "mpegts")
@@ -159,6 +161,8 @@ class ContainerSink(Sink):
             return Relay(self._path, timeout=output.timeout, may_drop=may_drop, on_warning=self._warn)
         if name in SEVERAL_FILES:
             numbered = name in SEGMENT_OPTIONS and name not in ("hls", "dash")
+            if numbered and "%" not in self._path:
+                raise UsageError(f"-f {name} writes several files: give '{self._path}' a number, such as part_%03d.mkv")
             return ManyFiles(self._path, output.overwrite, numbered=numbered, on_warning=self._warn)
         return OneFile(self._path, output.overwrite, live=info.live, on_warning=self._warn)
 
@@ -282,11 +286,11 @@ class ContainerSink(Sink):
         return exc if isinstance(exc, StreamvsrError) else sink_error(exc, self._path)
 
 
-def _copied(container: OutputContainer, encoder: VideoEncoder) -> Any:
+def _copied(container: OutputContainer, encoder: VideoEncoder, inside: str) -> Any:
     """A stream for the packets of an encoder whose own stream is in another container."""
     stream: Any = container.add_stream_from_template(encoder.stream, opaque=True)
     stream.metadata.update(encoder.stream.metadata)
     stream.disposition = encoder.stream.disposition
-    if stream.codec_context.codec.canonical_name == "hevc" and container.format.name in MOV_FAMILY:
+    if stream.codec_context.codec.canonical_name == "hevc" and inside in MOV_FAMILY:
         stream.codec_context.codec_tag = "hvc1"
     return stream

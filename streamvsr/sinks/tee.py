@@ -28,6 +28,7 @@ from streamvsr.sinks.base import Sink
 from streamvsr.sinks.container import ContainerSink
 from streamvsr.sinks.encoding import open_encoder, say_choice
 from streamvsr.sinks.muxing import segment_seconds, start, stream_tags
+from streamvsr.sinks.picture_folder import is_pictures
 from streamvsr.sinks.target import STDOUT, is_url
 
 CARRIER = "nut"
@@ -138,6 +139,9 @@ class TeeSink(Sink):
         self._size = media.video.width, media.video.height
         branches = parse(output.path)
         outputs = [branch.output(output) for branch in branches]
+        for one in outputs:
+            if one.format in (None, "image2") and not is_url(one.path) and is_pictures(one.path):
+                raise UsageError(f"-f tee: '{one.path}': pictures cannot be one of several outputs")
         codec = encoder_name(output.video_codec, CARRIER)
         info = media.video
         self.pixel_format = choose_format(codec, CARRIER, info.format, info.width, info.height, output.pixel_format)
