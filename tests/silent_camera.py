@@ -7,6 +7,7 @@ import re
 import socket
 import struct
 import threading
+from contextlib import suppress
 from fractions import Fraction
 from typing import Any, Self
 
@@ -54,7 +55,7 @@ class SilentCamera:
     def _speak(self, client: socket.socket) -> None:
         sps, pps, key = _key_frame()
         sets = ",".join(base64.b64encode(one).decode() for one in (sps, pps))
-        with client, client.makefile("rb") as lines:
+        with suppress(OSError), client, client.makefile("rb") as lines:
             request = b""
             for line in lines:
                 request += line

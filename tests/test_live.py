@@ -100,6 +100,7 @@ def test_a_stream_that_falls_silent_is_given_up_in_the_time_that_was_set(
         server.stall()
         assert run.end(20) == 1
     assert "no picture for 1 s" in run.text
+    assert Shown(ffprobe, out).times(Shown(ffprobe, out).of("video")[0]), "what came before is whole"
 
 
 @pytest.mark.parametrize("says", ["nothing", "half a frame"])

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import gc
+import os
+import sys
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
 
 try:
     from streamvsr.cli.interrupts import loading
@@ -24,6 +28,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def program() -> int:
     """``main`` in a process of its own, which ends with it."""
     code = main()
+    if threading.active_count() > 1:
+        # A thread that was left behind in FFmpeg may come back while the interpreter is taken apart, and crash it.
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError, AttributeError):
+                stream.flush()
+        os._exit(code)
     # Else the collector goes through all of numpy and PyAV when the interpreter ends: 25 ms, and nothing is freed.
     gc.freeze()
     return code

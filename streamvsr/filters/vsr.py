@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -148,8 +149,23 @@ class VsrFilter(Filter):
         width, height = self._size or (info.width * scale, info.height * scale)
         self._domain = domain_for(self._model.info, target, self._device, self._dtype, (height, width))
         ratio = info.sample_aspect_ratio * Fraction(info.width * height, info.height * width)
+        if self._latency_seconds is not None:
+            self._warm_up(self._session, self._domain, info)
         color = color_written(info.color, info.format, target, info.width, info.height)
         return replace(info, width=width, height=height, format=target, sample_aspect_ratio=ratio, color=color)
+
+    def _warm_up(self, session: Session, domain: Domain, info: StreamInfo) -> None:
+        """Run black pictures: the first window of a network may take many times as long as the next."""
+        planes = tuple(
+            np.zeros(shape, info.format.dtype) for shape in info.format.plane_shapes(info.width, info.height)
+        )
+        count = self._windows.max_seq_len
+        session.reset()
+        with torch.inference_mode():
+            taken = domain.take(Frame(planes, info.format, 0, info.time_base, color=info.color))
+            for _ in session.window(self._stacked([taken] * count), count, range(count)):
+                pass
+        session.reset()
 
     def _bound(self, seconds: float, rate: Fraction) -> None:
         """Choose windows for a latency. Raises ``UsageError`` where the ones that were asked for wait too long."""

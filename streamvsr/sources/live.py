@@ -89,9 +89,9 @@ class TimeLine:
 
     def resume(self, wall: float) -> None:
         """The next connection's second 0 is ``wall``, or the end of what there is, whichever is later."""
-        self.offset = max(
-            self.end, Fraction(wall - self._base).limit_denominator(1000) if self._base < inf else self.end
-        )
+        self.offset = self.end
+        if self._base < inf:
+            self.offset = max(self.end, Fraction(wall - self._base).limit_denominator(1000))
 
 
 class StreamSource(Source):
@@ -145,8 +145,10 @@ class StreamSource(Source):
             try:
                 yield from self._play(until)
             except SourceError as error:
-                if not (self._comes_back and self.info.video.live):
+                if not self.info.video.live:
                     raise
+                if not self._comes_back:
+                    raise StreamLostError(str(error)) from error
                 why = str(error).removeprefix(f"'{mask(self._path)}': ")
             else:
                 if self._has_ended():
@@ -178,7 +180,7 @@ class StreamSource(Source):
 
     def _frame(self, frame: Frame) -> Frame:
         time_base, before = self.info.video.time_base, self._line.end
-        if self._last_pts is None and self._connection.let_go:
+        if self._last_pts is None and self._connection.let_go and frame.pts > 0:
             # What came while the network was being loaded is let go; the run begins at 0 all the same.
             self._line.offset = -frame.seconds
         seconds = self._line(frame.seconds, frame.duration * frame.time_base, time.monotonic())
@@ -225,8 +227,8 @@ class StreamSource(Source):
                 self._output,
                 live=live,
                 # FFmpeg's own limits end threads that nobody waits for any more.
-                open_timeout=limits.open_timeout + 1,
-                read_timeout=limits.read_timeout + 1,
+                open_timeout=limits.open_timeout + 10,
+                read_timeout=limits.read_timeout + 10,
             )
             for line in () if again else source.warnings:
                 self.on_warning(line)
