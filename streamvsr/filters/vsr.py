@@ -27,7 +27,7 @@ from streamvsr.filters.base import Filter
 from streamvsr.filters.deadline import Deadline
 from streamvsr.filters.domains import Domain, color_read, color_written, domain_for
 from streamvsr.filters.scenes import SceneDetector
-from streamvsr.frames import PIXEL_FORMATS, Frame, StreamInfo
+from streamvsr.frames import PIXEL_FORMATS, Frame, Plane, StreamInfo
 from streamvsr.media.color import forward_matrix
 from streamvsr.media.transfer import Fence, deferred
 from streamvsr.models.base import Model, Session, Settings
@@ -156,9 +156,8 @@ class VsrFilter(Filter):
 
     def _warm_up(self, session: Session, domain: Domain, info: StreamInfo) -> None:
         """Run black pictures: the first window of a network may take many times as long as the next."""
-        planes = tuple(
-            np.zeros(shape, info.format.dtype) for shape in info.format.plane_shapes(info.width, info.height)
-        )
+        shapes = info.format.plane_shapes(info.width, info.height)
+        planes: tuple[Plane, ...] = tuple(np.zeros(shape, info.format.dtype) for shape in shapes)
         count = self._windows.max_seq_len
         session.reset()
         with torch.inference_mode():
