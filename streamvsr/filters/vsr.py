@@ -157,7 +157,8 @@ class VsrFilter(Filter):
     def _warm_up(self, session: Session, domain: Domain, info: StreamInfo) -> None:
         """Run black pictures: the first window of a network may take many times as long as the next."""
         shapes = info.format.plane_shapes(info.width, info.height)
-        planes: tuple[Plane, ...] = tuple(np.zeros(shape, info.format.dtype) for shape in shapes)
+        deep = info.format.bits > 8
+        planes: tuple[Plane, ...] = tuple(np.zeros(s, np.uint16) if deep else np.zeros(s, np.uint8) for s in shapes)
         count = self._windows.max_seq_len
         session.reset()
         with torch.inference_mode():
