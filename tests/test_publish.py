@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -330,3 +331,12 @@ def test_sound_that_a_server_cannot_take_is_converted(tmp_path: Path, ffmpeg: st
         _records(server)
         kinds = [s["codec_name"] for s in Shown(ffprobe, server.records()[0]).streams]
     assert kinds == ["h264", "aac"]
+
+
+def test_nothing_is_imported_from_the_folder_where_one_works(clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "av.py").write_text("open('was_run', 'w')")
+    path = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
+    words = [sys.executable, "-P", "-m", "streamvsr", "--model", "identity", str(clip), "tcp://127.0.0.1:1"]
+    done = subprocess.run(words, cwd=tmp_path, env=path, capture_output=True, text=True, check=False)
+    assert "refused" in done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["av.py"]

@@ -20,7 +20,7 @@ from av.container import OutputContainer
 from streamvsr.config import OutputOptions
 from streamvsr.errors import SinkError, StreamvsrError, UsageError
 from streamvsr.frames import Frame, MediaInfo, Packet, StreamInfo
-from streamvsr.media.av_errors import FOREIGN, sink_error
+from streamvsr.media.av_errors import FOREIGN, mask, sink_error
 from streamvsr.media.encoder_options import (
     MOV_FAMILY,
     close_names,
@@ -50,6 +50,10 @@ from streamvsr.sinks.target import STDOUT, is_url, local_path
 
 CHAPTERED = MOV_FAMILY | {"matroska", "webm", "nut", "ogg"}
 ROTATED = MOV_FAMILY | {"matroska", "webm"}
+
+MATROSKA_FAMILY = frozenset({"matroska", "webm"})
+STATES_SHAPE = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4"})
+"""Codecs that state the shape of a pixel themselves. PyAV cannot tell Matroska, which has a place for it."""
 
 STALE_TAGS = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder"})
 """Container tags that describe the file that was read, in lower case."""
@@ -128,6 +132,9 @@ class ContainerSink(Sink):
                 in_front = fragmented or (inside != name and inside in MOV_FAMILY)
                 in_front = in_front or (place.streamed and inside != "mpegts")
                 for plan in plans:
+                    if relayed and plan.track.kind == "attachment":
+                        on_warning(f"attachments are not sent to '{mask(self._path)}'")
+                        continue
                     if plan.action == "copy":
                         writer: TrackWriter = CopyWriter(container, plan, fragmented=in_front)
                     elif plan.action == "convert" and plan.track.kind == "audio":
@@ -191,6 +198,12 @@ class ContainerSink(Sink):
             self._warn(
                 f"{name} cannot hold the rotation by {media.video.rotation} degrees{mirrored}: it is lost; "
                 "-autorotate turns the pixels"
+            )
+        ratio, codec = media.video.sample_aspect_ratio, self._stream.codec_context.codec.canonical_name
+        if name in MATROSKA_FAMILY and ratio != 1 and codec not in STATES_SHAPE:
+            self._warn(
+                f"{name} with {codec} cannot be told here that pixels are {ratio.numerator}:{ratio.denominator}: "
+                "players show them square; H.264, H.265 or .mp4 keep it, and so does -vf vsr,scale=iw*sar:ih,setsar=1"
             )
 
     def write_frame(self, frame: Frame) -> None:

@@ -61,6 +61,7 @@ class _Message:
     rest: memoryview
     seconds: Fraction | None
     """Decoding time of a video packet."""
+    is_packet: bool
     begun: bool = False
 
 
@@ -119,7 +120,8 @@ class Relay(Place):
     def _launch(self) -> None:
         code = "from streamvsr.sinks.relay_child import main; main()"
         self._process = subprocess.Popen(  # noqa: S603 - our own code, in our own interpreter
-            [sys.executable, "-c", code],
+            # -P: a file called av.py in the folder where somebody works is not to be run.
+            [sys.executable, "-P", "-c", code],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)},
             # Ctrl-C is for us: the connection is ended in order.
@@ -127,7 +129,7 @@ class Relay(Place):
         )  # fmt: skip
         os.set_blocking(self._pipe.fileno(), False)
         self._moved = time.monotonic()
-        self._enqueue(frame_message(self._setup), None)
+        self._enqueue(frame_message(self._setup))
 
     @property
     def _pipe(self) -> IO[bytes]:
@@ -145,7 +147,7 @@ class Relay(Place):
         if self._skipping:
             self._count(is_video)
             return
-        self._enqueue(frame_message(plain), plain.seconds if is_video else None)
+        self._enqueue(frame_message(plain), plain.seconds if is_video else None, is_packet=True)
         self._pump(0)
         if self._may_drop:
             if self._bytes > QUEUE_BYTES or self._span() > QUEUE_SECONDS:
@@ -162,7 +164,7 @@ class Relay(Place):
     def finish(self) -> None:
         if self._queue and time.monotonic() - self._moved > STALLED_SECONDS and self._may_drop:
             raise self._stalled()
-        self._enqueue(frame_message(None), None)
+        self._enqueue(frame_message(None))
         while self._queue:
             self._wait()
         self._expect("done", self._patience)
@@ -197,10 +199,10 @@ class Relay(Place):
     def _patience(self) -> float:
         return min(self._timeout, HURRY_SECONDS) if self._hurried else self._timeout
 
-    def _enqueue(self, data: bytes, seconds: Fraction | None) -> None:
+    def _enqueue(self, data: bytes, seconds: Fraction | None = None, *, is_packet: bool = False) -> None:
         if not self._queue:
             self._moved = time.monotonic()
-        self._queue.append(_Message(memoryview(data), seconds))
+        self._queue.append(_Message(memoryview(data), seconds, is_packet))
         self._bytes += len(data)
 
     def _span(self) -> Fraction:
@@ -283,7 +285,8 @@ class Relay(Place):
 
     def _stalled(self) -> SinkError:
         for message in self._queue:
-            self._count(message.seconds is not None)
+            if message.is_packet:
+                self._count(message.seconds is not None)
         self._queue.clear()
         self._bytes = 0
         seconds = time.monotonic() - self._moved
