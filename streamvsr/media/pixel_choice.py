@@ -109,10 +109,14 @@ def _cost(wanted: PixelFormat, layout: PixelFormat, name: str) -> tuple[int, ...
     chroma = {"yuv": layout.log2_chroma_w + layout.log2_chroma_h, "rgb": 0, "gray": 99}
     needed = {"yuv": wanted.log2_chroma_w + wanted.log2_chroma_h, "rgb": 0, "gray": 99}
     has, needs = chroma[layout.family], needed[wanted.family]
+    lost = max(0, has - needs)
+    if layout.family == wanted.family == "yuv":
+        # 4:2:2 and 4:4:0 have as many samples, and not the same ones.
+        lost = max(0, layout.log2_chroma_w - wanted.log2_chroma_w) + max(0, layout.log2_chroma_h - wanted.log2_chroma_h)
     return (
         int(wanted.alpha and not layout.alpha),
         max(0, wanted.bits - layout.bits),
-        max(0, has - needs),
+        lost,
         int(layout.family != wanted.family),
         max(0, layout.bits - wanted.bits),
         int(layout.alpha and not wanted.alpha),
