@@ -86,6 +86,10 @@ class RtspServer:
         assert line.startswith("port "), f"the RTSP server did not start: {line!r}"
         self.port = int(line.split()[1])
 
+    def serve(self, file: Path) -> None:
+        """Another file from the next start on."""
+        self._given = [f"--file={file}" if word.startswith("--file=") else word for word in self._given]
+
     def url(self, mount: str, *, user: str | None = None, password: str | None = None) -> str:
         """Of a mount; with the server's own user and password, if it has any, unless others are given."""
         user = self._user if user is None else user
@@ -143,7 +147,7 @@ class RtspServer:
 
 
 def make_clip(
-    path: Path, seconds: float, *, width: int = 64, height: int = 48, gop: int = RATE, sound: bool = True
+    path: Path, seconds: float, *, width: int = 64, height: int = 48, gop: int = RATE, sound_rate: int = 48000
 ) -> Path:
     """An mp4 of H.264 without B-frames at 25 a second, each frame's number (modulo 256) painted in, and AAC.
 
@@ -154,7 +158,7 @@ def make_clip(
         video.width, video.height, video.pix_fmt = width, height, "yuv420p"
         video.codec_context.gop_size = gop
         video.options = {"preset": "ultrafast", "bf": "0", "crf": "18", "sc_threshold": "0"}
-        audio: Any = out.add_stream("aac", rate=48000, layout="mono") if sound else None
+        audio: Any = out.add_stream("aac", rate=sound_rate, layout="mono") if sound_rate else None
         count, layout = round(seconds * RATE), PIXEL_FORMATS["yuv420p"]
         sent = 0
         for number in range(count):
@@ -164,11 +168,11 @@ def make_clip(
                 rows[:, : given.shape[1]] = given
             picture.pts, picture.time_base = number, Fraction(1, RATE)
             out.mux(video.encode(picture))
-            while audio is not None and sent < (number + 1) * 48000 // RATE:
-                at = np.arange(sent, sent + 1024) / 48000
+            while audio is not None and sent < (number + 1) * sound_rate // RATE:
+                at = np.arange(sent, sent + 1024) / sound_rate
                 tone = np.sin(2 * np.pi * (200 + 10 * at) * at).astype(np.float32)[None]
                 chunk = av.AudioFrame.from_ndarray(tone, "fltp", "mono")
-                chunk.sample_rate, chunk.pts, chunk.time_base = 48000, sent, Fraction(1, 48000)
+                chunk.sample_rate, chunk.pts, chunk.time_base = sound_rate, sent, Fraction(1, sound_rate)
                 out.mux(audio.encode(chunk))
                 sent += 1024
         out.mux(video.encode(None))

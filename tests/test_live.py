@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import signal
 import subprocess
@@ -11,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from streamvsr.config import InputOptions, LiveOptions, OutputOptions
+from streamvsr.errors import StreamLostError
+from streamvsr.frames import Frame, Packet
+from streamvsr.sources.live import StreamSource
 from tests.live_run import QUICK, Streamvsr, recording
 from tests.outputs import Shown
 from tests.rtsp_server import RtspServer, make_clip
 from tests.silent_camera import SilentCamera
-
-pytestmark = pytest.mark.io
 
 STARTED = r"model identity"
 SECRET = "hunter2"
@@ -33,7 +36,7 @@ def server(clip: Path) -> Iterator[RtspServer]:
         yield running
 
 
-@pytest.mark.parametrize(("transport", "outages"), [("tcp", 2), ("udp", 1)])
+@pytest.mark.parametrize(("transport", "outages"), [pytest.param("tcp", 2, marks=pytest.mark.io), ("udp", 1)])
 def test_an_outage_is_a_gap_in_one_recording(
     transport: str, outages: int, server: RtspServer, clip: Path, ffprobe: str, tmp_path: Path
 ) -> None:
@@ -68,7 +71,7 @@ def test_a_stall_within_the_read_timeout_costs_nothing(
     server: RtspServer, clip: Path, ffprobe: str, tmp_path: Path
 ) -> None:
     out = tmp_path / "out.mkv"
-    with Streamvsr(server.url("/camera"), *QUICK, "--duration", "6", str(out)) as run:
+    with Streamvsr(server.url("/camera"), *QUICK, "--duration", "5", str(out)) as run:
         run.wait_for(STARTED)
         server.stall()
         time.sleep(2)
@@ -82,12 +85,12 @@ def test_what_does_not_come_back_ends_the_recording_and_is_an_error(
     server: RtspServer, ffprobe: str, tmp_path: Path
 ) -> None:
     out = tmp_path / "out.mp4"
-    with Streamvsr(server.url("/camera"), *QUICK, "--reconnect", "1.5", str(out)) as run:
+    with Streamvsr(server.url("/camera"), *QUICK, "--reconnect", "0.5", str(out)) as run:
         run.wait_for(STARTED)
         time.sleep(1)
         server.stop()
         assert run.end() == 1
-    assert re.search(r"error: '.*/camera': .*did not come back within 1.5 s", run.text)
+    assert re.search(r"error: '.*/camera': .*did not come back within 0.5 s", run.text)
     assert len(Shown(ffprobe, out).times(Shown(ffprobe, out).of("video")[0])) >= 25, "what came before is whole"
 
 
@@ -103,35 +106,41 @@ def test_a_stream_that_falls_silent_is_given_up_in_the_time_that_was_set(
     assert Shown(ffprobe, out).times(Shown(ffprobe, out).of("video")[0]), "what came before is whole"
 
 
-@pytest.mark.parametrize("says", ["nothing", "half a frame"])
-def test_a_camera_that_never_gives_a_picture(says: str, tmp_path: Path) -> None:
-    out = tmp_path / "out.mp4"
-    with SilentCamera(handshake=says == "half a frame") as camera:
+@pytest.mark.io
+def test_a_camera_that_never_gives_a_picture(tmp_path: Path) -> None:
+    with SilentCamera() as mute, SilentCamera(handshake=True) as half:
+        words = [*QUICK, "--open-timeout", "2", str(tmp_path / "out.mp4")]
         begin = time.monotonic()
-        with Streamvsr(camera.url, *QUICK, "--open-timeout", "2", str(out)) as run:
-            assert run.end(20) == 1
+        with Streamvsr(mute.url, *words) as one, Streamvsr(half.url, *words) as other:
+            assert (one.end(20), other.end(20)) == (1, 1)
         assert time.monotonic() - begin >= 2
-        assert camera.connections == 1
-        assert camera.sent_half == (says == "half a frame")
-    assert re.fullmatch(r"error: 'rtsp://.*': no picture within 2 s; .*", run.text)
+        assert (mute.connections, half.connections) == (1, 1)
+        assert half.sent_half
+    for run in (one, other):
+        assert re.fullmatch(r"error: 'rtsp://.*': no picture within 2 s; .*", run.text)
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("source", ["camera", "pipe", "live pipe"])
-def test_a_signal_ends_the_waiting_for_an_input(how: signal.Signals, source: str, tmp_path: Path) -> None:
-    with SilentCamera() as camera:
-        words = {"camera": [camera.url], "pipe": ["-"], "live pipe": ["--live", "-"]}[source]
-        with Streamvsr(*words, *QUICK, str(tmp_path / "out.mp4"), stdin=subprocess.PIPE) as run:
-            if source == "camera":
-                assert camera.connected.wait(30)
-            else:
-                time.sleep(2)
-            run.signal(how)
+@pytest.mark.io
+def test_a_signal_ends_the_waiting_for_an_input(tmp_path: Path) -> None:
+    waiting: list[tuple[Streamvsr, signal.Signals]] = []
+    with contextlib.ExitStack() as stack:
+        cameras = [stack.enter_context(SilentCamera()) for _ in range(2)]
+        inputs = [[cameras[0].url], [cameras[1].url], ["-"], ["--live", "-"]]
+        how = [signal.SIGINT, signal.SIGTERM, signal.SIGTERM, signal.SIGINT]
+        for number, (words, kind) in enumerate(zip(inputs, how, strict=True)):
+            run = Streamvsr(*words, *QUICK, str(tmp_path / f"{number}.mp4"), stdin=subprocess.PIPE)
+            waiting.append((stack.enter_context(run), kind))
+        assert all(camera.connected.wait(60) for camera in cameras)
+        time.sleep(2)
+        for run, kind in waiting:
+            run.signal(kind)
+        for run, _ in waiting:
             assert run.end(20) == 130
+            assert "Traceback" not in run.text
             assert run.process.stdin is not None
             run.process.stdin.close()
-    assert "Traceback" not in run.text
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_signal_while_the_server_is_stalled_leaves_a_playable_file(
@@ -166,6 +175,46 @@ def test_print_config_hides_them_too() -> None:
         assert run.process.stdout is not None
         assert SECRET not in run.process.stdout.read()
         assert run.end() == 0
+
+
+def source_of(server: RtspServer) -> StreamSource:
+    limits = LiveOptions(reconnect=30)
+    return StreamSource(InputOptions(server.url("/camera")), OutputOptions(), limits)
+
+
+def test_what_comes_back_is_a_new_scene_and_other_sound_is_left_out(
+    server: RtspServer, clip: Path, tmp_path: Path
+) -> None:
+    other = make_clip(tmp_path / "other.mp4", 10, sound_rate=44100)
+    source, seen, before = source_of(server), [], 0
+    for item in source:
+        if isinstance(item, Packet):
+            assert not seen, "a packet of another kind went out"
+            before += 1
+            continue
+        seen += [item.pts] if item.discontinuity else []
+        if item.seconds > 1 and not source.warnings:
+            server.kill()
+            server.serve(other)
+            server.start()
+        if seen and item.pts > seen[0]:
+            source.stop()
+    source.close()
+    assert len(seen) == 1
+    assert before > 20
+    assert any("audio 0:1 did not come back as it was" in line for line in source.warnings)
+
+
+def test_another_picture_ends_the_recording(server: RtspServer, tmp_path: Path) -> None:
+    other = make_clip(tmp_path / "other.mp4", 10, width=96)
+    source = source_of(server)
+    with pytest.raises(StreamLostError, match="came back as 96x48 yuv420p instead of 64x48 yuv420p"):  # noqa: PT012
+        for item in source:
+            if isinstance(item, Frame) and not source.warnings:
+                server.kill()
+                server.serve(other)
+                server.start()
+    source.close()
 
 
 def test_srt_says_what_to_do() -> None:

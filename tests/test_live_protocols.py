@@ -17,8 +17,6 @@ import pytest
 from tests.live_run import QUICK, Streamvsr, recording
 from tests.rtsp_server import make_clip
 
-pytestmark = pytest.mark.io
-
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -42,28 +40,32 @@ def sending(ffmpeg: str, clip: Path, *output: str, **popen: object) -> Iterator[
         process.wait(10)
 
 
-@pytest.mark.parametrize("kind", ["udp", "tcp", "rtmp"])
-def test_what_is_pushed(kind: str, ffmpeg: str, clip: Path, ffprobe: str, tmp_path: Path) -> None:
-    port = free_port(socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM)
-    url = {"udp": f"udp://127.0.0.1:{port}", "tcp": f"tcp://127.0.0.1:{port}", "rtmp": f"rtmp://127.0.0.1:{port}/a/b"}[
-        kind
-    ]
-    target = {
-        "udp": ["-f", "mpegts", f"{url}?pkt_size=1316"],
-        "tcp": ["-f", "mpegts", f"{url}?listen=1"],
-        "rtmp": ["-f", "flv", "-listen", "1", url],
-    }[kind]
-    out = tmp_path / "out.mkv"
-    with sending(ffmpeg, clip, *target):
-        if kind != "udp":
-            time.sleep(1.5)
-        with Streamvsr(url, *QUICK, "--duration", "3", str(out)) as run:
-            assert run.end() == 0
-    shown = recording(ffprobe, out, clip)
-    assert len(shown.times) > 25
-    assert len(shown.parts()) == 1
-    assert shown.missing() == run.dropped
-    assert abs(shown.sync()[0]) < 0.1
+def test_what_is_pushed(ffmpeg: str, clip: Path, ffprobe: str, tmp_path: Path) -> None:
+    urls = {
+        "udp": f"udp://127.0.0.1:{free_port(socket.SOCK_DGRAM)}",
+        "tcp": f"tcp://127.0.0.1:{free_port()}",
+        "rtmp": f"rtmp://127.0.0.1:{free_port()}/a/b",
+    }
+    targets = {
+        "udp": ["-f", "mpegts", f"{urls['udp']}?pkt_size=1316"],
+        "tcp": ["-f", "mpegts", f"{urls['tcp']}?listen=1"],
+        "rtmp": ["-f", "flv", "-listen", "1", urls["rtmp"]],
+    }
+    runs = {}
+    with contextlib.ExitStack() as stack:
+        for target in targets.values():
+            stack.enter_context(sending(ffmpeg, clip, *target))
+        time.sleep(1.5)
+        for kind, url in urls.items():
+            words = [*QUICK, "--duration", "3", str(tmp_path / f"{kind}.mkv")]
+            runs[kind] = stack.enter_context(Streamvsr(url, *words))
+        assert [run.end() for run in runs.values()] == [0, 0, 0]
+    for kind, run in runs.items():
+        shown = recording(ffprobe, tmp_path / f"{kind}.mkv", clip)
+        assert len(shown.times) > 25, kind
+        assert len(shown.parts()) == 1, kind
+        assert shown.missing() == run.dropped, kind
+        assert abs(shown.sync()[0]) < 0.1, kind
 
 
 def test_a_pipe_that_is_said_to_be_live(ffmpeg: str, clip: Path, ffprobe: str, tmp_path: Path) -> None:

@@ -9,12 +9,15 @@ from streamvsr.windows import LATENCY_PARTS
 FIRST_LENGTH = 2
 """The first windows are short, so that a slow network is known before much has waited for it."""
 
+MUCH_TOO_LONG = 1.5
+"""Times its part of the latency."""
+
 
 class Deadline:
     """Watches the windows of one filter and says when they should have another length.
 
     The first window warms the network up, the second is measured, and from then on they are as long as their part of
-    the latency allows. Two in a row that take longer make them shorter.
+    the latency allows. Two in a row that take longer make them shorter, or one that takes much longer.
     """
 
     def __init__(self, latency_seconds: float, longest: int, warn: Callable[[str], None], *, fixed: bool) -> None:
@@ -36,7 +39,8 @@ class Deadline:
                     f"the network takes {seconds / max(1, new):.2g} s a frame: windows have {fits} frames instead of "
                     f"{self._longest}, so that --max-latency {self._latency:g} holds"
                 )
-        self._slow = self._slow + 1 if self._windows > 1 and seconds > part else 0
+        weight = 2 if seconds > MUCH_TOO_LONG * part else 1
+        self._slow = self._slow + weight if self._windows > 1 and seconds > part else 0
         if self._slow < 2:
             return
         if length > 1 and not self._fixed:

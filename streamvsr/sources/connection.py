@@ -56,7 +56,8 @@ class Connection(Generic[AnySource]):
         until = None if seconds is None else time.monotonic() + seconds
         with self._changed:
             while self._source is None and self._error is None and not self._woken:
-                self._wait(until)
+                if not self._wait(until):
+                    raise SilentError("no answer in time")
             if self._error is not None and self._source is None:
                 raise self._error
             if self._source is None:
@@ -81,9 +82,11 @@ class Connection(Generic[AnySource]):
         while True:
             with self._changed:
                 while not (self._items or self._ended or self._woken):
+                    if self._wait(min(until, last + seconds)):
+                        continue
                     if time.monotonic() >= until:
                         return
-                    self._wait(min(until, last + seconds), patient=until <= last + seconds)
+                    raise SilentError(f"no picture for {seconds:g} s")
                 if self._woken or time.monotonic() >= until:
                     return
                 if not self._items:
@@ -160,14 +163,13 @@ class Connection(Generic[AnySource]):
             self._frames += sign
             self._bytes += sign * item.nbytes
 
-    def _wait(self, until: float | None, *, patient: bool = False) -> None:
-        """Wait for a change, at most up to ``until``; then raise ``SilentError`` unless ``patient``."""
-        left = None if until is None else until - time.monotonic()
+    def _wait(self, until: float | None) -> bool:
+        """Wait for a change, at most up to ``until``; False where that is over."""
+        left = None if until is None else min(until - time.monotonic(), threading.TIMEOUT_MAX)
         if left is not None and left <= 0:
-            if patient:
-                return
-            raise SilentError("no answer in time; check the address and the network")
+            return False
         self._changed.wait(left)
+        return True
 
 
 def open_patiently(make: Callable[[], AnySource]) -> AnySource:
