@@ -23,7 +23,12 @@ WIDTH, HEIGHT, WIDE = 256, 48, 32
 NAMES = {1: "bt709", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020nc"}
 """Matrices as ffprobe names them."""
 
-CASES = list(itertools.product(NAMES, [False, True], ["yuv420p", "yuv422p", "yuv444p"], ["", "10le"]))
+CASES = [
+    (*model, *case)
+    for model in (("identity", 1), ("bicubic", 4), ("rt", 4))
+    for case in itertools.product(NAMES, [False, True], ["yuv420p", "yuv422p", "yuv444p"], ["", "10le"])
+    if model[1] == 1 or case[2] == "yuv420p"
+]
 
 
 def bars(path: Path, matrix: int, full: bool, name: str) -> None:
@@ -51,8 +56,7 @@ def read(path: Path) -> Frame:
         return from_av(last, pts=0, time_base=Fraction(1))
 
 
-@pytest.mark.parametrize(("matrix", "full", "layout", "depth"), CASES)
-@pytest.mark.parametrize(("model", "scale"), [("identity", 1), ("bicubic", 4), ("rt", 4)])
+@pytest.mark.parametrize(("model", "scale", "matrix", "full", "layout", "depth"), CASES)
 def test_bars_come_back(
     model: str, scale: int, matrix: int, full: bool, layout: str, depth: str, ffprobe: str, tmp_path: Path
 ) -> None:
@@ -70,6 +74,4 @@ def test_bars_come_back(
         wide = after.shape[1] // 8
         for bar, code in enumerate(codes):
             middle = after[:, bar * wide + wide // 4 : (bar + 1) * wide - wide // 4].astype(float)
-            # A bar's code is its colour's rounded to a whole one: half a code of the one that is allowed.
             assert abs(middle.mean() - np.rint(code)) <= 1
-            assert np.abs(middle - code).max() <= 1.5 if scale == 1 else True
