@@ -330,6 +330,16 @@ def test_unknown_options_of_the_input_are_named(words: list[str], said: str, mak
     open_source(fine, OutputOptions()).close()
 
 
+def test_pictures_have_no_options_of_demuxers(make: Make, tmp_path: Path) -> None:
+    from streamvsr.config import InputOptions, OutputOptions
+    from streamvsr.sources import open_source
+
+    make("1.png", *moving(RATE), "-frames:v", "1")
+    given = InputOptions(path=str(tmp_path / "1.png"), options={"framerate": "30"})
+    with pytest.raises(UsageError, match="-framerate: .* -r FPS"):
+        open_source(given, OutputOptions())
+
+
 @pytest.mark.parametrize("name", ["auto", "cuda", "vaapi"])
 def test_decoding_hardware_that_is_not_there(
     name: str, make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]

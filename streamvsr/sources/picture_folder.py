@@ -18,7 +18,7 @@ from typing import cast
 import numpy as np
 
 from streamvsr.config import InputOptions, OutputOptions
-from streamvsr.errors import NoVideoError, SourceError
+from streamvsr.errors import NoVideoError, SourceError, UsageError
 from streamvsr.frames import PIXEL_FORMATS, Color, Frame, MediaInfo, Packet, PixelFormat, Plane, StreamInfo
 from streamvsr.media.av_errors import source_error
 from streamvsr.media.pictures import RGB, UNSTATED, resolve_color
@@ -42,6 +42,9 @@ class PictureSource(Source):
 
     def __init__(self, input: InputOptions, output: OutputOptions) -> None:  # noqa: ARG002
         super().__init__()
+        for name in input.options:
+            advice = "-r FPS says how fast they follow each other" if "rate" in name else "they are read without FFmpeg"
+            raise UsageError(f"-{name}: pictures as an input do not have this option; {advice}")
         self._stop = threading.Event()
         rate, start = input.rate or DEFAULT_RATE, input.start or Fraction(0)
         names = find_pictures(input.path)
