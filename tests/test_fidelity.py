@@ -336,7 +336,7 @@ def test_pictures_have_no_options_of_demuxers(make: Make, tmp_path: Path) -> Non
 
     make("1.png", *moving(RATE), "-frames:v", "1")
     given = InputOptions(path=str(tmp_path / "1.png"), options={"framerate": "30"})
-    with pytest.raises(UsageError, match="-framerate: .* -r FPS"):
+    with pytest.raises(UsageError, match=r"-framerate: .* -r FPS"):
         open_source(given, OutputOptions())
 
 
