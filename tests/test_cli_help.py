@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -50,16 +49,10 @@ def test_flags_are_spelled_as_the_grammar_says() -> None:
         assert flag.startswith("--") == ours, flag
 
 
-def test_it_loads_nothing_heavy_and_is_quick() -> None:
+def test_it_loads_nothing_heavy() -> None:
     code = (
         "import sys; from streamvsr.cli import main; assert main(['--help']) == 0; "
         "print(sorted({'torch', 'av', 'rich', 'cv2', 'numpy', 'safetensors'} & set(sys.modules)))"
     )
-    took = []
-    for _ in range(3):
-        begin = time.perf_counter()
-        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-        took.append(time.perf_counter() - begin)
-        assert done.stdout.splitlines()[-1] == "[]"
-    # The quickest of three: other work on the machine slows any one of them.
-    assert min(took) < 0.5
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
