@@ -1,7 +1,7 @@
 """HDR's static data: read from a decoded picture, written through the options of the encoders that can.
 
 The network is fed with the codes as they are: PQ and HLG, like the gamma of SDR, are scales on which equal steps look
-about equal, and nothing is gained by mapping them to another and back.
+about equal.
 
 FFmpeg hands such data from pictures to encoders beside the samples, where PyAV cannot put anything. x265, x264 and
 SVT-AV1 also take it as parameters, and write it into the stream itself; all other encoders lose it.
