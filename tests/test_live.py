@@ -101,7 +101,7 @@ def test_a_stream_that_falls_silent_is_given_up_in_the_time_that_was_set(
     with Streamvsr(server.url("/camera"), *QUICK, "--read-timeout", "1", "--reconnect", "0", str(out)) as run:
         run.wait_for(STARTED)
         server.stall()
-        assert run.end(20) == 1
+        assert run.end() == 1
     assert "no picture for 1 s" in run.text
     assert Shown(ffprobe, out).times(Shown(ffprobe, out).of("video")[0]), "what came before is whole"
 
@@ -112,7 +112,7 @@ def test_a_camera_that_never_gives_a_picture(tmp_path: Path) -> None:
         words = [*QUICK, "--open-timeout", "2", str(tmp_path / "out.mp4")]
         begin = time.monotonic()
         with Streamvsr(mute.url, *words) as one, Streamvsr(half.url, *words) as other:
-            assert (one.end(20), other.end(20)) == (1, 1)
+            assert (one.end(), other.end()) == (1, 1)
         assert time.monotonic() - begin >= 2
         assert (mute.connections, half.connections) == (1, 1)
         assert half.sent_half
@@ -136,7 +136,7 @@ def test_a_signal_ends_the_waiting_for_an_input(tmp_path: Path) -> None:
         for run, kind in waiting:
             run.signal(kind)
         for run, _ in waiting:
-            assert run.end(20) == 130
+            assert run.end() == 130
             assert "Traceback" not in run.text
             assert run.process.stdin is not None
             run.process.stdin.close()
@@ -153,7 +153,7 @@ def test_a_signal_while_the_server_is_stalled_leaves_a_playable_file(
         server.stall()
         time.sleep(1)
         run.signal(signal.SIGTERM)
-        assert run.end(20) == 130
+        assert run.end() == 130
     assert Shown(ffprobe, out).times(Shown(ffprobe, out).of("video")[0])
 
 
