@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +16,16 @@ from safetensors.torch import load_file
 from torch.nn import functional as F
 
 from streamvsr.errors import CheckpointError
+from streamvsr.models.registry import select
 from streamvsr.models.rt import RTModel, is_rt, load
 from streamvsr.models.rt.network import RTNet
 from streamvsr.training import evaluate_rt
+from streamvsr.training.clips import load_sequence, low_resolution
+from streamvsr.training.degrade.codec import CODECS, through
 from tests.conftest import ROOT
 
 CHECKPOINT = ROOT / "checkpoints" / "rt.safetensors"
+REAL = ROOT / "checkpoints" / "rt-real.safetensors"
 HELD_OUT = (
     "clips/deer_1080p.mp4@2",
     "clips/phone_4k60_portrait.mp4@4",
@@ -42,9 +48,9 @@ def run(model: RTModel, frames: torch.Tensor) -> torch.Tensor:
     return torch.stack(list(model.session().window(frames, len(frames), range(len(frames)))))
 
 
-@pytest.fixture(scope="module")
-def shipped() -> RTModel:
-    return load(load_file(CHECKPOINT), {})
+@pytest.fixture(scope="module", params=[CHECKPOINT, REAL], ids=lambda path: path.stem)
+def shipped(request: pytest.FixtureRequest) -> RTModel:
+    return load(load_file(request.param), {})
 
 
 # --- exactness
@@ -133,19 +139,21 @@ def test_another_size_needs_a_reset() -> None:
 
 def test_half_precision_is_close(shipped: RTModel) -> None:
     frames = torch.rand(3, 1, 8, 8)
-    half = load(load_file(CHECKPOINT), {}).to(torch.device("cpu"), torch.bfloat16)
+    whole = run(shipped, frames)
+    half = RTModel(copy.deepcopy(shipped.net)).to(torch.device("cpu"), torch.bfloat16)
     result = run(half, frames.bfloat16())
     assert result.dtype == torch.bfloat16
-    assert (result.float() - run(shipped, frames)).abs().mean() < 0.02
+    assert (result.float() - whole).abs().mean() < 0.02
 
 
 # --- the checkpoint
 
 
-def test_checkpoint_and_its_metadata() -> None:
-    with safe_open(CHECKPOINT, "pt") as file:
+@pytest.mark.parametrize(("path", "most_macs"), [(CHECKPOINT, 36_000), (REAL, 54_000)], ids=["rt", "rt-real"])
+def test_checkpoint_and_its_metadata(path: Path, most_macs: int) -> None:
+    with safe_open(path, "pt") as file:
         metadata = file.metadata()
-    state = load_file(CHECKPOINT)
+    state = load_file(path)
     assert is_rt(state)
     model = load(state, metadata)
     assert metadata["architecture"] == model.info.name == "rt"
@@ -153,9 +161,15 @@ def test_checkpoint_and_its_metadata() -> None:
     for key in ("scale", "training_data", "licence", "recipe", "command", "seed", "steps", "held_out_psnr_y"):
         assert metadata[key], key
     assert not any(word in text for text in metadata.values() for word in ("/work", "/home", "/tmp"))
-    assert model.net.macs_per_pixel < 36_000
-    card = CHECKPOINT.with_suffix(".md").read_text()
+    assert model.net.macs_per_pixel < most_macs
+    assert path.stat().st_size < 300_000
+    card = path.with_suffix(".md").read_text()
+    assert hashlib.sha256(path.read_bytes()).hexdigest() in card
     assert all(name.split("@")[0] in card for name in metadata["training_data"].split(", "))
+
+
+def test_both_are_found_by_name() -> None:
+    assert [select(name).path for name in ("rt", "rt-real")] == [CHECKPOINT, REAL]
 
 
 def test_size_is_read_off_the_weights() -> None:
@@ -183,6 +197,33 @@ def test_beats_bicubic_on_held_out_clips(shared_data: Path) -> None:
     scores = [evaluate_rt.evaluate(net, str(shared_data / spec), limit=8) for spec in HELD_OUT]
     assert all(score.gain > 0.3 for score in scores), scores
     assert sum(score.gain for score in scores) / len(scores) >= 0.9, scores
+
+
+def psnr_and_flicker(results: torch.Tensor, truth: torch.Tensor) -> tuple[float, float]:
+    """Mean PSNR in dB, and how much the error changes from frame to frame: of luma (T, 1, H, W)."""
+    error = results.clamp(0, 1) - truth
+    return float(-10 * error.square().mean((1, 2, 3)).log10().mean()), float(error.diff(dim=0).abs().mean())
+
+
+@pytest.mark.parametrize(("codes", "crf", "gain"), [(10, None, 0.8), (5, 28, 0.25)], ids=["noise", "noise-h264"])
+def test_the_real_one_beats_bicubic_and_the_clean_one_on_spoilt_clips(
+    shared_data: Path, codes: float, crf: int | None, gain: float
+) -> None:
+    nets = [load(load_file(path), {}) for path in (REAL, CHECKPOINT)]
+    scores = []
+    for spec in HELD_OUT:
+        truth = torch.from_numpy(load_sequence(str(shared_data / spec), 10))[:, None].float() / 255
+        small = low_resolution(truth).permute(0, 2, 3, 1).numpy()
+        noisy = small + codes / 255 * np.random.default_rng(1).standard_normal(small.shape, np.float32)
+        spoilt = list(noisy) if crf is None else through(CODECS["h264"], list(noisy), crf)
+        low = torch.from_numpy(np.stack(spoilt)).permute(0, 3, 1, 2)
+        bicubic = F.interpolate(low, scale_factor=4, mode="bicubic", align_corners=False)
+        scores.append([psnr_and_flicker(x, truth) for x in (*(run(net, low) for net in nets), bicubic)])
+    psnr, flicker = np.array(scores).transpose(2, 1, 0)
+    assert (psnr[0] - psnr[2] > 0.1).all(), psnr
+    assert (psnr[0] - psnr[2]).mean() > gain, psnr
+    assert (flicker[0] < flicker[1]).all(), flicker
+    assert crf or (flicker[0] < 0.7 * flicker[2]).all(), flicker
 
 
 # --- stability

@@ -46,10 +46,10 @@ def listing() -> str:
         state = str(listed.path) if listed.path else "ready" if listed.ready else "no checkpoint here"
         lines += [f"{listed.entry.name:13} {listed.entry.summary}", f"{'':13} {state}"]
         for known, path in listed.sources:
-            if known.url is None:
+            if known.name == listed.entry.name:
                 continue
             size = f"{known.size_mb} MB, " if known.size_mb else ""
-            get = "here" if path else f"{size}streamvsr models fetch {known.name}"
+            get = "here" if path or known.url is None else f"{size}streamvsr models fetch {known.name}"
             lines += [f"{'':13} - {known.name} ({known.licence}): {get}", f"{'':15} {known.note}"]
     lines.append(f"Checkpoints are looked for in: {', '.join(map(str, resources.checkpoint_folders()))}")
     lines.append(f"Fetched ones go into: {resources.cache_folder()}")
