@@ -24,7 +24,7 @@ from streamvsr.pipeline.runner import Run
 from streamvsr.pipeline.stages import FilterStage, SinkStage, SourceStage
 from streamvsr.pipeline.stats import LatencyMeter
 from streamvsr.sources.base import Source
-from streamvsr.sources.connection import HELD_FRAMES, Connection, SilentError
+from streamvsr.sources.connection import NEWEST_FRAMES, Connection, SilentError
 from streamvsr.sources.live import TimeLine
 from streamvsr.windows import LATENCY_PARTS, fitting, window_for
 from tests.conftest import ROOT
@@ -286,10 +286,10 @@ def test_an_opening_that_never_ends_is_not_waited_for() -> None:
 
 
 def test_the_newest_frames_are_kept_for_a_reader_that_is_being_built() -> None:
-    camera = Camera(HELD_FRAMES + 10, gate=threading.Event())
+    camera = Camera(NEWEST_FRAMES + 10, gate=threading.Event())
     connection = Connection(lambda: camera)
-    connection.opened(60)
     connection.hurry()
+    connection.opened(60)
     with connection._changed:
         assert connection._changed.wait_for(lambda: connection.let_go == 10, 60)
     items = connection.items(60, INF)

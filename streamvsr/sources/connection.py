@@ -20,6 +20,9 @@ from streamvsr.sources.base import Source
 HELD_FRAMES, HELD_BYTES = 64, 256 << 20
 """Decoded frames that wait for the reader: opening a stream reads a second or two of it ahead."""
 
+NEWEST_FRAMES = 16
+"""Of these, while the reader is being built: what is older would only be late."""
+
 LEAVE_SECONDS = 0.7
 """How long a connection that is given up may take to say goodbye to its server, while something still comes."""
 
@@ -34,7 +37,7 @@ class Connection(Generic[AnySource]):
     """Opens ``make()`` at once; then ``opened``, ``items`` and ``leave`` are called by the one thread that reads.
 
     At most ``HELD_FRAMES`` frames of ``HELD_BYTES`` wait for that reader. Once they are there the thread waits too,
-    except between ``hurry`` and ``items``.
+    except between ``hurry`` and ``items``, when the newest ``NEWEST_FRAMES`` are kept.
     """
 
     def __init__(self, make: Callable[[], AnySource]) -> None:
@@ -68,6 +71,8 @@ class Connection(Generic[AnySource]):
         """Until ``items`` is called keep the newest frames and let go of what comes before them."""
         with self._changed:
             self._hurries = True
+            while self._frames > NEWEST_FRAMES:
+                self._let_one_go()
             self._changed.notify_all()
 
     def items(self, seconds: float, until: float) -> Iterator[Frame | Packet]:
@@ -145,9 +150,7 @@ class Connection(Generic[AnySource]):
         with self._changed:
             while not self._left and isinstance(item, Frame) and self._full(item.nbytes):
                 if self._hurries:
-                    gone = self._items.popleft()
-                    self._count(gone, -1)
-                    self.let_go += isinstance(gone, Frame)
+                    self._let_one_go()
                 else:
                     self._changed.wait()
             self._items.append(item)
@@ -155,8 +158,14 @@ class Connection(Generic[AnySource]):
             self._changed.notify_all()
             return not self._left
 
+    def _let_one_go(self) -> None:
+        gone = self._items.popleft()
+        self._count(gone, -1)
+        self.let_go += isinstance(gone, Frame)
+
     def _full(self, nbytes: int) -> bool:
-        return self._frames > 0 and (self._frames >= HELD_FRAMES or self._bytes + nbytes > HELD_BYTES)
+        most = NEWEST_FRAMES if self._hurries else HELD_FRAMES
+        return self._frames > 0 and (self._frames >= most or self._bytes + nbytes > HELD_BYTES)
 
     def _count(self, item: Frame | Packet, sign: int) -> None:
         if isinstance(item, Frame):
