@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import subprocess
+import sys
+
 import cv2
 import numpy as np
 import pytest
@@ -17,6 +21,7 @@ from streamvsr.training.degrade.noise import Jpeg, Noise
 from streamvsr.training.degrade.recipes import SHAPES
 from streamvsr.training.degrade.resize import Resize
 from streamvsr.training.options import DEGRADATIONS
+from tests.conftest import ROOT
 
 STILL = Walk(0, 0, 0)
 
@@ -190,3 +195,24 @@ def test_codecs_keep_every_frame_in_its_place(name: str, channels: int) -> None:
     fine, coarse = (through(codec, moving, quality) for quality in codec.quality)
     assert rms(fine, moving) < rms(coarse, moving)
     assert np.array_equal(coarse, through(codec, moving, codec.quality[1]))
+
+
+def digest_of_patches() -> str:
+    """Of thirty noisy sequences through every codec; called in several processes."""
+    digest = hashlib.sha256()
+    rng = np.random.default_rng(0)
+    ramp = rng.random((32, 32, 1)).cumsum(0).cumsum(1)
+    for seed in range(30):
+        level = (0.5 + seed / 80) / ramp.max()
+        frames = [np.roll(ramp, t * (seed % 4), 0) * level + 0.02 * rng.standard_normal(ramp.shape) for t in range(9)]
+        for codec in CODECS.values():
+            decoded = through(codec, [frame.astype(np.float32) for frame in frames], codec.quality[0] + seed % 14, 12)
+            digest.update(np.stack(decoded).tobytes())
+    return digest.hexdigest()
+
+
+def test_another_process_degrades_alike() -> None:
+    code = "from tests.test_training_degrade import digest_of_patches; print(digest_of_patches())"
+    words = [sys.executable, "-c", code]
+    found = {subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True).stdout for _ in range(2)}
+    assert found == {digest_of_patches() + "\n"}
