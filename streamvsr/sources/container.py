@@ -165,6 +165,10 @@ class ContainerSource(Source):
         if self._accelerator is not None and not video.codec_context.is_hwaccel:
             self.on_warning(f"'{name}': the -hwaccel device does not decode {video.codec_context.name}; software does")
 
+        if video.metadata.get("alpha_mode") == "1":
+            # WebM keeps alpha as a second picture beside each VP8 or VP9 packet, which these decoders pass over.
+            self.on_warning(f"'{name}': the transparency of its pictures is left out: it is not decoded")
+
         stampless = bool(container.format.flags & av.format.Flags.no_timestamps.value)
         rewinds = self._reader is None or hasattr(self._reader, "seek")
         seekable = seek and rewinds and not (self._live or stampless or given.rate)
