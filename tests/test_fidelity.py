@@ -225,7 +225,9 @@ def test_mastering_data_that_are_lost_are_told(make: Make, tmp_path: Path, capsy
 SOUND = ["-f", "lavfi", "-i", "sine=r=48000:d=2", "-c:a", "mp2"]
 
 
-def test_transparency_beside_the_picture_is_told(make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_transparency_beside_the_picture_is_told(
+    make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     source = ["-f", "lavfi", "-i", f"testsrc2=s={SIZE}:d=0.1,format=yuva420p"]
     clip = make("clip.webm", *source, "-c:v", "libvpx-vp9", "-auto-alt-ref", "0")
     assert run(clip, tmp_path / "out.mkv", "-c:v", "ffv1", "--model", "identity", "-y") == 0
