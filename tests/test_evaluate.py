@@ -19,6 +19,7 @@ from PIL import Image
 
 from streamvsr.cli import main
 from streamvsr.errors import SourceError, UsageError
+from streamvsr.media.shrink import split_shrink
 from streamvsr.metrics import degrade
 from streamvsr.metrics.datasets import find_clips
 
@@ -167,9 +168,17 @@ def test_made_clips(tmp_path: Path) -> None:
     assert (sizes, len(list(Path(truth).iterdir()))) == ({(96, 136, 3)}, 2)
     with pytest.raises(SourceError, match="136x100 is too small to be shrunk by 128"):
         degrade.make_clip(str(tmp_path / "v.mp4"), recipe, 32, None, tmp_path / "small", lambda _: None)
-    assert degrade.split_shrink("a@b.mp4@2") == ("a@b.mp4", 2)
+
+
+def test_a_path_that_asks_to_be_shrunk(tmp_path: Path) -> None:
+    assert split_shrink("clip.mp4") == ("clip.mp4", 1)
+    assert split_shrink("a@b.mp4@2") == ("a@b.mp4", 2)
+    assert split_shrink("user@host/clip.mp4") == ("user@host/clip.mp4", 1)
     pictures(tmp_path / "x@2", 1)
-    assert degrade.split_shrink(str(tmp_path / "x@2")) == (str(tmp_path / "x@2"), 1)
+    assert split_shrink(str(tmp_path / "x@2")) == (str(tmp_path / "x@2"), 1)
+    for factor in (0, 17):
+        with pytest.raises(UsageError, match=rf"clip\.mp4@{factor}: the factor after '@' must be 1 to 16"):
+            split_shrink(f"clip.mp4@{factor}")
 
 
 def strict(path: Path) -> dict[str, Any]:

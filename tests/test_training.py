@@ -27,7 +27,7 @@ from streamvsr.errors import StreamvsrError, UsageError
 from streamvsr.models.checkpoint import read
 from streamvsr.models.registry import load_model, select
 from streamvsr.training import evaluate_rt
-from streamvsr.training.clips import Budget, Frames, HeldClip, load_sequence, open_clips, open_photos, split_shrink
+from streamvsr.training.clips import Budget, Frames, HeldClip, load_sequence, open_clips, open_photos
 from streamvsr.training.degrade import RECIPES
 from streamvsr.training.discriminator import Discriminator
 from streamvsr.training.losses import VGG_WEIGHTS, PerceptualLoss, sharpened, temporal_loss
@@ -216,7 +216,6 @@ def test_clips_are_read_alike_from_memory_video_and_pictures(material: Path) -> 
     assert [clip.shape[1:3] for clip in open_photos([str(material / "photos")], 3)] == [(64, 80), (72, 64)]
     assert len(open_clips([str(material / "frames"), str(material / "clip.mkv")], 1, Budget(1 << 30))) == 2
     assert load_sequence(str(material / "frames"), 3).shape == (3, 64, 80)
-    assert split_shrink("user@host/clip.mp4") == (Path("user@host/clip.mp4"), 1)
 
 
 def test_half_of_the_frames_are_read_and_played_back() -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from streamvsr.cli.own_options import options_help, take
-from streamvsr.cli.parser import parse_paths
+from streamvsr.cli.parser import asks_for_help, parse_paths
 from streamvsr.compare.options import CompareOptions, check
 from streamvsr.config import Config
 from streamvsr.errors import UsageError
@@ -42,7 +42,7 @@ def compare_command(words: Sequence[str]) -> int:
     """Make the comparison; the exit code. Raises ``StreamvsrError``."""
     from streamvsr.cli.app import run_config
 
-    if not words or any(word in ("-h", "-help", "--help") for word in words):
+    if not words or asks_for_help(words):
         print(USAGE + options_help(CompareOptions) + _REST)
         return 0 if words else 2
     own, rest = take(words, CompareOptions)

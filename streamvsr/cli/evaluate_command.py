@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from streamvsr.cli.interrupts import Interrupts
 from streamvsr.cli.metrics_command import Line, print_table, write
 from streamvsr.cli.own_options import options_help, take
-from streamvsr.cli.parser import parse_paths
+from streamvsr.cli.parser import asks_for_help, parse_paths
 from streamvsr.cli.talk import Talk
 from streamvsr.config import Config, InputOptions, OutputOptions
 from streamvsr.errors import UsageError
@@ -46,7 +46,7 @@ ALL = "all clips"
 
 def evaluate_command(words: Sequence[str]) -> int:
     """Measure and print; the exit code. Raises ``StreamvsrError``."""
-    if not words or any(word in ("-h", "-help", "--help") for word in words):
+    if not words or asks_for_help(words):
         print(USAGE + options_help(EvaluateOptions) + _REST)
         return 0 if words else 2
     own, rest = take(words, EvaluateOptions)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from streamvsr.cli.interrupts import Interrupts
 from streamvsr.cli.own_options import options_help, take
-from streamvsr.cli.parser import parse_paths
+from streamvsr.cli.parser import asks_for_help, parse_paths
 from streamvsr.cli.talk import Talk, encodable
 from streamvsr.config import Config, ModelOptions, OutputOptions
 from streamvsr.errors import SinkError, UsageError
@@ -46,7 +46,7 @@ LINE_SECONDS = 5.0
 
 def metrics_command(words: Sequence[str]) -> int:
     """Measure and print; the exit code. Raises ``StreamvsrError``."""
-    if not words or any(word in ("-h", "-help", "--help") for word in words):
+    if not words or asks_for_help(words):
         print(USAGE + options_help(MetricsOptions) + _REST + _metrics_help())
         return 0 if words else 2
     own, rest = take(words, MetricsOptions)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from streamvsr.cli.parser import asks_for_help
 from streamvsr.cli.talk import Talk, encodable
 from streamvsr.errors import UsageError
 
@@ -16,7 +17,7 @@ SWITCHES = frozenset({"--quiet", "--debug", "--list"})
 
 def models_command(words: Sequence[str]) -> int:
     """List on standard output, or fetch; the exit code. Raises ``StreamvsrError``."""
-    if any(word in ("-h", "-help", "--help") for word in words):
+    if asks_for_help(words):
         print(USAGE)
         return 0
     switches = {word for word in words if word in SWITCHES}

@@ -41,13 +41,21 @@ class Invocation:
     """Where each setting of ``config`` comes from."""
 
 
+def asks_for_help(words: Sequence[str]) -> bool:
+    return not _HELP.isdisjoint(_before_end(words))
+
+
+def _before_end(words: Sequence[str]) -> Sequence[str]:
+    """The words of which one may be an option: what follows ``--`` is a path."""
+    return words[: words.index("--")] if "--" in words else words
+
+
 def parse(words: Sequence[str]) -> Invocation:
     """Read a command line (without the program's name). Raises ``UsageError``."""
     # Help is given whatever else is wrong with the line.
-    before_end = set(words[: words.index("--")] if "--" in words else words)
-    if before_end & _HELP:
+    if asks_for_help(words):
         return Invocation(show="help")
-    if before_end & _VERSION:
+    if _VERSION.intersection(_before_end(words)):
         return Invocation(show="version")
     tokens, notes = legacy.translate(tokenize(words))
     collector = _Collector(batch=any(token.flag == "-o" for token in tokens))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from streamvsr.cli.legacy import VIDEOS
 from streamvsr.cli.own_options import options_help, take
-from streamvsr.cli.parser import parse_paths
+from streamvsr.cli.parser import asks_for_help, parse_paths
 from streamvsr.config import Config, ModelOptions, option
 from streamvsr.errors import UsageError
 
@@ -43,7 +43,7 @@ def split_command(words: Sequence[str]) -> int:
     """Write the pictures; the exit code. Raises ``StreamvsrError``."""
     from streamvsr.cli.app import run_config
 
-    if not words or any(word in ("-h", "-help", "--help") for word in words):
+    if not words or asks_for_help(words):
         print(SPLIT_USAGE)
         return 0 if words else 2
     config = _one_to_one(words, "split VIDEO FOLDER")
@@ -56,7 +56,7 @@ def merge_command(words: Sequence[str]) -> int:
     """Write the video; the exit code. Raises ``StreamvsrError``."""
     from streamvsr.cli.app import run_config
 
-    if not words or any(word in ("-h", "-help", "--help") for word in words):
+    if not words or asks_for_help(words):
         print(MERGE_USAGE + options_help(MergeOptions))
         return 0 if words else 2
     own, rest = take(words, MergeOptions)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from streamvsr.cli.interrupts import Interrupts
+from streamvsr.cli.interrupts import INTERRUPTED, Interrupts
 from streamvsr.cli.own_options import options_help, take
+from streamvsr.cli.parser import asks_for_help
 from streamvsr.cli.talk import Talk
 from streamvsr.errors import UsageError
 from streamvsr.training.options import TrainOptions, merged
@@ -31,9 +32,7 @@ examples:
 
 def train_command(words: Sequence[str]) -> int:
     """Train; the exit code. Raises ``StreamvsrError``."""
-    from streamvsr.cli.interrupts import INTERRUPTED
-
-    if not words or any(word in ("-h", "-help", "--help") for word in words):
+    if not words or asks_for_help(words):
         print(USAGE + options_help(TrainOptions) + _REST)
         return 0 if words else 2
     rest, config = _config(words)

@@ -26,6 +26,7 @@ import numpy as np
 from streamvsr.build import build
 from streamvsr.config import Config, InputOptions, OutputOptions
 from streamvsr.errors import SinkError, SourceError, UsageError
+from streamvsr.media.shrink import antialiased
 from streamvsr.metrics.compare import UNTOUCHED, open_reader
 from streamvsr.metrics.samples import Values, codes, rgb
 
@@ -62,14 +63,6 @@ def parse_recipe(text: str) -> Recipe:
     if (found.get("h264") or 0) > 51:
         raise UsageError(f"--degrade {text}: h264 takes 0 to 51")
     return Recipe(text, "bd" in found, found.get("noise") or 0.0, found.get("h264"))
-
-
-def split_shrink(path: str) -> tuple[str, int]:
-    """``clip.mp4@2`` -> ("clip.mp4", 2); 1 where nothing is said, or where a file of just that name is there."""
-    match = re.fullmatch(r"(.+)@([1-9]\d?)", path)
-    if match is None or Path(path).exists():
-        return path, 1
-    return match[1], int(match[2])
 
 
 def make_clip(
@@ -129,13 +122,11 @@ def degraded(truth: Values, recipe: Recipe, number: int) -> Values:
 
 def _shrunk(values: Values, factor: int) -> Values:
     import torch
-    from torch.nn import functional
 
-    size = (values.shape[0] // factor, values.shape[1] // factor)
-    cut = np.ascontiguousarray(values[: size[0] * factor, : size[1] * factor])
+    height, width = values.shape[0] // factor, values.shape[1] // factor
+    cut = np.ascontiguousarray(values[: height * factor, : width * factor])
     planes = torch.from_numpy(cut).permute(2, 0, 1)[None]
-    found = functional.interpolate(planes, size=size, mode="bicubic", antialias=True)[0]
-    return np.ascontiguousarray(found.permute(1, 2, 0).numpy())
+    return np.ascontiguousarray(antialiased(planes, height, width)[0].permute(1, 2, 0).numpy())
 
 
 def _write(path: Path, values: Values) -> None:

@@ -14,9 +14,10 @@ from streamvsr.config import Config, InputOptions, ModelOptions, OutputOptions
 from streamvsr.errors import SinkError, UsageError
 from streamvsr.frames import Frame
 from streamvsr.media.arrays import rgb_array
+from streamvsr.media.shrink import split_shrink
 from streamvsr.metrics.compare import UNTOUCHED, Told, open_reader
 from streamvsr.metrics.datasets import VIDEOLQ_FRAMES, Clip, find_clips
-from streamvsr.metrics.degrade import Recipe, make_clip, parse_recipe, split_shrink
+from streamvsr.metrics.degrade import Recipe, make_clip, parse_recipe
 from streamvsr.metrics.measure import Measure, Scores, pairs
 from streamvsr.metrics.options import EvaluateOptions, frames_at
 from streamvsr.metrics.samples import matrix_of

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamvsr.errors import MissingExtraError, StreamvsrError, UsageError
+from streamvsr.media.shrink import antialiased
 from streamvsr.metrics.samples import BLACK, PEAK, STEPS, Values
 
 Array = NDArray[np.float64]
@@ -113,11 +114,9 @@ class Niqe:
 def halved(values: Array) -> Array:
     """(H, W) at half size, bicubic with its kernel stretched (MATLAB's ``imresize``)."""
     import torch
-    from torch.nn import functional
 
-    size = (values.shape[0] // 2, values.shape[1] // 2)
     plane = torch.from_numpy(values)[None, None]
-    found: Array = functional.interpolate(plane, size=size, mode="bicubic", antialias=True)[0, 0].numpy()
+    found: Array = antialiased(plane, values.shape[0] // 2, values.shape[1] // 2)[0, 0].numpy()
     return found
 
 

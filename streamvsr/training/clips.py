@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
-from streamvsr.errors import SourceError, UsageError
+from streamvsr.errors import SourceError
+from streamvsr.media.shrink import antialiased, split_shrink
 
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
 VIDEOS = frozenset({".mp4", ".mkv", ".mov", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".m4v"})
@@ -99,22 +99,9 @@ class VideoClip:
         return np.stack(found)
 
 
-def split_shrink(spec: str) -> tuple[Path, int]:
-    """``"clip.mp4@2"`` -> (Path("clip.mp4"), 2): shrink by two before use. Without ``@N`` the factor is 1."""
-    path, at, factor = spec.rpartition("@")
-    if not at or not factor.isdecimal():
-        return Path(spec), 1
-    if not 1 <= int(factor) <= 16:
-        raise UsageError(f"{spec}: the shrink factor after '@' must be 1 to 16")
-    return Path(path), int(factor)
-
-
 def shrink(planes: Tensor, factor: int) -> Tensor:
-    """(N, C, H, W) float -> (N, C, H/factor, W/factor), antialiased bicubic (a = -0.5, as in the SR literature)."""
-    if factor == 1:
-        return planes
-    size = (planes.shape[-2] // factor, planes.shape[-1] // factor)
-    return F.interpolate(planes, size=size, mode="bicubic", antialias=True, align_corners=False)
+    """(N, C, H, W) float -> (N, C, H // factor, W // factor)."""
+    return planes if factor == 1 else antialiased(planes, planes.shape[-2] // factor, planes.shape[-1] // factor)
 
 
 def low_resolution(truth: Tensor) -> Tensor:
@@ -228,7 +215,7 @@ def open_clips(specs: Sequence[str], channels: int, budget: Budget) -> list[Clip
     clips: list[Clip] = []
     for spec in specs:
         path, factor = split_shrink(spec)
-        clips += _clips_in(path, factor, channels, budget)
+        clips += _clips_in(Path(path), factor, channels, budget)
     return clips
 
 
@@ -302,7 +289,7 @@ def open_photos(specs: Sequence[str], channels: int) -> list[Clip]:
     photos: list[Clip] = []
     for spec in specs:
         path, factor = split_shrink(spec)
-        pictures = members_of(path)[0]
+        pictures = members_of(Path(path))[0]
         if not pictures:
             raise SourceError(f"{path}: no pictures")
         photos += [HeldClip(p.name, next(_decoded(p, factor, channels))[None]) for p in pictures]
@@ -312,7 +299,7 @@ def open_photos(specs: Sequence[str], channels: int) -> list[Clip]:
 def load_sequence(spec: str, limit: int | None = None) -> Frames:
     """Luma (T, H, W) of the first ``limit`` frames of a video, or of the pictures of a folder."""
     path, factor = split_shrink(spec)
-    pictures, videos, _ = members_of(path)
+    pictures, videos, _ = members_of(Path(path))
     frames = [next(_decoded(p, factor, 1)) for p in pictures[:limit]] if pictures else []
     if not pictures:
         for picture in _decoded(videos[0], factor, 1):

@@ -19,8 +19,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from streamvsr.errors import CheckpointError, StreamvsrError
+from streamvsr.media.shrink import split_shrink
 from streamvsr.models.rt.network import RTNet, bicubic_kernel
-from streamvsr.training.clips import load_sequence, low_resolution, split_shrink
+from streamvsr.training.clips import load_sequence, low_resolution
 from streamvsr.training.sequences import triples
 
 
@@ -72,7 +73,7 @@ def evaluate(net: RTNet, spec: str, limit: int | None = None) -> Score:
         results = [F.pixel_shuffle(F.conv2d(padded, kernel), 4) for kernel in kernels]
         for i, result in enumerate([*results, output]):
             sums[i] += psnr(result[0], truth[t]) / low.shape[0]
-    return Score(split_shrink(spec)[0].name, low.shape[0], *sums)
+    return Score(Path(split_shrink(spec)[0]).name, low.shape[0], *sums)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

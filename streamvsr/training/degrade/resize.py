@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 import torch
-from torch.nn import functional as F
 
+from streamvsr.media.shrink import antialiased
 from streamvsr.training.degrade.base import Degradation, Frame, Walk, as_frame, choose
 
 FLAGS: Mapping[str, int] = {"area": cv2.INTER_AREA, "bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC}
 """OpenCV's. The last two read few pixels and so alias when they shrink, as much real footage does."""
 ANTIALIASED = "antialiased"
-"""Bicubic (a = -0.5) with a kernel as wide as the shrinking asks for: what the literature calls bicubic."""
+"""What the literature calls bicubic: ``streamvsr.media.shrink``."""
 
 
 def resize(frame: Frame, height: int, width: int, method: str) -> Frame:
@@ -24,8 +24,7 @@ def resize(frame: Frame, height: int, width: int, method: str) -> Frame:
     if method != ANTIALIASED:
         return as_frame(cv2.resize(frame, (width, height), interpolation=FLAGS[method]))
     planes = torch.from_numpy(np.ascontiguousarray(frame.transpose(2, 0, 1)))[None]
-    small = F.interpolate(planes, size=(height, width), mode="bicubic", antialias=True, align_corners=False)
-    result: Frame = np.ascontiguousarray(small[0].numpy().transpose(1, 2, 0))
+    result: Frame = np.ascontiguousarray(antialiased(planes, height, width)[0].numpy().transpose(1, 2, 0))
     return result
 
 
