@@ -16,11 +16,14 @@ import numpy as np
 from streamvsr.config import InputOptions, OutputOptions
 from streamvsr.frames import PIXEL_FORMATS, Frame, MediaInfo, PixelFormat, Plane, StreamInfo
 from streamvsr.sinks import open_sink
+from streamvsr.sinks.container import ContainerSink
 from streamvsr.sources.container import ContainerSource
 
 WIDTH, HEIGHT = 64, 48
 BITS = 8
 """The number of a frame stands in the top half of its picture: eight columns, black for 0 and white for 1."""
+CFR = [n * 3003 for n in range(30)]
+"""Stamps of 30 frames at 30000/1001 a second, in 1/90000 s."""
 
 
 def info(
@@ -148,3 +151,8 @@ def distance(before: Shown, after: Shown, kind: str = "audio", place: int = 0) -
         assert len(a) == len(b), f"{one}: {len(a)} packets became {len(b)}"
         moved.append(median([y - x for x, y in zip(a, b, strict=True)]))
     return abs(moved[0] - moved[1])
+
+
+def sink_for(path: Path | str, stream: StreamInfo | None = None, **options: object) -> ContainerSink:
+    output = OutputOptions(path=str(path), **options)  # type: ignore[arg-type]
+    return ContainerSink(output, MediaInfo(stream or info()), on_warning=lambda _: None)

@@ -8,26 +8,20 @@ import threading
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import av
 import cv2
 import numpy as np
 import pytest
-from av.stream import Disposition
-from hypothesis import given
-from hypothesis import strategies as st
 
 from streamvsr.config import InputOptions, OutputOptions
 from streamvsr.errors import NoVideoError, SourceError, UsageError
 from streamvsr.frames import Frame, Packet
 from streamvsr.sources import Source, Trimmed, open_source
 from streamvsr.sources import container as container_module
-from streamvsr.sources.clock import Clock, ConstantClock, Shift
 from streamvsr.sources.container import ContainerSource
 from streamvsr.sources.picture_folder import PictureSource, natural_key
-from streamvsr.sources.selection import select
 from streamvsr.sources.stdin import PipeReader, SpoolReader, open_stdin
 
 pytestmark = pytest.mark.io
@@ -390,135 +384,6 @@ def test_natural_order() -> None:
     assert sorted(names, key=natural_key) == ["1.png", "02.png", "a9.png", "a9b2.png", "a10.png", "b1.png"]
 
 
-# Stream choice
-
-
-def stream(index: int, kind: str, size: tuple[int, int] = (0, 0), flags: int = 0, **tags: str) -> Any:
-    codec = SimpleNamespace(canonical_name="codec")
-    context = SimpleNamespace(width=size[0], height=size[1], codec=codec)
-    return SimpleNamespace(index=index, type=kind, disposition=Disposition(flags), metadata=tags, codec_context=context)
-
-
-STREAMS = [
-    stream(0, "video", (640, 360)),
-    stream(1, "video", (320, 180), Disposition.default),
-    stream(2, "video", (4000, 4000), Disposition.attached_pic),
-    stream(3, "audio", language="eng"),
-    stream(4, "audio", language="fre"),
-    stream(5, "subtitle", language="eng"),
-    stream(6, "data"),
-    stream(7, "attachment"),
-]
-
-
-@pytest.mark.parametrize(
-    ("options", "video", "tracks"),
-    [
-        ({}, 1, [3, 4, 5, 7]),
-        ({"no_audio": True}, 1, [5, 7]),
-        ({"no_subtitles": True, "no_data": True}, 1, [3, 4, 7]),
-        ({"maps": ("0:v:0",)}, 0, []),
-        ({"maps": ("0:0", "0:a:1", "0:a:0")}, 0, [4, 3]),
-        ({"maps": ("0:v:0", "0:a", "-0:a:m:language:fre")}, 0, [3]),
-        ({"maps": ("0:1", "0:m:language:eng")}, 1, [3, 5]),
-        ({"maps": ("0:v:1", "0:s?", "0:9?")}, 1, [5]),
-        ({"maps": ("0", "-0:0")}, 1, [3, 4, 5, 7]),
-        ({"maps": ("0:2",)}, 2, []),
-        ({"maps": ("0:0", "0:a:1", "0:a:1", "0:v:0")}, 0, [4, 4]),
-        ({"maps": ("0:v:disp:default", "0:t")}, 1, [7]),
-    ],
-)
-def test_stream_choice(options: dict[str, Any], video: int, tracks: list[int]) -> None:
-    chosen = select(STREAMS, OutputOptions(**options), "x.mkv")
-    assert (chosen.video.index, [s.index for s in chosen.tracks]) == (video, tracks)
-
-
-@pytest.mark.parametrize(
-    ("maps", "kind", "text"),
-    [
-        (("0:v",), UsageError, "-map 0:0"),
-        (("0:a",), NoVideoError, "-map chooses no video"),
-        (("0:a:7",), UsageError, "matches no stream"),
-        (("1:v",), UsageError, "one input"),
-        (("0:v:0", "0:x"), UsageError, "not understood"),
-    ],
-)
-def test_wrong_maps(maps: tuple[str, ...], kind: type[Exception], text: str) -> None:
-    with pytest.raises(kind, match=text):
-        select(STREAMS, OutputOptions(maps=maps), "x.mkv")
-
-
-def test_cover_art_is_not_a_video() -> None:
-    with pytest.raises(NoVideoError, match="0:2 cover art"):
-        select(STREAMS[2:4], OutputOptions(), "song.mp3")
-
-
-def test_cover_art_that_is_left_out_is_told() -> None:
-    assert [s.index for s in select(STREAMS, OutputOptions(), "x.mkv").left_out] == [6, 2]
-    assert not select(STREAMS, OutputOptions(maps=("0:v:0",)), "x.mkv").left_out
-
-
-@pytest.mark.skipif(os.name == "nt", reason="no colons in file names")
-def test_a_file_whose_name_looks_like_a_protocol(clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "12:30.mp4").write_bytes((clips / "movie.mp4").read_bytes())
-    monkeypatch.chdir(tmp_path)
-    frames, _ = read(open_source(InputOptions(path="12:30.mp4"), OutputOptions()))
-    assert len(frames) == COUNT
-
-
-# Time
-
-
-STAMPS = st.lists(st.one_of(st.none(), st.integers(-(2**40), 2**40)), min_size=1, max_size=50)
-
-
-SECONDS = st.fractions(0, 100, max_denominator=1000)
-
-
-@given(stamps=STAMPS, begin=SECONDS, start=SECONDS)
-def test_stamps_always_rise(stamps: list[int | None], begin: Fraction, start: Fraction) -> None:
-    clock = Clock(Shift(Fraction(1, 90000), begin, start), Fraction(25))
-    got = [clock(stamp, None, 0) for stamp in stamps]
-    assert all(a < b for a, b in itertools.pairwise(got))
-
-
-@given(
-    steps=st.lists(st.integers(1, 10**6), max_size=50),
-    first=st.integers(0, 10**6),
-    ticks=st.sampled_from([24, 25, 1000, 90000]),
-    begin=SECONDS,
-    start=SECONDS,
-)
-def test_good_stamps_are_only_shifted_and_a_cut_is_exact(
-    steps: list[int], first: int, ticks: int, begin: Fraction, start: Fraction
-) -> None:
-    stamps = list(itertools.accumulate(steps, initial=first))
-    clock = Clock(Shift(Fraction(1, ticks), begin, start), None)
-    uncut = Shift(Fraction(1, ticks), begin, Fraction(0))
-    got = [clock(stamp, None, 0) for stamp in stamps]
-    assert [g - got[0] for g in got] == [(s - stamps[0]) * clock.parts for s in stamps]
-    for stamp, pts in zip(stamps, got, strict=True):
-        expected = uncut(stamp) * uncut.time_base - start
-        assert (pts < 0) == (expected < 0)
-        assert abs(pts * clock.time_base - expected) <= Fraction(1, 1000)
-
-
-def test_clock_rules() -> None:
-    clock = Clock(Shift(Fraction(1, 1000), Fraction(0), Fraction(0)), Fraction(25))
-    # Missing first, dts instead of pts, missing with and without duration, a repeated one (no drift), a jump back.
-    raw = [(None, None, 0), (None, 40, 0), (None, None, 0), (None, None, 50), (130, 0, 0), (170, 0, 0), (210, 0, 0)]
-    assert [clock(*r) for r in raw] == [0, 40, 80, 130, 131, 170, 210]
-    late = [clock(9000, None, 0), clock(20, None, 0), clock(60, None, 0)]
-    assert late == [9000, 9040, 9080]
-    assert clock.jumps == 1
-    constant = ConstantClock(Fraction(30000, 1001), Fraction(0))
-    assert [constant(5, 5, 5) * constant.time_base for _ in range(3)] == [
-        0,
-        Fraction(1001, 30000),
-        Fraction(2002, 30000),
-    ]
-
-
 @pytest.mark.parametrize(
     ("pattern", "numbers", "missing"),
     [("p_%d.png", (98, 99, 100), 0), ("p_%d.png", (7, 9, 12), 3), ("100%%_%04d.png", (3, 5), 1)],
@@ -531,3 +396,11 @@ def test_a_gap_in_a_numbered_pattern_is_told(
     source = open_source(InputOptions(path=str(tmp_path / pattern)), OutputOptions())
     assert [frame.planes[0][0, 0] for frame in source if isinstance(frame, Frame)] == list(numbers)
     assert [line.split("': ")[1].split()[0] for line in source.warnings] == ([str(missing)] if missing else [])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no colons in file names")
+def test_a_file_whose_name_looks_like_a_protocol(clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "12:30.mp4").write_bytes((clips / "movie.mp4").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    frames, _ = read(open_source(InputOptions(path="12:30.mp4"), OutputOptions()))
+    assert len(frames) == COUNT
