@@ -12,7 +12,16 @@ from streamvsr.config import Config, ModelOptions, OutputOptions, check_backend,
 from streamvsr.errors import UsageError
 from streamvsr.filters.base import Filter
 from streamvsr.filters.chain import Chain, segments
-from streamvsr.filters.compose import UNWRITTEN, Step, Vsr, compose, configure, has_field_filter, has_vsr
+from streamvsr.filters.compose import (
+    UNWRITTEN,
+    Step,
+    Vsr,
+    compose,
+    configure,
+    has_field_filter,
+    has_vsr,
+    size_column,
+)
 from streamvsr.filters.language import Link, parse
 from streamvsr.filters.libav import LibavFilter
 from streamvsr.filters.registry import VSR
@@ -56,10 +65,9 @@ def build(
             undo.callback(source.close)
         # Before anything is opened: a wrong chain shall say so at once.
         steps, notes = _steps(config)
-        if delivery is None and config.output.format == "tee":
-            for path in written_paths(config.output):
-                if same_file(config.input.path, path):
-                    raise UsageError(f"the output '{path}' is the input itself: name another file")
+        for path in written_paths(config.output) if delivery is None else ():
+            if same_file(config.input.path, path):
+                raise UsageError(f"the output '{path}' is the input itself: name another one")
         if source is None:
             source = open_source(config.input, _source_options(config.output, steps), config.live)
             undo.callback(source.close)
@@ -73,7 +81,8 @@ def build(
         share = latency / max(1, networks) if live else None
         output = with_usable_encoder(config.output, warn) if delivery is None else config.output
         wanted = wanted_format(output, info) if delivery is None else delivery.wanted_format(info)
-        filters, info = configure(steps, info, _network_maker(config, info, wanted, share, notes, warn))
+        reached: list[StreamInfo] = []
+        filters, info = configure(steps, info, _network_maker(config, info, wanted, share, notes, warn), reached)
         chains = [Chain(segment) for segment in segments(filters)]
         for chain in chains:
             undo.callback(chain.close)
@@ -83,7 +92,13 @@ def build(
             delivery.open(media)
             sink = delivery
         else:
-            sink = open_sink(output, media, names=getattr(source, "names", None), on_warning=warn)
+            try:
+                sink = open_sink(output, media, names=getattr(source, "names", None), on_warning=warn)
+            except UsageError as exc:
+                hint = _size_hint(output, size_column(steps, reached, info))
+                if not hint or f"{info.width}x{info.height}" not in str(exc):
+                    raise
+                raise UsageError(f"{exc}; {hint}") from exc
         undo.callback(sink.abort)
 
         spool = PacketSpool()
@@ -137,6 +152,13 @@ def _steps(config: Config) -> tuple[tuple[Step, ...], list[str]]:
         if model.model != "identity":
             notes.append("no network: there is no vsr in -vf")
     return steps, notes
+
+
+def _size_hint(output: OutputOptions, column: int) -> str:
+    """Where the size comes from that an encoder may not take."""
+    if column != UNWRITTEN:
+        return f"-vf makes this size at column {column}"
+    return "-s WIDTHxHEIGHT makes another size" if output.size is None else ""
 
 
 def _live_ring(latency: float, info: StreamInfo) -> Ring:

@@ -10,10 +10,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from streamvsr.config import OutputOptions
+from streamvsr.build import build
+from streamvsr.config import Config, InputOptions, ModelOptions, OutputOptions
 from streamvsr.errors import UsageError
 from streamvsr.frames import PIXEL_FORMATS, Color, Frame, MediaInfo, StreamInfo
-from streamvsr.sinks import open_sink
+from streamvsr.sinks import open_sink, wanted_format
 from streamvsr.sinks.picture_folder import PictureSink
 from tests.outputs import frames, info, numbers
 
@@ -38,7 +39,8 @@ def _random(stream: StreamInfo) -> Frame:
 
 
 @pytest.mark.parametrize(
-    ("name", "suffix"), [("gbrp", "png"), ("gbrp16le", "png"), ("gbrap", "png"), ("gbrap16le", "png"), ("gbrp", "tiff")]
+    ("name", "suffix"),
+    [*((name, "png") for name in ("gbrp", "gbrp16le", "gbrap", "gbrap16le")), ("gbrp", "tiff"), ("gbrap16le", "tiff")],
 )
 def test_rgb_is_written_exactly(tmp_path: Path, name: str, suffix: str) -> None:
     import cv2
@@ -123,3 +125,71 @@ def test_one_named_picture_does_not_replace_the_input(tmp_path: Path) -> None:
     output = OutputOptions(path=str(tmp_path / "b.png"), overwrite=True)
     sink = PictureSink(output, media, names=["a.png"], on_warning=print)  # type: ignore[arg-type]
     assert sink._name(0) == "b.png"
+
+
+@pytest.mark.parametrize(
+    ("names", "pattern", "written"),
+    [
+        (["f_08.png", "f_09.png", "f_10.png"], "o_%04d.png", ["o_0008.png", "o_0009.png", "o_0010.png"]),
+        (["s1e2_7_raw.png", "s1e2_9_raw.png"], "%d.png", ["7.png", "9.png", "10.png"]),
+        (["a1.png", "b2.png"], "%d.png", ["a1.png", "b2.png", "2.png"]),
+        (["1.png", "01.png"], "%d.png", ["0.png", "1.png", "2.png"]),
+        ([], "100%%_%02d.png", ["100%_00.png", "100%_01.png", "100%_02.png"]),
+    ],
+)
+def test_numbers_of_the_input_go_into_a_pattern(
+    tmp_path: Path, names: list[str], pattern: str, written: list[str]
+) -> None:
+    pictures(tmp_path / pattern, info(), 3, names=names)
+    assert {p.name for p in tmp_path.iterdir()} == set(written)
+
+
+def test_start_number(tmp_path: Path) -> None:
+    pictures(tmp_path / "%d.png", info(), 2, names=["8.png", "9.png"], options={"start_number": "1"})
+    assert {p.name for p in tmp_path.iterdir()} == {"1.png", "2.png"}
+    with pytest.raises(UsageError, match="start_number"):
+        pictures(tmp_path / "%d.png", info(), 2, options={"start_number": "x"})
+
+
+@pytest.mark.parametrize("pattern", ["", "%d.png", "a%d.png", "a1.png"])
+def test_pictures_of_the_input_are_not_written_over(tmp_path: Path, pattern: str) -> None:
+    names = [str(tmp_path / "a1.png"), str(tmp_path / "." / "b.png")]
+    with pytest.raises(UsageError, match=r"a1\.png is a picture of the input"):
+        pictures(tmp_path / pattern, info(), 2, names=names, overwrite=True)
+    assert list(tmp_path.iterdir()) == []
+    pictures(tmp_path / "other", info(), 2, names=names)
+
+
+def test_what_pictures_cannot_have_is_told(tmp_path: Path) -> None:
+    said: list[str] = []
+    output = OutputOptions(path=str(tmp_path / "%d.jpg"), crf=20, options={"q:v": "2", "start_number": "3"})
+    open_sink(output, MediaInfo(info("gbrap")), on_warning=said.append).abort()
+    assert said == [
+        ".jpg cannot keep transparency: it is left out",
+        "pictures do not have these options: -crf, -q:v",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "source", "made"),
+    [("rgb24", "gbrap16le", "gbrp"), ("yuva420p10le", "gbrap", "gbrap16le"), ("yuv420p", "yuv420p10le", "gbrp")],
+)
+def test_depth_and_alpha_of_pictures_are_those_of_pix_fmt(tmp_path: Path, given: str, source: str, made: str) -> None:
+    import cv2
+
+    output, stream = OutputOptions(path=str(tmp_path), pixel_format=given), info(source, color=Color(1, 1, 1, False))
+    sink = open_sink(output, MediaInfo(stream), on_warning=lambda _: None)
+    assert sink.pixel_format == wanted_format(output, stream) == made
+    sink.write_frame(_random(stream))
+    picture = cv2.imread(str(tmp_path / "00000000.png"), cv2.IMREAD_UNCHANGED)
+    assert (picture.dtype, picture.shape[2]) == (PIXEL_FORMATS[made].dtype, 4 if PIXEL_FORMATS[made].alpha else 3)
+
+
+@pytest.mark.parametrize("target", ["a.png", "file:{0}/a.png", "file:{0}"])
+def test_the_input_is_not_the_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.png").touch()
+    source = str(tmp_path) if target.endswith("{0}") else "a.png"
+    output = OutputOptions(path=target.format(tmp_path), overwrite=True)
+    with pytest.raises(UsageError, match="is the input itself"):
+        build(Config(InputOptions(path=source), output, ModelOptions(model="identity")), warn=print)

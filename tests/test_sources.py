@@ -372,6 +372,16 @@ def test_mixed_pictures(tmp_path: Path) -> None:
         list(open_source(InputOptions(path=str(tmp_path)), OutputOptions()))
 
 
+def test_pictures_that_begin_grey(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "1.png"), np.full((4, 6), 7, np.uint16))
+    cv2.imwrite(str(tmp_path / "2.png"), np.full((4, 6, 3), (3, 2, 1), np.uint16))
+    (tmp_path / "3.png").mkdir()
+    source = open_source(InputOptions(path=str(tmp_path)), OutputOptions())
+    frames = [frame for frame in source if isinstance(frame, Frame)]
+    assert [[int(p[0, 0]) for p in frame.planes] for frame in frames] == [[7, 7, 7], [1, 2, 3]]
+    assert {frame.format.name for frame in frames} == {source.info.video.format.name} == {"gbrp16le"}
+
+
 def test_one_picture_is_a_video_of_one_frame(clips: Path) -> None:
     source = open_source(InputOptions(path=str(clips / "pictures" / "shot 5.png"), rate=Fraction(10)), OutputOptions())
     (frame,) = read(source)[0]

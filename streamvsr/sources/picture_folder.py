@@ -63,6 +63,9 @@ class PictureSource(Source):
         first_pts = skipped * parts - round(start / time_base)
         self._stamps = range(first_pts, first_pts + len(self.names) * parts, parts)
         planes, self._format = read_picture(self.names[0])
+        if self._format.family == "gray" and len(self.names) > 1:
+            # Many programs save a black picture as grey, and a video begins with black often.
+            self._format = PIXEL_FORMATS["gbrp" if self._format.bits == 8 else "gbrp16le"]
         height, width = planes[0].shape
         matrix = RGB if self._format.family == "rgb" else UNSTATED
         self._color = resolve_color(Color(matrix=matrix, full_range=True), width, height)
@@ -109,8 +112,8 @@ def is_pictures(path: str) -> bool:
 def find_pictures(path: str) -> list[str]:
     """The pictures that a path names, in order; a file of exactly this name goes before patterns."""
     if os.path.isdir(path):
-        entries = [e.path for e in os.scandir(path) if Path(e.name).suffix.lower() in SUFFIXES and e.name[0] != "."]
-        return sorted(entries, key=natural_key)
+        entries = [e for e in os.scandir(path) if Path(e.name).suffix.lower() in SUFFIXES and e.name[0] != "."]
+        return sorted((e.path for e in entries if not e.is_dir()), key=natural_key)
     if os.path.isfile(path):
         return [path]
     folder, base = os.path.split(path)
@@ -152,7 +155,10 @@ def read_picture(name: str) -> tuple[tuple[Plane, ...], PixelFormat]:
     """Decode one picture to planes in Frame order (R, G, B[, A] or grey)."""
     # Here: `is_pictures` is asked of every input, and OpenCV is a tenth of a plain run's start.
     import cv2
+    import cv2.utils.logging as cv2_log
 
+    # What it finds odd about a file it prints in the middle of our lines; what it cannot read is told here.
+    cv2_log.setLogLevel(cv2_log.LOG_LEVEL_SILENT)
     try:
         data = np.fromfile(name, np.uint8)  # cv2.imread fails without a word, and on some names on Windows.
     except OSError as exc:
@@ -180,7 +186,7 @@ def fitted(planes: tuple[Plane, ...], have: PixelFormat, want: PixelFormat, name
     """``planes`` in the format of the first picture, where that loses nothing; encoders save grey pictures as grey."""
     if have == want:
         return planes
-    if have.bits > want.bits or (want.family == "gray" and have.family != "gray") or (have.alpha and not want.alpha):
+    if have.bits > want.bits or (have.alpha and not want.alpha):
         raise SourceError(
             f"'{name}' is {have.name}, the first picture is {want.name}, which cannot hold it; "
             "convert the pictures to one format"
