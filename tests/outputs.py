@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -151,6 +153,24 @@ def distance(before: Shown, after: Shown, kind: str = "audio", place: int = 0) -
         assert len(a) == len(b), f"{one}: {len(a)} packets became {len(b)}"
         moved.append(median([y - x for x, y in zip(a, b, strict=True)]))
     return abs(moved[0] - moved[1])
+
+
+def until(holds: Callable[[], bool], what: str, seconds: float = 120) -> None:
+    """Wait for what other processes and threads do; how long that takes on this machine proves nothing."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, what
+        time.sleep(0.02)
+
+
+def readable(path: Path) -> int:
+    """How many packets of video a reader finds in a file that is still being written."""
+    found = 0
+    # Not there yet, without a stream yet, or with half a packet at its end.
+    with suppress(av.FFmpegError, IndexError), av.open(str(path)) as container:
+        for packet in container.demux(video=0):
+            found += packet.size > 0
+    return found
 
 
 def sink_for(path: Path | str, stream: StreamInfo | None = None, **options: object) -> ContainerSink:

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from streamvsr.cli import main
 from streamvsr.cli.batch import BatchTalk, Job, Line, plan
 from streamvsr.errors import UsageError
 from streamvsr.pipeline.stats import Progress
-from tests.outputs import info, numbers, write
+from tests.outputs import info, numbers, readable, until, write
 
 pytestmark = pytest.mark.io
 ROOT = Path(__file__).resolve().parent.parent
@@ -150,28 +149,14 @@ def test_on_a_terminal_the_line_is_painted_over(monkeypatch: pytest.MonkeyPatch)
 def test_an_interrupt_ends_the_batch_with_a_playable_file_that_is_not_taken_for_whole(clips: Path) -> None:
     # Taken in at its own pace, 20 s: no machine is through with it when the signal comes.
     write(clips / "long.mkv", info(), [n * 3003 for n in range(600)], preset="ultrafast")
-    words = [
-        sys.executable,
-        "-m",
-        "streamvsr",
-        "long.mkv",
-        "a.mp4",
-        "--model",
-        "identity",
-        "-vf",
-        "realtime",
-        "-o",
-        "out",
-    ]
+    words = [sys.executable, "-m", "streamvsr", "long.mkv", "b.mkv", *FAST, "-vf", "realtime", "-o", "out"]
+    # Each frame reaches the file at once: that is when the signal is sent, and not after some time.
+    words += ["-cluster_time_limit", "1", "-flush_packets", "1"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment) as process:
-        until = time.monotonic() + 60
-        while not any(".mkv" in name for name in (os.listdir("out") if os.path.isdir("out") else [])):
-            assert time.monotonic() < until
-            time.sleep(0.02)
-        time.sleep(0.5)
+        until(lambda: any(readable(path) for path in clips.glob("out/.*.mkv")), "nothing was written")
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
     assert os.listdir("out") == ["long.partial.mkv"], err
     assert 0 < len(numbers("out/long.partial.mkv")) < 600
