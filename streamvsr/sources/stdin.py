@@ -14,9 +14,12 @@ import threading
 from typing import IO, Protocol
 
 _PEEK_BYTES = 4096
-"""Enough for the boxes of an mp4 before its index or its data."""
+"""Enough for the boxes that most mp4s have before their index or their data."""
 
 _CHUNK_BYTES = 1 << 16
+
+_FIRST_BOXES = (b"ftyp", b"wide", b"free", b"skip", b"pnot", b"mdat", b"moov")
+"""What an mp4, or a QuickTime file from before there was ``ftyp``, begins with."""
 
 _BOXES = (b"moov", b"moof", b"mdat")
 
@@ -43,8 +46,8 @@ class PipeReader:
             if not more:
                 break
             self._head += more
-        self.index_comes_last = _first_box(self._head) == b"mdat"
-        """True for an mp4 whose media data stand before its index."""
+        self.index_comes_last = _is_mp4(self._head) and _first_box(self._head) not in (b"moov", b"moof")
+        """True for an mp4 whose media data stand before its index, or more than is looked at."""
 
     def read(self, size: int = -1, /) -> bytes:
         size = size if size >= 0 else _CHUNK_BYTES
@@ -128,15 +131,19 @@ def open_stdin(descriptor: int = 0) -> Reader:
     return SpoolReader(pipe) if pipe.index_comes_last else pipe
 
 
+def _is_mp4(head: bytes) -> bool:
+    return head[4:8] in _FIRST_BOXES
+
+
 def _index_is_open(head: bytes) -> bool:
     """True while ``head`` may be an mp4's and does not tell yet where its index is."""
-    return (len(head) < 8 or head[4:8] == b"ftyp") and _first_box(head) is None
+    return (len(head) < 8 or _is_mp4(head)) and _first_box(head) is None
 
 
 def _first_box(head: bytes) -> bytes | None:
-    """Which of an mp4's index, fragment and media data comes first; None for anything else."""
+    """Which of an mp4's index, fragment and media data comes first; None where that is not to be seen."""
     at = 0
-    while head[4:8] == b"ftyp" and at + 8 <= len(head):
+    while at + 8 <= len(head):
         size, kind = int.from_bytes(head[at : at + 4], "big"), head[at + 4 : at + 8]
         if kind in _BOXES:
             return kind
