@@ -6,18 +6,23 @@ from collections.abc import Callable
 
 from streamvsr.build import build
 from streamvsr.config import Config, InputOptions, OutputOptions
+from streamvsr.errors import UsageError
 from streamvsr.pipeline.runner import Run
-from streamvsr.sources import open_source
+from streamvsr.sources import open_source, part_of
 from streamvsr.sources.with_tracks import WithTracks
 
 
 def build_merge(config: Config, audio_from: str, *, warn: Callable[[str], None]) -> Run:
     """A run that writes the pictures of ``config.input`` with the tracks and tags of ``audio_from``, and with its time
     stamps unless ``config.input.rate`` is given. Raises ``StreamvsrError``."""
-    pictures = open_source(config.input, config.output)
+    given, output = config.input, config.output
+    if (given.start, given.duration, given.end) != (None, None, None):
+        raise UsageError("merge --audio-from: -ss, -t and -to stand behind the pictures, where they cut the sound too")
+    pictures = open_source(given, OutputOptions())
     try:
-        video = open_source(InputOptions(path=audio_from), OutputOptions(maps=config.output.maps))
+        # Its pictures are let go: only their time stamps count.
+        video = open_source(InputOptions(path=audio_from), OutputOptions(maps=output.maps, deinterlace="off"))
     except BaseException:
         pictures.close()
         raise
-    return build(config, warn=warn, source=WithTracks(pictures, video, times=config.input.rate is None))
+    return build(config, warn=warn, source=part_of(WithTracks(pictures, video, times=given.rate is None), output))

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from streamvsr.cli import main
+from streamvsr.frames import Color
 from tests.outputs import info, numbers, write
 from tests.probe import probe
 
@@ -207,6 +208,36 @@ class TestSplitAndMerge:
         assert len(after.of_type("audio")) == len(before.of_type("audio"))
         for a, b in zip(before.of_type("audio"), after.of_type("audio"), strict=True):
             assert [h for _, h in before.packets[a["index"]]] == [h for _, h in after.packets[b["index"]]]
+
+    def test_tags_come_back(self, clips: Path, ffprobe: str) -> None:
+        turned = info(rate=Fraction(25), rotation=90, mirrored=True, color=Color(5, 6, 6, False))
+        write("turned.mp4", turned, [n * 3600 for n in range(5)], duration=3600)
+        assert main(["split", "turned.mp4", "t/", "--quiet"]) == 0
+        assert main(["merge", "t/", "back.mp4", "--audio-from", "turned.mp4", *FAST]) == 0
+        before, after = (probe(ffprobe, clips / name).video for name in ("turned.mp4", "back.mp4"))
+        for key in ("color_space", "color_primaries", "color_range", "pix_fmt", "side_data_list"):
+            assert after[key] == before[key], key
+
+    def test_a_cut_is_of_sound_and_pictures(
+        self, shared_data: Path, clips: Path, ffprobe: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        clip, cut = str(shared_data / "clips" / "water_cc0_360p.mp4"), ("-ss", "0.5", "-t", "0.4")
+        assert main(["split", "-t", "1", clip, "c/%d.jpg", "--quiet"]) == 0
+        assert main(["merge", "c/%d.jpg", "some.mkv", "--audio-from", clip, *cut, *FAST]) == 0
+        assert main([clip, "-vf", "null", *cut, "same.mkv", *FAST]) == 0
+        some, same = probe(ffprobe, clips / "some.mkv"), probe(ffprobe, clips / "same.mkv")
+        assert (some.video_pts, some.packets[1]) == (same.video_pts, same.packets[1])
+        assert len(some.video_pts) == 12
+        assert main(["merge", "-t", "1", "c/%d.jpg", "some.mkv", "--audio-from", clip, *FAST]) == 2
+        assert "behind the pictures" in capsys.readouterr().err
+
+    def test_what_is_wrong_with_the_video_is_told(
+        self, shared_data: Path, clips: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["split", "-t", "0.1", "small.mkv", "p/", "--quiet"]) == 0
+        clip = str(shared_data / "clips" / "chapters.mp4")
+        assert main(["merge", "p/", "out.mkv", "--audio-from", clip, "-y"]) == 0
+        assert "data stream 0:2 is left out" in capsys.readouterr().err
 
     def test_uneven_time_stamps_come_back(self, clips: Path, ffprobe: str) -> None:
         stamps = [0, 3600, 9000, 10800, 18000]

@@ -10,7 +10,7 @@ from streamvsr.errors import UsageError
 from streamvsr.sources.base import Source
 from streamvsr.sources.trimmed import Trimmed
 
-__all__ = ["Source", "Trimmed", "open_source"]
+__all__ = ["Source", "Trimmed", "open_source", "part_of"]
 
 
 def _is_pictures(input: InputOptions) -> bool:
@@ -68,15 +68,20 @@ def open_source(input: InputOptions, output: OutputOptions, live: LiveOptions | 
     ``-t`` is a length and wins over ``-to``. With ``-r`` on the output, frames are counted there, not here.
     """
     input_end = _end(input, "the input's")
-    output_end = _end(output, "the output's")
+    _end(output, "the output's")  # raises before anything is opened
     source = _open(input, output, live or LiveOptions())
     if input.start is not None or input_end is not None:
         begin = None if input.start is None else Fraction(0)
         source = Trimmed(source, begin, None if input_end is None else input_end - (input.start or 0))
-    frames = output.frames if output.rate is None else None
-    if output.start is not None or output_end is not None or frames is not None:
-        source = Trimmed(source, output.start, output_end, frames)
-    return source
+    return part_of(source, output)
+
+
+def part_of(source: Source, output: OutputOptions) -> Source:
+    """What the output's ``-ss``, ``-t``, ``-to`` and ``-frames:v`` leave of ``source``."""
+    end, frames = _end(output, "the output's"), output.frames if output.rate is None else None
+    if output.start is None and end is None and frames is None:
+        return source
+    return Trimmed(source, output.start, end, frames)
 
 
 def _end(options: InputOptions | OutputOptions, whose: str) -> Fraction | None:

@@ -27,21 +27,26 @@ class WithTracks(Source):
         super().__init__()
         self._pictures, self._video, self._times = pictures, video, times
         self._stop = threading.Event()
+        self.warnings += [*pictures.warnings, *video.warnings]
         own, other = pictures.info.video, video.info.video
-        # RGB with these tags becomes what the video was: same matrix, same look.
-        self._color = replace(own.color, matrix=other.color.matrix) if own.format.family == "rgb" else own.color
-        self._color = replace(self._color, primaries=other.color.primaries, transfer=other.color.transfer)
+        self._color = replace(own.color, primaries=other.color.primaries, transfer=other.color.transfer)
+        if own.format.family == "rgb":
+            # With these tags it becomes what the video was: same matrix and range, same look.
+            self._color = replace(other.color, chroma_location=0)
         info = replace(
             own,
             color=self._color,
             sample_aspect_ratio=other.sample_aspect_ratio,
             rotation=other.rotation,
+            mirrored=other.mirrored,
+            mastering=other.mastering,
         )
         if times:
             info = replace(info, time_base=other.time_base, frame_rate=other.frame_rate)
         self.info = replace(video.info, video=info)
 
     def __iter__(self) -> Iterator[Frame | Packet]:
+        self._pictures.on_warning = self._video.on_warning = self.on_warning
         video = iter(self._video)
         count = matched = 0
         last: Frame | None = None
