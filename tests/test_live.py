@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import contextlib
 import re
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -17,17 +19,19 @@ from streamvsr.errors import StreamLostError
 from streamvsr.frames import Frame, Packet
 from streamvsr.sources.live import StreamSource
 from tests.live_run import QUICK, Streamvsr, recording
-from tests.outputs import Shown
+from tests.outputs import Shown, readable, until
 from tests.rtsp_server import RtspServer, make_clip
 from tests.silent_camera import SilentCamera
 
 STARTED = r"model identity"
+PATIENT = ["--max-latency", "30"]
+"""A slow machine may be late without letting go of frames, where these are compared with what was sent."""
 SECRET = "hunter2"
 
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_clip(tmp_path_factory.mktemp("live") / "clip.mp4", 40)
+    return make_clip(tmp_path_factory.mktemp("live") / "clip.mp4", 60)
 
 
 @pytest.fixture
@@ -42,7 +46,7 @@ def test_an_outage_is_a_gap_in_one_recording(
 ) -> None:
     out = tmp_path / "out.mp4"
     down: list[float] = []
-    with Streamvsr("-rtsp_transport", transport, server.url("/camera"), *QUICK, str(out)) as run:
+    with Streamvsr("-rtsp_transport", transport, server.url("/camera"), *QUICK, *PATIENT, str(out)) as run:
         run.wait_for(STARTED)
         for number in range(1, outages + 1):
             time.sleep(1.5)
@@ -71,7 +75,7 @@ def test_a_stall_within_the_read_timeout_costs_nothing(
     server: RtspServer, clip: Path, ffprobe: str, tmp_path: Path
 ) -> None:
     out = tmp_path / "out.mkv"
-    with Streamvsr(server.url("/camera"), *QUICK, "--duration", "5", str(out)) as run:
+    with Streamvsr(server.url("/camera"), *QUICK, *PATIENT, "--duration", "5", str(out)) as run:
         run.wait_for(STARTED)
         server.stall()
         time.sleep(2)
@@ -86,8 +90,7 @@ def test_what_does_not_come_back_ends_the_recording_and_is_an_error(
 ) -> None:
     out = tmp_path / "out.mp4"
     with Streamvsr(server.url("/camera"), *QUICK, "--reconnect", "0.5", str(out)) as run:
-        run.wait_for(STARTED)
-        time.sleep(1)
+        until(lambda: readable(out) >= 25, "nothing is recorded")
         server.stop()
         assert run.end() == 1
     assert re.search(r"error: '.*/camera': .*did not come back within 0.5 s", run.text)
@@ -109,16 +112,26 @@ def test_a_stream_that_falls_silent_is_given_up_in_the_time_that_was_set(
 @pytest.mark.io
 def test_a_camera_that_never_gives_a_picture(tmp_path: Path) -> None:
     with SilentCamera() as mute, SilentCamera(handshake=True) as half:
-        words = [*QUICK, "--open-timeout", "2", str(tmp_path / "out.mp4")]
+        words = [*QUICK, "--open-timeout", "4", str(tmp_path / "out.mp4")]
         begin = time.monotonic()
         with Streamvsr(mute.url, *words) as one, Streamvsr(half.url, *words) as other:
             assert (one.end(), other.end()) == (1, 1)
-        assert time.monotonic() - begin >= 2
+        assert time.monotonic() - begin >= 4
         assert (mute.connections, half.connections) == (1, 1)
         assert half.sent_half
     for run in (one, other):
-        assert re.fullmatch(r"error: 'rtsp://.*': no picture within 2 s; .*", run.text)
+        assert re.fullmatch(r"error: 'rtsp://.*': no picture within 4 s; .*", run.text)
     assert not list(tmp_path.iterdir())
+
+
+def _unread(pipe: IO[str]) -> int:
+    """Bytes in a pipe that its reader has not taken yet."""
+    import fcntl
+    import termios
+
+    count = array.array("i", [0])
+    fcntl.ioctl(pipe, termios.FIONREAD, count)
+    return count[0]
 
 
 @pytest.mark.io
@@ -126,13 +139,19 @@ def test_a_signal_ends_the_waiting_for_an_input(tmp_path: Path) -> None:
     waiting: list[tuple[Streamvsr, signal.Signals]] = []
     with contextlib.ExitStack() as stack:
         cameras = [stack.enter_context(SilentCamera()) for _ in range(2)]
-        inputs = [[cameras[0].url], [cameras[1].url], ["-"], ["--live", "-"]]
+        patient = ["--open-timeout", "600"]
+        inputs = [[cameras[0].url, *patient], [cameras[1].url, *patient], ["-"], ["--live", "-", *patient]]
         how = [signal.SIGINT, signal.SIGTERM, signal.SIGTERM, signal.SIGINT]
         for number, (words, kind) in enumerate(zip(inputs, how, strict=True)):
             run = Streamvsr(*words, *QUICK, str(tmp_path / f"{number}.mp4"), stdin=subprocess.PIPE)
             waiting.append((stack.enter_context(run), kind))
-        assert all(camera.connected.wait(60) for camera in cameras)
-        time.sleep(2)
+        assert all(camera.connected.wait(120) for camera in cameras)
+        for run, _ in waiting[2:]:
+            pipe = run.process.stdin
+            assert pipe is not None
+            pipe.buffer.write(b"\x1a\x45\xdf\xa3")  # what Matroska begins with
+            pipe.flush()
+            until(lambda pipe=pipe: _unread(pipe) == 0, "it does not read its standard input")  # type: ignore[misc]
         for run, kind in waiting:
             run.signal(kind)
         for run, _ in waiting:
@@ -178,7 +197,7 @@ def test_print_config_hides_them_too() -> None:
 
 
 def source_of(server: RtspServer) -> StreamSource:
-    limits = LiveOptions(reconnect=30)
+    limits = LiveOptions(reconnect=120)
     return StreamSource(InputOptions(server.url("/camera")), OutputOptions(), limits)
 
 
@@ -186,17 +205,17 @@ def test_what_comes_back_is_a_new_scene_and_other_sound_is_left_out(
     server: RtspServer, clip: Path, tmp_path: Path
 ) -> None:
     other = make_clip(tmp_path / "other.mp4", 10, sound_rate=44100)
-    source, seen, before = source_of(server), [], 0
+    source, seen, before, restarted = source_of(server), [], 0, False
     for item in source:
         if isinstance(item, Packet):
             assert not seen, "a packet of another kind went out"
             before += 1
             continue
         seen += [item.pts] if item.discontinuity else []
-        if item.seconds > 1 and not source.warnings:
-            server.kill()
+        if item.seconds > 1 and not restarted:
+            restarted = True
             server.serve(other)
-            server.start()
+            server.restart()
         if seen and item.pts > seen[0]:
             source.stop()
     source.close()
@@ -207,13 +226,13 @@ def test_what_comes_back_is_a_new_scene_and_other_sound_is_left_out(
 
 def test_another_picture_ends_the_recording(server: RtspServer, tmp_path: Path) -> None:
     other = make_clip(tmp_path / "other.mp4", 10, width=96)
-    source = source_of(server)
+    source, restarted = source_of(server), False
     with pytest.raises(StreamLostError, match="came back as 96x48 yuv420p instead of 64x48 yuv420p"):  # noqa: PT012
         for item in source:
-            if isinstance(item, Frame) and not source.warnings:
-                server.kill()
+            if isinstance(item, Frame) and not restarted:
+                restarted = True
                 server.serve(other)
-                server.start()
+                server.restart()
     source.close()
 
 
