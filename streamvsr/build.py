@@ -95,10 +95,10 @@ def build(
             try:
                 sink = open_sink(output, media, names=getattr(source, "names", None), on_warning=warn)
             except UsageError as exc:
-                hint = _size_hint(output, size_column(steps, reached, info))
-                if not hint or f"{info.width}x{info.height}" not in str(exc):
+                column = size_column(steps, reached, info)
+                if column == UNWRITTEN or f"{info.width}x{info.height}" not in str(exc):
                     raise
-                raise UsageError(f"{exc}; {hint}") from exc
+                raise UsageError(f"{exc}; -vf makes this size at column {column}") from exc
         undo.callback(sink.abort)
 
         spool = PacketSpool()
@@ -152,13 +152,6 @@ def _steps(config: Config) -> tuple[tuple[Step, ...], list[str]]:
         if model.model != "identity":
             notes.append("no network: there is no vsr in -vf")
     return steps, notes
-
-
-def _size_hint(output: OutputOptions, column: int) -> str:
-    """Where the size comes from that an encoder may not take."""
-    if column != UNWRITTEN:
-        return f"-vf makes this size at column {column}"
-    return "-s WIDTHxHEIGHT makes another size" if output.size is None else ""
 
 
 def _live_ring(latency: float, info: StreamInfo) -> Ring:
@@ -228,7 +221,7 @@ def make_vsr(options: ModelOptions, *, warn: Callable[[str], None], **overrides:
     """
     from streamvsr.models import registry
     from streamvsr.models.base import Model, Settings
-    from streamvsr.models.device import choose_device, choose_dtype, has_gpu
+    from streamvsr.models.device import choose_device, choose_dtype
 
     check_backend(options)
     if options.backend == "mmedit":
@@ -239,7 +232,8 @@ def make_vsr(options: ModelOptions, *, warn: Callable[[str], None], **overrides:
         reason = f"model {model.info.name}, in independent windows"
     else:
         # Asking for a GPU costs the import of torch, which a run without a network should not pay.
-        gpu = options.model == registry.AUTO and registry.find_checkpoint("realbasicvsr") is not None and has_gpu()
+        unclear = options.model == registry.AUTO and registry.find_checkpoint("realbasicvsr") is not None
+        gpu = unclear and choose_device(options.device).type == "cuda"
         choice = registry.select(options.model, options.checkpoint, options.config, gpu)
         reason = choice.reason
         if choice.entry.name == "identity":

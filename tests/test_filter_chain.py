@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 
 from streamvsr import build as building
@@ -19,8 +22,9 @@ from streamvsr.filters import libav_info
 from streamvsr.filters.base import Filter
 from streamvsr.filters.compose import compose, configure, has_vsr
 from streamvsr.filters.language import parse
+from streamvsr.filters.pictures import PictureFilter
 from streamvsr.filters.registry import OWN, STAND_INS
-from streamvsr.frames import PIXEL_FORMATS, StreamInfo
+from streamvsr.frames import PIXEL_FORMATS, Frame, StreamInfo
 
 pytestmark = pytest.mark.io
 
@@ -67,8 +71,10 @@ BAD = [
     ("gaussian=4", 10, "odd whole number"),
     ("gaussian=size=3:99", 17, "needs its name"),
     ("traditional=4:5", 15, "traditional has 1 option: '5' is too much"),
-    ("bicubic=0.5", 9, "a factor such as 4"),
-    ("bicubic=0x20", 9, "a factor such as 4"),
+    ("mean=3_1", 6, "an odd whole number from 3 to 31, not '3_1'"),
+    ("vsr=max_seq_len=1_0", 5, "a whole number of at least 1, not '1_0'"),
+    ("bicubic=0.5", 9, "WIDTHxHEIGHT, or a factor from 1 to 64, not '0.5'"),
+    ("bicubic=0x20", 9, "WIDTHxHEIGHT, or a factor"),
 ]
 
 
@@ -90,6 +96,7 @@ def test_what_is_wrong_with_the_text(chain: str, column: int, says: str) -> None
         ("fps=abc", 1, "'abc'"),
         ("bicubic=16x16", 1, "larger"),
         ("bicubic,lanczos=60000x60000", 9, "at most 32767"),
+        ("hflip,nearest=16256x16256", 7, "nearest makes pictures of 16256x16256, and FFmpeg takes none much larger"),
         ("format=yuv420p10le,cv.median=7", 20, "3 or 5"),
     ],
 )
@@ -99,6 +106,41 @@ def test_what_the_pictures_do_not_allow(chain: str, column: int, says: str) -> N
     assert str(caught.value).startswith(f"-vf, at column {column}: ")
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("size", [(16255, 16255), (16256, 16256), (100000, 2552), (100000, 2553)])
+def test_the_largest_picture_is_ffmpegs(size: tuple[int, int]) -> None:
+    class Blank(PictureFilter):
+        name = "blank"
+
+        def configure(self, info: StreamInfo) -> StreamInfo:
+            return replace(info, width=size[0], height=size[1])
+
+        def apply(self, frame: Frame) -> Frame:
+            raise NotImplementedError
+
+    try:
+        av.VideoFrame(*size, "gray")
+    except av.ArgumentError:
+        with pytest.raises(FilterError, match="column 1"):
+            configure(compose(parse("vsr")), INFO, lambda *_: [Blank()])
+    else:
+        configure(compose(parse("vsr")), INFO, lambda *_: [Blank()])
+
+
+@pytest.mark.parametrize(
+    ("chain", "column"), [("hflip,nearest=500x20,vflip", 7), ("null,scale=500:20,hflip,laplacian", 6)]
+)
+@pytest.mark.usefixtures("ffmpeg")
+def test_a_size_that_the_encoder_refuses_has_its_column(chain: str, column: int, tmp_path: Path) -> None:
+    clip, out = tmp_path / "in.nut", tmp_path / "out.avi"
+    made = "testsrc2=s=64x18:r=25:d=0.2"
+    subprocess.run(["ffmpeg", "-v", "error", "-f", "lavfi", "-i", made, "-c:v", "ffv1", str(clip)], check=True)
+    with pytest.raises(UsageError, match=rf"h261 refuses 500x20 .*; -vf makes this size at column {column}$"):
+        building.build(
+            Config(InputOptions(str(clip)), OutputOptions(str(out), filters=chain, video_codec="h261")), warn=print
+        )
+    assert os.listdir(tmp_path) == ["in.nut"]
 
 
 def test_nothing_is_opened_before_the_chain_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

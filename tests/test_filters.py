@@ -205,6 +205,17 @@ def test_a_picture_of_another_size() -> None:
         list(link.push(noise("yuv420p", 32, 48)))
 
 
+def test_a_graph_that_changes_the_size() -> None:
+    link = LibavFilter([("scale", "w=64+2*n:h=48:eval=frame")])
+    info = link.configure(info_of(noise("yuv420p")))
+    pictures = (frame for n in range(4) for frame in link.push(replace(noise("yuv420p"), pts=n)))
+    with pytest.raises(FilterError, match=rf"after those of {info.width}x48: put scale={info.width}x48 behind it"):
+        list(pictures)
+    fixed = LibavFilter([("scale", "w=64+2*n:h=48:eval=frame"), ("scale", f"{info.width}x48")])
+    fixed.configure(info_of(noise("yuv420p")))
+    assert [f.width for n in range(4) for f in fixed.push(replace(noise("yuv420p"), pts=n))] == [info.width] * 4
+
+
 class Note(Filter):
     """Passes frames on, ``times`` each, ``late`` frames later, and writes down what happens to it."""
 

@@ -6,14 +6,12 @@ chapter 5 (order statistics).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import cv2
 import numpy as np
 
 from streamvsr.errors import FilterError
 from streamvsr.filters.pictures import EDGE, PlaneFilter, Planes, capped, codes
-from streamvsr.frames import Frame, PixelFormat, Plane, StreamInfo
+from streamvsr.frames import PixelFormat, Plane, StreamInfo
 
 
 class Laplacian(PlaneFilter):
@@ -126,6 +124,3 @@ class Median(PlaneFilter):
 
     def plane(self, samples: Plane, format: PixelFormat) -> Plane:
         return capped(cv2.medianBlur(np.ascontiguousarray(samples), self._size), format)
-
-    def push(self, frame: Frame) -> Iterator[Frame]:
-        yield self.apply(frame)

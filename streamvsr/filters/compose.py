@@ -26,6 +26,9 @@ Vsr = Callable[[Mapping[str, Any], StreamInfo, bool], Sequence[Filter]]
 UNWRITTEN = 0
 """The column of links that stand in no chain: they come from options of the output."""
 
+MOST_BYTES = 2**31 - 1
+"""What FFmpeg takes for a picture (``av_image_check_size``): 8 bytes a pixel and a margin of 128 to the right and below
+stay under it, whatever the format is. Nothing larger can be filtered, encoded or written."""
 
 FIELD_FILTERS = frozenset(
     [
@@ -50,12 +53,14 @@ class Step:
             return [LibavFilter(self._spec())]
         return vsr(self.options, info, last) if self.own.name == VSR else [self.own.make(self.options)]
 
-    def column(self, info: StreamInfo) -> int:
-        """Where the link stands that cannot work on these pictures."""
+    def column(self, info: StreamInfo, size: tuple[int, int] | None = None) -> int:
+        """Where the link stands that cannot work on these pictures, or the first that gives them ``size``."""
         for count, link in enumerate(self.links[:-1], start=1):
             try:
-                LibavFilter(self._spec()[:count]).configure(info)
+                made = LibavFilter(self._spec()[:count]).configure(info)
             except FilterError:
+                return link.column
+            if (made.width, made.height) == size:
                 return link.column
         return self.links[-1].column
 
@@ -88,20 +93,26 @@ def has_field_filter(steps: Iterable[Step]) -> bool:
     return any(bare_name(link.name) in FIELD_FILTERS for step in steps if step.own is None for link in step.links)
 
 
-def configure(steps: Sequence[Step], info: StreamInfo, vsr: Vsr) -> tuple[list[Filter], StreamInfo]:
+def configure(
+    steps: Sequence[Step], info: StreamInfo, vsr: Vsr, reached: list[StreamInfo] | None = None
+) -> tuple[list[Filter], StreamInfo]:
     """Make the filters of a chain and set them up for ``info``; what comes out of the last.
 
-    Raises what they raise, pointing at the place in the chain; the filters made by then are closed.
+    ``reached`` is filled with what reaches each step. Raises what the filters raise, and ``FilterError`` for pictures
+    too large for FFmpeg, pointing at the place in the chain; the filters made by then are closed.
     """
     filters: list[Filter] = []
     try:
         for number, step in enumerate(steps, start=1):
             reaches = info
+            if reached is not None:
+                reached.append(reaches)
             try:
                 last = all(link.column == UNWRITTEN for later in steps[number:] for link in later.links)
                 for one in step.make(reaches, vsr, last):
                     filters.append(one)
                     info = one.configure(info)
+                    _check_size(one, info)
             except StreamvsrError as exc:
                 column = step.column(reaches)
                 if column == UNWRITTEN:
@@ -112,3 +123,20 @@ def configure(steps: Sequence[Step], info: StreamInfo, vsr: Vsr) -> tuple[list[F
             one.close()
         raise
     return filters, info
+
+
+def size_column(steps: Sequence[Step], reached: Sequence[StreamInfo], info: StreamInfo) -> int:
+    """Where the link stands that made the size of ``info``, which the last one gives; ``UNWRITTEN`` where none did."""
+    size = (info.width, info.height)
+    for step, reaches in zip(reversed(steps), reversed(reached), strict=True):
+        if (reaches.width, reaches.height) != size:
+            return step.column(reaches, size)
+    return UNWRITTEN
+
+
+def _check_size(made_by: Filter, info: StreamInfo) -> None:
+    if (info.width + 128) * 8 * (info.height + 128) >= MOST_BYTES:
+        raise FilterError(
+            f"{made_by.name} makes pictures of {info.width}x{info.height}, and FFmpeg takes none much larger than"
+            " 16000x16000: choose a smaller size"
+        )

@@ -57,7 +57,7 @@ class LibavFilter(Filter):
     Time stamps are those that the filters give, in the time base that they give. Frames may be dropped and repeated
     where that is a filter's purpose (``fps``). Where a duration is not known, the nominal one is stated. A
     discontinuity is passed on, to the first picture that is not before it; filters with a memory of their own do not
-    know of it. Pictures have to keep the size and format of ``configure``.
+    know of it. Pictures have to keep the size and format of ``configure``, going in and coming out.
 
     Raises ``FilterError``, naming the filter, for names, options and pictures that FFmpeg does not take.
     """
@@ -67,6 +67,7 @@ class LibavFilter(Filter):
         self._spec = list(spec)
         self._graph: _Graph | None = None
         self._info: StreamInfo | None = None
+        self._size = (0, 0)  # of what comes out
         self._color = Color()
         self._cuts: deque[Fraction] = deque()
         self._last_pts: int | None = None
@@ -79,7 +80,7 @@ class LibavFilter(Filter):
         self._info, self._color = info, info.color
         made, self.lookahead = self._scratch(info, blank, ())
         rate, ratio = self._rate_and_aspect(info, blank, made)
-        first = self._frame(made, 0)
+        first, self._size = self._frame(made, 0), (made.width, made.height)
         # The last of the graphs: some filters open files, and a later scratch graph would empty them again.
         self._graph = _Graph(self._spec, info, to_av(blank))
         hint = None if any(name in UNCOUNTABLE for name, _ in self._spec) else info.frames_hint
@@ -136,6 +137,12 @@ class LibavFilter(Filter):
             if out.pts is None:
                 raise FilterError(f"filter {_written(self._spec)} gave a picture without a time stamp")
             frame = self._frame(out, out.pts)
+            if (frame.width, frame.height) != self._size:
+                size = "{}x{}".format(*self._size)
+                raise FilterError(
+                    f"filter {_written(self._spec)} gave a picture of {frame.width}x{frame.height}"
+                    f" after those of {size}: put scale={size} behind it"
+                )
             if self._cuts and frame.seconds >= self._cuts[0]:
                 while self._cuts and frame.seconds >= self._cuts[0]:
                     self._cuts.popleft()

@@ -104,7 +104,6 @@ def _fits(about: LibavInfo) -> bool:
 def info(name: str) -> LibavInfo:
     """Raises ``ValueError`` where there is none of that name."""
     found = av.filter.Filter(name)
-    library = _library()
     dynamic = bool(found.flags & (DYNAMIC_INPUTS | DYNAMIC_OUTPUTS))
     about = LibavInfo(name, found.description or "", bool(found.flags & TIMELINE), dynamic=dynamic)
     library = _library()

@@ -48,8 +48,8 @@ class Param:
             "text": "a text",
             "flag": "0 or 1",
             "choice": f"one of {', '.join(self.choices)}",
-            "size": "a factor such as 4, or WIDTHxHEIGHT",
-            "target": "a factor such as 2, WIDTHxHEIGHT, or a height such as 1080p; a factor is",
+            "size": "WIDTHxHEIGHT, or a factor",
+            "target": "WIDTHxHEIGHT, a height such as 1080p, or a factor",
         }[self.kind] + bounds
 
 
@@ -120,8 +120,15 @@ def near(word: str, words: Sequence[str], count: int = 4) -> str:
     return f"near names: {', '.join(close)}" if close else ""
 
 
+def _integer(text: str) -> int:
+    # int() alone takes 1_000 and the digits of all scripts.
+    if not re.fullmatch(r"[+-]?[0-9]+", text):
+        raise ValueError(text)
+    return int(text)
+
+
 def _odd(text: str) -> int:
-    value = int(text)
+    value = _integer(text)
     if value % 2 == 0:
         raise ValueError(text)
     return value
@@ -164,7 +171,7 @@ def _parsed(parse: Callable[[str], Any]) -> Callable[[str], Any]:
 
 
 _PARSERS: Mapping[Kind, Callable[[str], Any]] = {
-    "integer": int,
+    "integer": _integer,
     "odd": _odd,
     "number": _number,
     "text": str,
