@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from tests.compatibility import CONTAINERS, PAGE, clips, page, table, verdicts
 
 
-@pytest.mark.timeout(900)
 def test_the_page_says_what_happens(shared_data: Path, ffprobe: str) -> None:
     assert ffprobe
     rows = table(shared_data / "clips", quick=True)
