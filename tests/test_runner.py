@@ -11,7 +11,7 @@ import pytest
 
 from streamvsr.errors import NoVideoError, SourceError, StageError
 from streamvsr.frames import PIXEL_FORMATS, Frame, Packet
-from streamvsr.pipeline import runner
+from streamvsr.pipeline import runner, stages
 from streamvsr.pipeline.ring import PacketSpool, Ring
 from streamvsr.pipeline.runner import Run
 from streamvsr.pipeline.stages import FilterStage, SinkStage, SourceStage
@@ -216,6 +216,29 @@ def test_abort_leaves_nothing() -> None:
     run.abort()
     assert run.wait(30)
     assert sink.ended == ["abort"]
+
+
+@pytest.mark.parametrize("room", [1, 1 << 20])
+def test_packets_far_ahead_of_their_place_do_not_hold_the_others(room: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    class SubtitlesFirst(FakeSource):
+        def __iter__(self) -> Iterator[Frame | Packet]:
+            yield from (Packet(2, b"text", pts, pts, 1, TICK) for pts in (500, 900, 900, 700, 5000))
+            yield from super().__iter__()
+
+    monkeypatch.setattr(stages, "FAR_BYTES", room)
+    log: list[tuple[int, int]] = []
+    source, sink = SubtitlesFirst(count=1000), FakeSink()
+    monkeypatch.setattr(sink, "write_frame", lambda frame: log.append((frame.pts, 0)))
+    monkeypatch.setattr(sink, "write_packet", lambda packet: log.append((packet.pts, packet.track)))
+    run = make(source, [FakeChain()], sink)
+    run.start()
+    assert run.wait(30)
+    run.result()
+    assert sorted(log) == sorted(
+        [(n, kind) for n in range(1000) for kind in (0, 1)] + [(n, 2) for n in (500, 900, 900, 700, 5000)]
+    )
+    if room > 1:
+        assert [n for n, _ in log] == sorted(n for n, _ in log)
 
 
 def test_no_more_frames_than_wanted() -> None:

@@ -6,6 +6,7 @@ raises when it failed; it never marks a ring finished itself, because only the r
 
 from __future__ import annotations
 
+import heapq
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -165,6 +166,13 @@ class FilterStage(Stage):
         return self._lets_go_on_stop and self.stopping.is_set()
 
 
+FAR_SECONDS = 10
+"""A packet so far ahead of the video stands in a wrong place: some programs write all subtitles first."""
+
+FAR_BYTES = 16 << 20
+"""How much of such packets is put aside, so that what stands behind them comes at its time."""
+
+
 class SinkStage(Stage):
     """Writes frames as they come, and each packet when the video has reached its time.
 
@@ -191,6 +199,9 @@ class SinkStage(Stage):
         self._spool = spool
         self._max_frames = max_frames
         self._waiting: Packet | None = None
+        self._far: list[tuple[Fraction, int, Packet]] = []
+        """A heap of packets far ahead: (their time, a number that keeps the order of equal ones, the packet)."""
+        self._far_bytes = self._far_count = 0
         self._done = False
 
     def run(self) -> None:
@@ -228,14 +239,31 @@ class SinkStage(Stage):
         self._spool.close()
 
     def _write_packets(self, until: Fraction | None) -> None:
-        if self._waiting is None:
-            self._waiting = next(self._spool.drain(), None)
-        while self._waiting is not None:
-            seconds = self._waiting.seconds
-            if until is not None and seconds is not None and seconds > until:
-                return
-            self._sink.write_packet(self._waiting)
-            self._waiting = next(self._spool.drain(), None)
+        while (packet := self._next_packet(until)) is not None:
+            self._sink.write_packet(packet)
+
+    def _next_packet(self, until: Fraction | None) -> Packet | None:
+        """The next packet whose time has come (None: that of all has)."""
+        while True:
+            if self._waiting is None:
+                self._waiting = next(self._spool.drain(), None)
+            head = self._waiting
+            seconds = None if head is None else head.seconds
+            limits = [limit for limit in (until, seconds) if limit is not None]
+            if self._far and self._far[0][0] <= min(limits, default=self._far[0][0]):
+                _, _, packet = heapq.heappop(self._far)
+                self._far_bytes -= len(packet.data)
+                return packet
+            if head is not None and until is not None and seconds is not None and seconds > until:
+                if seconds - until <= FAR_SECONDS or self._far_bytes + len(head.data) > FAR_BYTES:
+                    return None
+                heapq.heappush(self._far, (seconds, self._far_count, head))
+                self._far_count += 1
+                self._far_bytes += len(head.data)
+                self._waiting = None
+                continue
+            self._waiting = None
+            return head
 
 
 def _closable(frames: Iterator[Frame]) -> Generator[Frame, None, None]:
