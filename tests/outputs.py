@@ -163,13 +163,13 @@ def until(holds: Callable[[], bool], what: str, seconds: float = 120) -> None:
         time.sleep(0.02)
 
 
-def readable(path: Path) -> int:
-    """How many packets of video a reader finds in a file that is still being written."""
+def readable(path: Path, kind: str = "video") -> int:
+    """How many packets of this kind a reader finds in a file that is still being written."""
     found = 0
     # Not there yet, without a stream yet, or with half a packet at its end.
     with suppress(av.FFmpegError, IndexError), av.open(str(path)) as container:
-        for packet in container.demux(video=0):
-            found += packet.size > 0
+        for packet in container.demux():
+            found += packet.size > 0 and packet.stream.type == kind
     return found
 
 
