@@ -162,6 +162,8 @@ class Relay(Place):
         self._hurried = True
 
     def finish(self) -> None:
+        # Nobody has looked while other outputs were finished, which may have taken long.
+        self._pump(0)
         if self._queue and time.monotonic() - self._moved > STALLED_SECONDS and self._may_drop:
             raise self._stalled()
         self._enqueue(frame_message(None))
