@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ from streamvsr.models import tiling
 from streamvsr.models.base import Settings
 from streamvsr.models.basicvsr import BasicVSRModel
 from streamvsr.models.basicvsr import parts as parts_module
+from streamvsr.models.basicvsr import session as session_module
 from streamvsr.models.basicvsr.network import BasicVSRNet
 from streamvsr.models.memory import free_bytes, is_out_of_memory
 from streamvsr.models.tiling import Tiled, TilePlan, tiled
@@ -188,3 +190,51 @@ def test_tile_option_is_checked() -> None:
     for tile in ("63", "-1", "much", "1.5"):
         with pytest.raises(UsageError, match="--tile"):
             check(made(tile))
+
+
+def test_the_first_window_is_in_tiles_from_its_first_frame_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a system kills who asks for too much memory, there is no second try."""
+    monkeypatch.setattr(tiling, "free_bytes", lambda device: 1 << 20)
+    model, said = random_model(), []
+    seen: list[int] = []
+    cleaning = model.network.get_submodule("image_cleaning")
+    cleaning.register_forward_pre_hook(lambda _, args: seen.append(max(args[0].shape[2:])))
+    model.tune(Settings(warn=said.append))
+    assert len(list(model.session().window(video(2, 200, 200), 2, range(2)))) == 2
+    assert "working in tiles of 64" in said[0]
+    assert max(seen) <= 64 + 2 * parts_module.HALO_PX
+
+
+def test_the_upsampler_gets_smaller_tiles_and_keeps_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, tried = random_model(cleaning=False), []
+    original = BasicVSRNet.reconstruct
+
+    def reconstruct(self: BasicVSRNet, *args: Any) -> Tensor:
+        tried.append(args[3])
+        if args[3] is None or args[3] > 200:
+            raise OUT_OF_MEMORY[2]
+        return original(self, *args)
+
+    monkeypatch.setattr(BasicVSRNet, "reconstruct", reconstruct)
+    session, frames = model.session(), video(3, 128, 128)
+    assert len(list(session.window(frames, 3, range(3)))) == 3
+    assert tried == [None, 512, 128, 128, 128], "a quarter of what did not fit, and that again for the next pictures"
+
+
+def test_a_window_that_did_not_fit_is_gone_before_the_next_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the traceback of an error holds cannot be given back."""
+    model, alive, left = random_model(cleaning=False), list[Any](), list[Tensor | None]()
+    original = parts_module.Parts.backward
+
+    def backward(self: parts_module.Parts, *args: Any) -> Tensor:
+        if len(alive) == 3:
+            alive.append(None)
+            raise MemoryError
+        state = original(self, *args)
+        alive.append(weakref.ref(state))
+        return state
+
+    monkeypatch.setattr(parts_module.Parts, "backward", backward)
+    monkeypatch.setattr(session_module, "release", lambda device: left.extend(r() for r in alive[:3]))
+    assert len(list(model.session().window(video(5), 5, range(5)))) == 5
+    assert left == [None] * 3

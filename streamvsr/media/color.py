@@ -233,4 +233,5 @@ def _rgb_values(frame: Frame, device: torch.device | None) -> Tensor:
 
 def _apply(matrix: Tensor, planes: Tensor) -> Tensor:
     """A (n, 3) matrix at every pixel of (3, H, W)."""
-    return torch.mm(matrix.to(planes), planes.flatten(1)).view(-1, *planes.shape[1:])
+    matrix = upload(matrix.to(planes.dtype), planes.device)
+    return torch.mm(matrix, planes.flatten(1)).view(-1, *planes.shape[1:])

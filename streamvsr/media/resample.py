@@ -23,6 +23,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from streamvsr.media.transfer import upload
+
 KEYS_A = -0.5
 """The cubic's free parameter: third-order exact, as Pillow and MATLAB have it."""
 
@@ -117,7 +119,7 @@ def _along(x: Tensor, dim: int, axis: _Axis, wanted: int) -> Tensor:
         return _weighted(x, dim, axis, wanted)
     if axis.offsets is not None:
         return _gathered(x, dim, axis, wanted)
-    weights = axis.kernel.to(x)
+    weights = upload(axis.kernel.to(x.dtype), x.device)
     weights = weights[:, None, None, :] if dim == 3 else weights[:, None, :, None]
     stride = (1, axis.stride) if dim == 3 else (axis.stride, 1)
     y = functional.conv2d(x, weights, stride=stride)
@@ -132,12 +134,11 @@ def _gathered(x: Tensor, dim: int, axis: _Axis, wanted: int) -> Tensor:
     outputs = torch.arange(wanted)
     phases = outputs % axis.phases
     # _padded has cut off the inputs before the first tap, so that a block's taps begin at stride * block.
-    begins = outputs // axis.phases * axis.stride + axis.offsets[phases]
+    begins = upload(outputs // axis.phases * axis.stride + axis.offsets[phases], x.device)
     shape = (1, 1, 1, wanted) if dim == 3 else (1, 1, wanted, 1)
     total = x.new_zeros([wanted if d == dim else n for d, n in enumerate(x.shape)])
-    for tap in range(axis.kernel.shape[1]):
-        weights = axis.kernel[phases, tap].to(x).view(shape)
-        total.addcmul_(x.index_select(dim, (begins + tap).to(x.device)), weights)
+    for tap, weights in enumerate(upload(axis.kernel.t()[:, phases].to(x.dtype), x.device)):
+        total.addcmul_(x.index_select(dim, begins + tap), weights.view(shape))
     return total
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 
 import torch
 from torch import Tensor
@@ -18,19 +17,18 @@ from torch import Tensor
 _local = threading.local()
 
 
-@cache
 def _copies(device: torch.device) -> torch.cuda.Stream:
-    """The stream that copies to main memory run on."""
-    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-
-
-def _numbered(device: torch.device) -> torch.device:
-    """``cuda`` and ``cuda:0`` are the same device, but not the same key."""
-    return device if device.index is not None else torch.device("cuda", torch.cuda.current_device())
+    """The stream that this thread's copies from ``device`` to main memory run on."""
+    # ``cuda`` and ``cuda:0`` are the same device, but not the same key.
+    index = torch.cuda.current_device() if device.index is None else device.index
+    streams: dict[int, torch.cuda.Stream] = vars(_local).setdefault("streams", {})
+    if index not in streams:
+        streams[index] = torch.cuda.Stream(index)  # type: ignore[no-untyped-call]
+    return streams[index]
 
 
 def upload(codes: Tensor, device: torch.device | None) -> Tensor:
-    """``codes``, in main memory, on ``device``."""
+    """``codes``, in main memory, on ``device``. Small tables too: a plain copy would wait for all that is queued."""
     if device is None or device.type != "cuda":
         return codes.to(device)
     return codes.pin_memory().to(device, non_blocking=True)
@@ -50,7 +48,7 @@ def download(codes: Tensor) -> Tensor:
     """``codes`` in main memory; within ``deferred`` from a GPU, only some time later."""
     if codes.device.type != "cuda" or not getattr(_local, "deferred", False):
         return codes.cpu()
-    stream = _copies(_numbered(codes.device))
+    stream = _copies(codes.device)
     stream.wait_stream(torch.cuda.current_stream(codes.device))
     with torch.cuda.stream(stream):
         # torch takes pinned memory for a copy that does not block, and gives it back when the array dies.
@@ -61,13 +59,13 @@ def download(codes: Tensor) -> Tensor:
 
 
 class Fence:
-    """A mark behind all downloads queued so far."""
+    """A mark behind all downloads that this thread has queued so far."""
 
     def __init__(self, device: torch.device) -> None:
         self._event: torch.cuda.Event | None = None
         if device.type == "cuda":
             self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            self._event.record(_copies(_numbered(device)))
+            self._event.record(_copies(device))
 
     def wait(self) -> None:
         if self._event is not None:

@@ -9,6 +9,10 @@ from torch import Tensor, nn
 
 from streamvsr.models.memory import is_out_of_memory
 
+MOST_SHAPES = 32
+"""Shapes that a network is compiled for, after which others are run as they are: tiles have nine, and the frames that
+are new in a window are not always as many."""
+
 
 class Compiled:
     """A network that is compiled for each new shape. Falls back for good at the first failure.
@@ -20,8 +24,13 @@ class Compiled:
         self._network = network
         self._graphs = graphs
         self._warn = warn
-        self._fast: Callable[[Tensor], Tensor] | None = torch.compile(
-            network, dynamic=False, mode="reduce-overhead" if graphs else None
+        # Counted for itself: all networks of one class, and those of earlier runs, would share eight shapes.
+        self._fast: Callable[[Tensor], Tensor] | None = torch.compile(  # type: ignore[call-overload]
+            network,
+            dynamic=False,
+            mode="reduce-overhead" if graphs else None,
+            isolate_recompiles=True,
+            recompile_limit=MOST_SHAPES,
         )
 
     def __call__(self, x: Tensor) -> Tensor:

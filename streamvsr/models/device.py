@@ -12,12 +12,6 @@ if TYPE_CHECKING:
 _DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 
-def has_gpu() -> bool:
-    import torch
-
-    return torch.cuda.is_available()
-
-
 def choose_device(name: str) -> torch.device:
     """``auto``: the first CUDA device, else Apple's, else the CPU. Raises ``ModelError`` where ``name`` is not here."""
     import torch
@@ -26,12 +20,13 @@ def choose_device(name: str) -> torch.device:
         mps = torch.backends.mps.is_available()
         name = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
     try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
+        # With its number: what plain "cuda" means is a matter of the thread, and the network's is another than this.
+        zero = torch.zeros(1, device=name)
+        zero.item()  # "meta" tensors hold no numbers
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
+        reason = str(error).splitlines()[0].split(". ")[0].rstrip(".")
         raise ModelError(f"--device {name} cannot be used here ({reason}); try --device cpu") from error
-    return device
+    return zero.device
 
 
 def choose_dtype(precision: str, device: torch.device) -> torch.dtype:

@@ -225,7 +225,7 @@ def _select_auto(device_has_gpu: bool) -> Selection:
         reason = f"model realbasicvsr: {large.name} is at hand and there is a GPU"
         return Selection(ENTRIES["realbasicvsr"], large, reason)
     if small:
-        why = "there is no GPU" if large else "no RealBasicVSR checkpoint is at hand; see 'streamvsr models'"
+        why = "RealBasicVSR wants a GPU" if large else "no RealBasicVSR checkpoint is at hand; see 'streamvsr models'"
         return Selection(ENTRIES["rt"], small, f"model rt: {why}")
     if large:
         reason = f"model realbasicvsr with {large.name}: the small model's weights are missing; slow without a GPU"

@@ -19,8 +19,12 @@ from streamvsr.models.fused import convolve, weights
 
 Trunk = Callable[[Tensor], Tensor]
 TILE_PIXELS_CPU = 2 << 10
-TILE_PIXELS_GPU = 1 << 20
-"""Input pixels that are upsampled at once (see ``upsampler``)."""
+TILE_PIXELS_GPU = 1 << 18
+"""Input pixels that are upsampled at once (see ``upsampler``); 2**18 of them make maps of 1 GiB in float32."""
+
+
+def upsampled_pixels(device: torch.device) -> int:
+    return TILE_PIXELS_CPU if device.type == "cpu" else TILE_PIXELS_GPU
 
 
 class BasicVSRNet(nn.Module):
@@ -67,7 +71,7 @@ class BasicVSRNet(nn.Module):
         base = functional.interpolate(frame, scale_factor=SCALE, mode="bilinear", align_corners=False)
         if torch.is_grad_enabled():
             return base + self._upsample(fused)
-        limit = pixels or (TILE_PIXELS_CPU if frame.device.type == "cpu" else TILE_PIXELS_GPU)
+        limit = pixels or upsampled_pixels(frame.device)
         add_upsampled(base, fused, self.upsample1, self.upsample2, self.conv_hr, self.conv_last, limit)
         return base
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor, nn
 
 from streamvsr.models.base import Settings
-from streamvsr.models.basicvsr.network import BasicVSRNet
+from streamvsr.models.basicvsr.network import BasicVSRNet, upsampled_pixels
 from streamvsr.models.compiled import compiled
 from streamvsr.models.memory import free_bytes, is_out_of_memory, release
 from streamvsr.models.tiling import USABLE, Tiled, TilePlan
@@ -27,6 +26,7 @@ class Parts:
         self._settings = settings
         self._plan = TilePlan(settings.tile_px, settings.warn)
         self._part_frames = 0
+        self._upsampled_pixels: int | None = None  # None: as many as usual
         self._looked_at = 0  # frames of the longest window that free memory was compared with
         device = network.fusion.weight.device
         warn = _once(settings.warn)
@@ -56,13 +56,12 @@ class Parts:
         """The frames that a backward branch may run over at once; 0: any number."""
         return self._part_frames
 
-    def shorten(self, frames: int, device: torch.device) -> bool:
+    def shorten(self, frames: int) -> bool:
         """Memory has run out over ``frames`` at once: halve them; False where no fewer are possible."""
         if frames <= LEAST_PART_FRAMES:
             return False
         self._part_frames = max(LEAST_PART_FRAMES, frames // 2)
         self._settings.warn(f"out of memory: going on in windows of {self._part_frames} frames")
-        release(device)
         return True
 
     def backward(self, frame: Tensor, state: Tensor | None, flow: Tensor | None) -> Tensor:
@@ -84,12 +83,14 @@ class Parts:
 
     def reconstruct(self, frame: Tensor, backward_state: Tensor, forward_state: Tensor) -> Tensor:
         """(1, 3, 4H, 4W). In tiles, and in smaller ones where memory runs out."""
-        pixels: int | None = None
+        pixels = self._upsampled_pixels
         while True:
             try:
-                return self.network.reconstruct(frame, backward_state, forward_state, pixels)
+                picture = self.network.reconstruct(frame, backward_state, forward_state, pixels)
+                self._upsampled_pixels = pixels
+                return picture
             except (RuntimeError, MemoryError) as error:
-                pixels = (pixels or frame.shape[-2] * frame.shape[-1]) // 4
+                pixels = min(frame.shape[-2] * frame.shape[-1], pixels or upsampled_pixels(frame.device)) // 4
                 if pixels < LEAST_UPSAMPLED_PIXELS or not is_out_of_memory(error):
                     raise
             release(frame.device)

@@ -28,7 +28,7 @@ from streamvsr.models.basicvsr.cleaning import RefineRule, clean
 from streamvsr.models.basicvsr.history import ForwardBranch, Mark
 from streamvsr.models.basicvsr.network import BasicVSRNet
 from streamvsr.models.basicvsr.parts import Parts
-from streamvsr.models.memory import is_out_of_memory
+from streamvsr.models.memory import is_out_of_memory, release
 from streamvsr.models.precision import Flag, looks_broken
 
 MIN_SIZE_PX = 64
@@ -127,19 +127,23 @@ class BasicVSRSession(Session):
         """The window part by part: a single part, unless memory is short or half precision fails."""
         self._running = True
         frames = frames.to(self._network.fusion.weight.dtype)
+        self._parts.settle(frames[:1], len(frames))
         self._take_in(frames[frames.shape[0] - new :])
         count, done = len(self._cleaned), 0
-        if count:
-            self._parts.settle(self._cleaned[0], count)
         while done < keep.stop:
             part = Part.of(count - done, keep.start - done, keep.stop - done, self._parts.part_frames)
+            short = False
             try:
                 yield from self._run_part(part, done + part.stop == keep.stop)
             except HalfPrecisionError:
                 self._go_on_in_float32(frames[frames.shape[0] - len(self._cleaned) :])
             except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error) or not self._parts.shorten(part.frames, frames.device):
+                short = is_out_of_memory(error) and self._parts.shorten(part.frames)
+                if not short:
                     raise
+            if short:
+                # Not while the error is handled: its traceback keeps the window's tensors alive.
+                release(frames.device)
             done = count - len(self._cleaned)
         self._running = False
 

@@ -1,0 +1,277 @@
+"""What happens on a device that is not the CPU: rehearsed on "meta" tensors, and run where there is a CUDA device.
+
+Meta tensors hold no numbers: whatever asks for one, and so would wait for the device, is an error of torch's.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from streamvsr import build
+from streamvsr.config import ModelOptions
+from streamvsr.errors import ModelError
+from streamvsr.filters import vsr as vsr_module
+from streamvsr.filters.vsr import VsrFilter
+from streamvsr.frames import PIXEL_FORMATS, Frame, StreamInfo
+from streamvsr.media import color, resample, transfer
+from streamvsr.models import registry
+from streamvsr.models.base import Model, Settings
+from streamvsr.models.basicvsr import BasicVSRModel
+from streamvsr.models.basicvsr import session as session_module
+from streamvsr.models.basicvsr.cleaning import RefineRule
+from streamvsr.models.basicvsr.network import BasicVSRNet
+from streamvsr.models.compiled import compiled
+from streamvsr.models.device import choose_device
+from tests.test_basicvsr import carried, random_model, video
+
+META = torch.device("meta")
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+
+
+def clip(format: str, count: int, width: int = 80, height: int = 72) -> tuple[StreamInfo, list[Frame]]:
+    layout, base = PIXEL_FORMATS[format], Fraction(1, 25)
+    draw = np.random.default_rng(0)
+    frames = []
+    for number in range(count):
+        planes = [
+            draw.integers(0, layout.peak, shape, dtype=layout.dtype) for shape in layout.plane_shapes(width, height)
+        ]
+        frames.append(Frame(tuple(planes), layout, number, base))
+    return StreamInfo(width, height, layout, base, Fraction(25)), frames
+
+
+def run(vsr: VsrFilter, info: StreamInfo, frames: list[Frame]) -> list[Frame]:
+    vsr.configure(info)
+    return pushed(vsr, frames)
+
+
+def pushed(vsr: VsrFilter, frames: list[Frame]) -> list[Frame]:
+    made = [out for frame in frames for out in vsr.push(frame)]
+    return [*made, *vsr.flush()]
+
+
+class Crossings(TorchDispatchMode):
+    """Every operation that takes tensors of one device and gives one of another, or takes both."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        devices = {t.device for t in (*args, result) if isinstance(t, Tensor) and t.ndim}
+        if len(devices) > 1:
+            self.found.append(func.__name__)
+        return result
+
+
+class Unread:
+    """In the place of a flag that would come back from the device."""
+
+    def __init__(self, value: Tensor) -> None:
+        assert value.device == META
+
+    def read(self) -> bool:
+        return False
+
+
+def rt() -> Model:
+    return registry.load_model(registry.select("rt"))
+
+
+@pytest.mark.parametrize(
+    ("make", "source", "target", "size", "dtype"),
+    [
+        (random_model, "yuv420p", None, None, torch.float32),
+        (random_model, "yuv420p10le", "gbrp", (200, 150), torch.float16),
+        (rt, "gbrap", "yuva420p", (317, 201), torch.bfloat16),
+        (rt, "yuv420p", None, (1917, 1081), torch.float32),
+        (rt, "gbrp", "yuv422p10le", None, torch.float16),
+        (rt, "gray", "gbrp16le", None, torch.float32),
+    ],
+)
+def test_no_copy_waits_for_the_device(
+    make: Any, source: str, target: str | None, size: tuple[int, int] | None, dtype: torch.dtype,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """All that goes up or comes back goes by way of ``transfer``, and nothing asks what a tensor holds."""
+    crossings = Crossings()
+
+    def upload(codes: Tensor, device: torch.device | None) -> Tensor:
+        with torch.utils._python_dispatch._disable_current_modes():
+            return codes.to(device)
+
+    def download(codes: Tensor) -> Tensor:
+        assert codes.device == META
+        return torch.zeros(codes.shape, dtype=codes.dtype)
+
+    for module, name, own in ((color, "upload", upload), (resample, "upload", upload), (color, "download", download)):
+        monkeypatch.setattr(module, name, own)
+    for module in (vsr_module, session_module):
+        monkeypatch.setattr(module, "Flag", Unread)
+    vsr = VsrFilter(
+        make(), device=META, dtype=dtype, output_format=target, size=size, max_seq_len=3, overlap=1,
+        settings=Settings(tile_px=64),
+    )  # fmt: skip
+    info, frames = clip(source, 4)
+    vsr.configure(info)
+    with crossings:
+        assert len(pushed(vsr, frames)) == 4
+    assert crossings.found == []
+
+
+def test_devices_that_are_none() -> None:
+    assert choose_device("cpu") == choose_device("cpu:0") == torch.device("cpu")
+    for name in ("meta", "vulkan", "hpu", "cuda:x", "cuda:99", "gpu"):
+        with pytest.raises(ModelError, match=f"--device {name} cannot be used here") as failure:
+            choose_device(name)
+        assert len(str(failure.value)) < 250
+
+
+def test_auto_chooses_for_the_device_that_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RealBasicVSR takes minutes for what a CPU is asked for, whether or not there is a GPU besides."""
+    (tmp_path / "RealBasicVSR_x4.pth").write_bytes(b"x")
+    monkeypatch.setenv("STREAMVSR_CACHE", str(tmp_path))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    _, reason = build.make_vsr(ModelOptions(device="cpu"), warn=print)
+    assert reason.startswith("model rt")
+
+
+def test_copies_from_a_device_have_a_stream_for_each_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or the fence of one run could stand on another stream than its copies."""
+    numbers = itertools.count()
+    monkeypatch.setattr(torch.cuda, "Stream", lambda index: (index, next(numbers)))
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    seen: list[tuple[Any, Any, Any]] = []
+
+    def look() -> None:
+        devices = (torch.device(name) for name in ("cuda", "cuda:1", "cuda:0"))
+        first, second, third = (transfer._copies(device) for device in devices)
+        seen.append((first, second, third))
+
+    threads = [threading.Thread(target=look) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+        thread.join()
+    assert [first == second != third for first, second, third in seen] == [True, True]
+    assert seen[0][0] != seen[1][0]
+
+
+def test_each_network_is_compiled_for_shapes_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch counts by class and stops at eight; tiles alone have nine shapes."""
+    made = 0
+
+    def backend(module: torch.fx.GraphModule, _: list[Tensor]) -> Any:
+        nonlocal made
+        made += 1
+        return module.forward
+
+    plain = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda network, mode, **how: plain(network, backend=backend, **how))
+    for count in (9, 1):
+        fast = compiled(torch.nn.Conv2d(1, 1, 1), torch.device("cpu"), compile=True, graphs=False, warn=pytest.fail)
+        with torch.inference_mode():
+            for side in range(count):
+                fast(torch.zeros(1, 1, side + 2, 3))
+    assert made == 10
+
+
+def on_cuda(settings: Settings, frames: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    model = random_model().to(torch.device("cuda"), dtype)
+    model.tune(settings)
+    with torch.inference_mode():
+        made = [p.float().cpu() for p, _ in carried(model.session(), frames.to("cuda", dtype), 4, 1)]
+    return torch.stack(made)
+
+
+@pytest.fixture
+def exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without TF32, which torch computes float32 convolutions in by default."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+
+
+@needs_cuda
+@pytest.mark.usefixtures("exact")
+def test_cuda_gives_what_the_cpu_gives() -> None:
+    frames = video(7, 70, 90)
+    with torch.inference_mode():
+        expected = torch.stack([p for p, _ in carried(random_model().session(), frames, 4, 1)])
+    assert (on_cuda(Settings(), frames) - expected).abs().max() < 1e-3
+    assert (on_cuda(Settings(tile_px=64), frames) - expected).abs().max() < 1e-3
+    for dtype in (torch.float16, torch.bfloat16):
+        said: list[str] = []
+        off = on_cuda(Settings(warn=said.append), frames, dtype) - expected
+        assert off.square().mean().sqrt() < 0.02
+        assert said == []
+
+
+@needs_cuda
+@pytest.mark.usefixtures("exact")
+def test_cuda_graphs_give_the_same_in_every_thread() -> None:
+    frames, said = video(7), list[str]()
+    expected = on_cuda(Settings(), frames)
+    made: list[Tensor] = []
+    graphs = Settings(cuda_graphs=True, warn=said.append)
+    for _ in range(2):
+        thread = threading.Thread(target=lambda: made.append(on_cuda(graphs, frames)))
+        thread.start()
+        thread.join()
+    assert said == []
+    assert len(made) == 2
+    assert all((other - expected).abs().max() < 1e-3 for other in made)
+
+
+@needs_cuda
+@pytest.mark.parametrize("make", [random_model, rt])
+def test_a_whole_run_on_cuda_does_not_wait_in_the_middle(make: Any) -> None:
+    """``set_sync_debug_mode`` raises at every copy, read or call that waits for the device, but not at events."""
+    info, frames = clip("yuv420p", 9)
+    expected = run(VsrFilter(make(), max_seq_len=3, overlap=1), info, frames)
+    vsr = VsrFilter(make(), device=torch.device("cuda"), max_seq_len=3, overlap=1)
+    vsr.configure(info)
+    made = [out for frame in frames[:4] for out in vsr.push(frame)]  # with what a network does once only
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        made += [out for frame in frames[4:] for out in vsr.push(frame)]
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    made += vsr.flush()
+    assert [frame.pts for frame in made] == [frame.pts for frame in expected]
+    for ours, cpus in zip(made, expected, strict=True):
+        for a, b in zip(ours.planes, cpus.planes, strict=True):
+            assert np.abs(a.astype(int) - b).max() <= 2
+
+
+@needs_cuda
+def test_cuda_without_enough_memory_loses_nothing() -> None:
+    torch.manual_seed(0)
+    model = BasicVSRModel(BasicVSRNet(64, 1), RefineRule()).to(torch.device("cuda"), torch.float32)
+    frames = video(6, 512, 512).cuda()
+    expected = [p.cpu() for p in _pictures(model, frames, 4)]
+    torch.cuda.empty_cache()
+    # Weights, frames and states take some 300 MB; the upsampler alone wants more than 2 GB at once.
+    whole = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_allocated() + (1 << 30)) / whole)
+    try:
+        made = [p.cpu() for p in _pictures(model, frames, 4)]
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert len(made) == 6
+    assert all((a - b).abs().mean() < 1e-2 for a, b in zip(made, expected, strict=True))
+
+
+def _pictures(model: BasicVSRModel, frames: Tensor, length: int) -> Iterator[Tensor]:
+    with torch.inference_mode():
+        for picture, _ in carried(model.session(), frames, length, 1):
+            yield picture
