@@ -15,6 +15,11 @@ from streamvsr.errors import UsageError
 
 LEAST_TILE_PX = 64
 """The least ``--tile``: below, the borders around tiles are most of the work."""
+VIDEOS = (
+    *(".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".mts", ".nut", ".flv", ".f4v"),
+    *(".mpg", ".mpeg", ".vob", ".wmv", ".asf", ".mxf", ".ogv", ".3gp", ".y4m"),
+)
+"""Suffixes by which videos are known among the other files of a folder."""
 
 Kind = Literal["text", "integer", "number", "time", "rate", "size", "bit_rate", "flag", "yes_no", "list", "pairs"]
 """How an option's text becomes a value: ``flag`` takes no value and sets True, ``yes_no`` has two flags, the first

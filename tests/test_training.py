@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -18,22 +19,20 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
-from torch import nn
 
 from streamvsr.cli import main
 from streamvsr.cli.own_options import take
-from streamvsr.errors import StreamvsrError, UsageError
+from streamvsr.errors import CheckpointError, StreamvsrError, UsageError
 from streamvsr.models.checkpoint import read
 from streamvsr.models.registry import load_model, select
 from streamvsr.training import evaluate_rt
 from streamvsr.training.clips import Budget, Frames, HeldClip, load_sequence, open_clips, open_photos
 from streamvsr.training.degrade import RECIPES
-from streamvsr.training.discriminator import Discriminator
-from streamvsr.training.losses import VGG_WEIGHTS, PerceptualLoss, sharpened, temporal_loss
 from streamvsr.training.options import TrainOptions, merged
 from streamvsr.training.sequences import Sampler
 from streamvsr.training.trainer import Trainer, train
 from tests.conftest import ROOT
+from tests.test_training_losses import small_vgg
 
 TINY = {"rt": {"channels": 4}, "basicvsr": {"channels": 4, "blocks": 1},
         "realbasicvsr": {"channels": 4, "blocks": 1, "cleaning_blocks": 1}}  # fmt: skip
@@ -207,7 +206,86 @@ def test_training_begins_with_given_weights(material: Path) -> None:
             Trainer(replace(more, **wrong))
 
 
+def test_perceptual_and_adversarial_training_runs(material: Path, tmp_path: Path) -> None:
+    torch.save(small_vgg()[1], tmp_path / "vgg.pth")
+    more = {"perceptual": 1.0, "gan": 0.05, "vgg": str(tmp_path / "vgg.pth"), "steps": 2}
+    second = options(material, "second", "realbasicvsr", **more)
+    trainer = train(second)
+    assert set(log_of(second.run)[0]) == {"step", "pixel", "cleaning", "perceptual", "gan", "discriminator", "lr"}
+    assert not any(key.startswith(("vgg", "discriminator")) for key in trainer.average)
+
+
+def test_a_save_that_fails_leaves_what_was_there(material: Path) -> None:
+    wanted = options(material, "full", steps=2)
+    train(replace(wanted, stop_at=1))
+    run, out = Path(str(wanted.run)), Path(wanted.out)
+    (run / "plain").touch()
+    assert out.stat().st_mode == (run / "plain").stat().st_mode
+    before = [(path, path.read_bytes()) for path in (run / "state.pt", out)]
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # Nothing may be larger: as on a full disk, the beginning of a file can be written.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, limits[1]))
+    try:
+        with pytest.raises(StreamvsrError, match=r"state\.pt': the file grows larger"):
+            train(replace(wanted, resume=True))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert all(path.read_bytes() == content for path, content in before)
+    assert not list(material.glob("**/*.part"))
+
+
+def test_where_nothing_can_be_written_is_told_before_the_first_step(material: Path) -> None:
+    clip = material / "clip.mkv"
+    (material / "folder.safetensors").mkdir()
+    for wrong, words in (
+        ({"out": str(clip / "x.safetensors")}, "is a file, where a folder is needed"),
+        ({"out": str(clip / "deeper" / "x.safetensors")}, "a part of the path is not a folder"),
+        ({"run": str(clip)}, "is a file, where a folder is needed"),
+        ({"out": str(material / "folder.safetensors")}, "is a folder; name a file in it"),
+    ):
+        with pytest.raises(StreamvsrError, match=words):
+            train(replace(options(material, "nowhere"), **wrong), stopped=lambda: pytest.fail("a step was due"))
+
+
+@pytest.mark.parametrize("spoil", ["cut", "empty", "text", "folder"])
+def test_a_damaged_state_is_named(material: Path, tmp_path: Path, spoil: str) -> None:
+    wanted = options(material, "damaged", steps=1, run=str(tmp_path), resume=True)
+    state = tmp_path / "state.pt"
+    if spoil == "folder":
+        state.mkdir()
+    else:
+        Trainer(wanted).save(state)
+        state.write_bytes({"cut": state.read_bytes()[:-3000], "empty": b"", "text": b"state"}[spoil])
+    with pytest.raises(CheckpointError, match=r"state\.pt: is no state of a training, or it is damaged"):
+        train(wanted)
+
+
+def test_a_run_that_is_stopped_at_once_makes_no_checkpoint(material: Path) -> None:
+    wanted = options(material, "at-once")
+    assert train(wanted, stopped=lambda: True).step == 0
+    assert not Path(wanted.out).exists()
+    assert train(replace(wanted, resume=True)).step == wanted.steps
+
+
+def test_log_and_metadata_tell_what_was_trained_for(material: Path) -> None:
+    wanted = options(material, "told", steps=2, mirror=True)
+    train(replace(wanted, stop_at=1))
+    train(replace(wanted, resume=True, temporal=0.3, init=None))
+    assert [line[0:3] for line in log_of(wanted.run)][::2] == [["step", "pixel", "lr"], ["step", "pixel", "temporal"]]
+    with safe_open(wanted.out, "pt") as file:
+        recipe = file.metadata()["recipe"]
+    assert recipe.endswith("degradation clean, --frames 4, --mirror, --temporal 0.3"), recipe
+
+
 # --- data
+
+
+def test_frames_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    for number, picture in enumerate(pictures(11)):
+        cv2.imwrite(str(tmp_path / f"frame{number}.png"), picture[..., ::-1])
+    for size in (0, 1 << 30):
+        (clip,) = open_clips([str(tmp_path)], 3, Budget(size))
+        assert [int(frame[0, 0, 0]) for frame in clip.read(0, 11)] == [20 + 10 * n for n in range(11)]
 
 
 def test_clips_are_read_alike_from_memory_video_and_pictures(material: Path) -> None:
@@ -251,12 +329,12 @@ def test_errors_name_the_input_and_the_way_out(material: Path, tmp_path: Path) -
     (tmp_path / "empty").mkdir()
     write_pictures(tmp_path / "mixed", pictures(3))
     write_pictures(tmp_path / "mixed", pictures(2, 64, 64), first=3)
-    (tmp_path / "sound.mkv").touch()
+    write_pictures(tmp_path / "deep" / "a" / "b", pictures(1))
     family = {"model": "realbasicvsr", "perceptual": 1.0}
     cases: tuple[tuple[dict[str, Any], str], ...] = (
         ({"data": (str(tmp_path / "nowhere"),)}, "nowhere: no such file"),
         ({"data": (str(tmp_path / "empty"),)}, "empty: no videos, pictures or folders"),
-        ({"data": (str(tmp_path / "broken.mp4"),)}, "broken.mp4: cannot be decoded"),
+        ({"data": (str(tmp_path / "broken.mp4"),)}, "broken.mp4': FFmpeg cannot make sense of it"),
         ({"data": (str(tmp_path / "mixed"),)}, "0003.png: 64x64 after frames of 80x64.*--photos"),
         ({"data": (str(tmp_path / "mixed"),), "cache_mib": 0}, "0003.png: 64x64 after"),
         ({"data": (f"{material / 'clip.mkv'}@4",)}, "clip.mkv: 20x16 after shrinking"),
@@ -264,14 +342,12 @@ def test_errors_name_the_input_and_the_way_out(material: Path, tmp_path: Path) -
         ({"data": (), "photos": ()}, "nothing to train on"),
         ({"frames": 12}, "clip.mkv: 10 frames, but sequences of 13.*--frames"),
         ({"frames": 30, "mirror": True}, "clip.mkv: 10 frames, but sequences of 31, of which half"),
+        ({"data": (str(material / "clip.mkv"), str(tmp_path / "deep"))}, "deep/a: holds folders alone; .*deep/a/b"),
         ({"photos": (str(material / "clip.mkv"),)}, "no pictures"),
         ({"resume": True}, "nothing to resume"),
         ({"device": "cuda:77"}, "--device"),
         ({**family, "vgg": str(tmp_path / "none.pth")}, "none.pth: no such file"),
-        (
-            {"model": "realbasicvsr", "perceptual": 1.0, "vgg": str(tmp_path / "broken.mp4")},
-            "cannot be read as weights",
-        ),
+        ({**family, "vgg": str(tmp_path / "broken.mp4")}, "cannot be read as weights"),
     )
     for wrong, words in cases:
         with pytest.raises(StreamvsrError, match=words) as caught:
@@ -289,95 +365,21 @@ def test_wrong_options_are_refused(tmp_path: Path) -> None:
         ({"lr": 0.0}, "learning rate"),
         ({"perceptual": 1.0}, "--vgg"),
         ({"gan": 1.0}, "luma alone"),
+        ({"gan": 1.0, "model": "basicvsr", "patch": 36}, "--patch 36: --gan needs a multiple of 8"),
+        ({"notes": ("licence=CC0", "scale=2")}, "--note scale=2: the checkpoint is read by"),
         ({"degrade": "none"}, "clean"),
         ({"batch": 0}, "--batch"),
     ):
         with pytest.raises(UsageError, match=words):
             merged({**good, **wrong}, None)
     file = tmp_path / "run.toml"
-    for text, words in (("x = 1", "no option"), ("frames = 'many'", "wrong type"), ("= 2", "not TOML")):
+    for text, words in (("x = 1", "no option"), ("frames = 'many'", "not a whole number"), ("= 2", "not TOML"),
+                        ("data = 'clips'", "not a list of texts"), ("ema = nan", "nan is no number")):  # fmt: skip
         file.write_text(text)
         with pytest.raises(UsageError, match=words):
             merged(good, str(file))
     assert main(["train", "rt", "--nonsense"]) == 2
     assert main(["train", "rt", "x", "--config"]) == 2
-
-
-# --- losses
-
-
-def small_vgg() -> tuple[nn.Sequential, dict[str, torch.Tensor]]:
-    """torchvision's layout of ``vgg19().features``, narrower."""
-    layers: list[nn.Module] = []
-    width = 3
-    for block, convolutions in enumerate((2, 2, 4, 4, 4)):
-        for _ in range(convolutions):
-            layers += [nn.Conv2d(width, 2 + block, 3, padding=1), nn.ReLU()]
-            width = 2 + block
-        layers.append(nn.MaxPool2d(2, 2))
-    net = nn.Sequential(*layers)
-    return net, {f"features.{key}": value for key, value in net.state_dict().items()}
-
-
-def test_perceptual_features_are_those_of_torchvision(tmp_path: Path) -> None:
-    torch.manual_seed(1)
-    net, state = small_vgg()
-    torch.save(state | {"classifier.0.weight": torch.zeros(1)}, tmp_path / "vgg.pth")
-    loss = PerceptualLoss.read(tmp_path / "vgg.pth")
-    a, b = torch.rand(2, 2, 3, 32, 32)
-    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-    expected = torch.zeros(())
-    for n, weight in VGG_WEIGHTS.items():
-        features = [net[: n + 1]((x - mean.view(3, 1, 1)) / std.view(3, 1, 1)) for x in (a, b)]
-        expected = expected + weight * (features[0] - features[1]).abs().mean()
-    torch.testing.assert_close(loss(a, b), expected)
-    a.requires_grad_(True)
-    loss(a, b).backward()
-    assert a.grad is not None
-    assert a.grad.any()
-    with pytest.raises(StreamvsrError, match=r"features\.34"):
-        PerceptualLoss({key: value for key, value in state.items() if "34" not in key})
-
-
-def test_perceptual_and_adversarial_training_runs(material: Path, tmp_path: Path) -> None:
-    torch.save(small_vgg()[1], tmp_path / "vgg.pth")
-    second = options(
-        material, "second", "realbasicvsr", perceptual=1.0, gan=0.05, vgg=str(tmp_path / "vgg.pth"), steps=2
-    )
-    trainer = train(second)
-    assert set(log_of(second.run)[0]) == {"step", "pixel", "cleaning", "perceptual", "gan", "discriminator", "lr"}
-    assert not any(key.startswith(("vgg", "discriminator")) for key in trainer.average)
-
-
-def test_the_adversary_learns_to_tell() -> None:
-    torch.manual_seed(0)
-    adversary = Discriminator(8)
-    optimiser = torch.optim.Adam(adversary.parameters(), 2e-3)
-    real, fake = torch.rand(4, 3, 16, 24), torch.full((4, 3, 16, 24), 0.5)
-    assert adversary(real).shape == (4, 1, 16, 24)
-    for _ in range(30):
-        loss = nn.functional.softplus(-adversary(real)).mean() + nn.functional.softplus(adversary(fake)).mean()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-    assert adversary(real).mean() > 0.5 + adversary(fake).mean()
-
-
-def test_sharpening_is_unsharp_masking_behind_a_soft_mask() -> None:
-    picture = pictures(1)[0].astype(np.float32) / 255
-    residue = picture - cv2.GaussianBlur(picture, (51, 51), 0)
-    mask = cv2.GaussianBlur((np.abs(residue) * 255 > 10).astype(np.float32), (51, 51), 0)
-    expected = mask * np.clip(picture + 0.5 * residue, 0, 1) + (1 - mask) * picture
-    result = sharpened(torch.from_numpy(picture).permute(2, 0, 1)[None])[0].permute(1, 2, 0).numpy()
-    np.testing.assert_allclose(result, expected, atol=1e-4)
-
-
-def test_the_temporal_loss_sees_flicker_and_no_constant_error() -> None:
-    truth = torch.rand(5, 1, 1, 8, 8)
-    steady = list(truth + 0.1)
-    flickering = [frame + 0.1 * (-1) ** t for t, frame in enumerate(truth)]
-    assert temporal_loss(steady, truth) < 0.002
-    assert temporal_loss(flickering, truth) == pytest.approx(0.2, abs=0.002)
 
 
 # --- the page

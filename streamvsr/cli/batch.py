@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from streamvsr.cli.interrupts import INTERRUPTED
-from streamvsr.cli.legacy import VIDEOS
 from streamvsr.cli.parser import Invocation
 from streamvsr.cli.progress import Display, average_fps, clock, done_fraction, eta_seconds
 from streamvsr.cli.talk import Talk, encodable
-from streamvsr.config import Config
+from streamvsr.config import VIDEOS, Config
 from streamvsr.errors import StreamvsrError, UsageError
 
 if TYPE_CHECKING:

@@ -12,13 +12,10 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 from streamvsr.cli.tokens import LEGACY_FLAGS, Token
+from streamvsr.config import VIDEOS
 from streamvsr.errors import UsageError
 
 _WEIGHTS = (".pth", ".pt", ".safetensors")
-VIDEOS = (
-    *(".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".mts", ".nut", ".flv", ".f4v"),
-    *(".mpg", ".mpeg", ".vob", ".wmv", ".asf", ".mxf", ".ogv", ".3gp", ".y4m"),
-)
 _PATTERN = "%08d.png"
 """As the original names the pictures of a video; those of a folder keep their names."""
 _TRUE = frozenset({"true", "1", "yes", "on", "t", "y"})

@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from streamvsr.cli.legacy import VIDEOS
 from streamvsr.cli.own_options import options_help, take
 from streamvsr.cli.parser import asks_for_help, parse_paths
-from streamvsr.config import Config, ModelOptions, option
+from streamvsr.config import VIDEOS, Config, ModelOptions, option
 from streamvsr.errors import UsageError
 
 if TYPE_CHECKING:

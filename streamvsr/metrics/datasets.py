@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from streamvsr.config import VIDEOS
 from streamvsr.errors import SourceError, UsageError
 from streamvsr.sources.picture_folder import SUFFIXES, natural_key
 
@@ -27,7 +28,6 @@ INPUTS = (
 )  # fmt: skip
 REDS4 = ("000", "011", "015", "020")
 """The clips of REDS' training set that are kept for measuring."""
-VIDEOS = frozenset({".mp4", ".mkv", ".mov", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".m4v", ".y4m"})
 VIDEOLQ_FRAMES = "0,50,99"
 """Where results without a truth are measured, as in the paper of RealBasicVSR."""
 

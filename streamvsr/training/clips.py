@@ -17,11 +17,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from streamvsr.config import VIDEOS
 from streamvsr.errors import SourceError
+from streamvsr.media.av_errors import source_error
 from streamvsr.media.shrink import antialiased, split_shrink
+from streamvsr.sources.picture_folder import SUFFIXES, natural_key
 
-PICTURES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
-VIDEOS = frozenset({".mp4", ".mkv", ".mov", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".m4v"})
 SCALE = 4
 """All networks that are trained here enlarge by four: clips are cut to multiples of it."""
 
@@ -149,7 +150,7 @@ def _stamped(path: Path, since: int | None = None) -> Iterator[tuple[int, av.Vid
             for number, frame in enumerate(container.decode(stream)):
                 yield frame.pts if frame.pts is not None else number, frame
     except (av.FFmpegError, OSError) as error:
-        raise SourceError(f"{path}: cannot be decoded ({error})") from error
+        raise source_error(error, str(path)) from error
 
 
 def _decoded(path: Path, factor: int, channels: int) -> Iterator[Frames]:
@@ -175,12 +176,12 @@ def _mixed(path: Path, found: tuple[int, ...], before: tuple[int, ...]) -> str:
 def members_of(path: Path) -> tuple[list[Path], list[Path], list[Path]]:
     """(pictures, videos, folders) in a folder, or the one file that ``path`` is. Raises ``SourceError`` where none."""
     if path.is_dir():
-        found = sorted(p for p in path.iterdir() if not p.name.startswith("."))
+        found = sorted((p for p in path.iterdir() if p.name[0] != "."), key=lambda p: natural_key(p.name))
     elif path.is_file():
         found = [path]
     else:
         raise SourceError(f"{path}: no such file or folder")
-    pictures = [p for p in found if p.suffix.lower() in PICTURES and p.is_file()]
+    pictures = [p for p in found if p.suffix.lower() in SUFFIXES and p.is_file()]
     videos = [p for p in found if (p.suffix.lower() in VIDEOS or p == path) and p.is_file() and p not in pictures]
     folders = [p for p in found if p.is_dir()]
     if not pictures and not videos and not folders:
@@ -221,6 +222,8 @@ def open_clips(specs: Sequence[str], channels: int, budget: Budget) -> list[Clip
 
 def _clips_in(path: Path, factor: int, channels: int, budget: Budget, depth: int = 0) -> list[Clip]:
     pictures, videos, folders = members_of(path)
+    if depth and not pictures and not videos:
+        raise SourceError(f"{path}: holds folders alone; name what lies in it, such as {folders[0]}")
     clips: list[Clip] = []
     if pictures:
         clips.append(_picture_clip(path, pictures, factor, channels, budget))
@@ -259,7 +262,7 @@ def _size(path: Path) -> tuple[int, int]:
             stream = container.streams.video[0]
             return stream.height, stream.width
     except (av.FFmpegError, OSError, IndexError) as error:
-        raise SourceError(f"{path}: cannot be read ({error})") from error
+        raise source_error(error, str(path)) from error
 
 
 def _video_clip(path: Path, factor: int, channels: int, budget: Budget) -> Clip:
@@ -278,7 +281,7 @@ def _stamps(path: Path) -> tuple[int, ...]:
             packets = container.demux(video=0)
             stamps = sorted(p.pts for p in packets if p.pts is not None and p.size and not p.is_discard)
     except (av.FFmpegError, OSError) as error:
-        raise SourceError(f"{path}: cannot be read ({error})") from error
+        raise source_error(error, str(path)) from error
     if not stamps:
         raise SourceError(f"{path}: has no time stamps to find its frames by, and is too large for --cache-mib")
     return tuple(stamps)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,6 +15,8 @@ from streamvsr.errors import UsageError
 MODELS = ("rt", "basicvsr", "realbasicvsr")
 DEGRADATIONS = ("clean", "light", "real", "paper")
 """The recipes of ``streamvsr.training.degrade``, whose import takes torch."""
+READ_BY = ("architecture", "scale", "channels", "blocks")
+"""Keys of a checkpoint's metadata that say what it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,10 @@ def check(options: TrainOptions) -> None:
         raise UsageError("a learning rate must be greater than 0")
     if options.perceptual and not options.vgg:
         raise UsageError("--perceptual needs the weights of VGG-19: --vgg FILE")
+    if options.gan and options.patch % 8:
+        raise UsageError(f"--patch {options.patch}: --gan needs a multiple of 8, as the discriminator halves it thrice")
+    if taken := [note for note in options.notes if note.partition("=")[0] in READ_BY]:
+        raise UsageError(f"--note {taken[0]}: the checkpoint is read by its own {', '.join(READ_BY)}")
     if options.model == "rt" and (options.perceptual or options.gan):
         raise UsageError("--perceptual and --gan look at colours, and rt has luma alone: leave them out")
 
@@ -134,6 +141,12 @@ def from_toml(path: str) -> dict[str, Any]:
     return values
 
 
+_KINDS = {
+    "text": "a text", "integer": "a whole number", "number": "a number", "flag": "true or false",
+    "list": "a list of texts", "pairs": "a table",
+}  # fmt: skip
+
+
 def _typed(where: str, kind: str, value: Any) -> Any:
     if kind == "list" and isinstance(value, list) and all(isinstance(v, str) for v in value):
         return tuple(value)
@@ -142,7 +155,9 @@ def _typed(where: str, kind: str, value: Any) -> Any:
     wanted: dict[str, tuple[type, ...]] = {"text": (str,), "integer": (int,), "number": (int, float), "flag": (bool,)}
     types = wanted.get(kind, ())
     if not isinstance(value, types) or (isinstance(value, bool) and kind != "flag"):
-        raise UsageError(f"{where} has the wrong type: {value!r}")
+        raise UsageError(f"{where} has the wrong type: {value!r}, not {_KINDS[kind]}")
+    if kind == "number" and not math.isfinite(cast(float, value)):
+        raise UsageError(f"{where}: {value} is no number to train with")
     return float(cast(float, value)) if kind == "number" else value
 
 

@@ -7,19 +7,24 @@ weights of a run that was not.
 from __future__ import annotations
 
 import csv
+import io
 import math
+import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save as safetensors
 from torch import Tensor
 from torch.nn import functional as F
 
+from streamvsr.config import options_of
 from streamvsr.errors import CheckpointError, StreamvsrError, UsageError
+from streamvsr.media.av_errors import sink_error
 from streamvsr.training.clips import SCALE, Budget, open_clips, open_photos
 from streamvsr.training.degrade import RECIPES
 from streamvsr.training.discriminator import Discriminator, judged_as
@@ -99,7 +104,10 @@ class Trainer:
         loss = torch.stack(list(parts.values())).sum() if len(parts) > 1 else parts["pixel"]
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.net.parameters(), GRADIENT_NORM)
+        norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), GRADIENT_NORM)
+        if not math.isfinite(norm):
+            # Before the weights get it, which may be saved before the next loss would show it.
+            raise StreamvsrError(f"the loss is no longer finite at step {self.step + 1}: try a lower --lr")
         self.optimiser.step()
         losses = {name: float(part.detach()) for name, part in parts.items()}
         if self.discriminator is not None:
@@ -148,19 +156,22 @@ class Trainer:
 
     def save(self, path: Path) -> None:
         state: dict[str, Any] = {name: part.state_dict() for name, part in self._states().items()}
-        beside = path.with_suffix(".part")
-        torch.save(state | {"step": self.step, "average": self.average}, beside)
-        beside.replace(path)  # whoever kills the run in the middle of a save keeps the state before it
+        file = io.BytesIO()
+        torch.save(state | {"step": self.step, "average": self.average}, file)
+        _write(path, file.getbuffer())
 
     def load(self, path: Path) -> None:
         try:
             state = torch.load(path, self.device, weights_only=True)
+        except FileNotFoundError:
+            raise CheckpointError(f"{path}: nothing to resume; start without --resume") from None
+        except Exception as error:  # torch.load raises whatever unpickling does
+            raise CheckpointError(f"{path}: is no state of a training, or it is damaged") from error
+        try:
             for name, part in self._states().items():
                 part.load_state_dict(state[name])
             self.average, self.step = state["average"], state["step"]
-        except FileNotFoundError:
-            raise CheckpointError(f"{path}: nothing to resume; start without --resume") from None
-        except (RuntimeError, KeyError, ValueError) as error:
+        except (RuntimeError, KeyError, ValueError, TypeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise CheckpointError(f"{path}: is not a state of this training ({reason})") from error
 
@@ -174,16 +185,59 @@ class Trainer:
             **self.trained.metadata(),
             "training_data": ", ".join(data),
             "recipe": f"charbonnier, Adam, peak lr {options.lr}, batch {options.batch}, patch {options.patch},"
-            f" EMA {options.ema}, degradation {options.degrade}",
+            f" EMA {options.ema}, degradation {options.degrade}{_others(options)}",
             "seed": str(options.seed),
             "steps": f"{self.step} of {options.steps}",
             **dict(note.split("=", 1) for note in options.notes),
         }
         weights = {key: value.detach().cpu().contiguous().clone() for key, value in self.average.items()}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_suffix(".part")
-        save_file(weights, beside, metadata)
+        _write(path, safetensors(weights, metadata))
+
+
+_TOLD = frozenset(
+    {"out", "run", "photos", "degrade", "patch", "batch", "steps", "stop_at", "resume", "seed", "lr", "ema", "notes"}
+    | {"channels", "blocks", "cache_mib", "save_every", "log_every", "device"}
+)
+"""Options that the metadata has under another name, or that change no weight."""
+
+
+def _others(options: TrainOptions) -> str:
+    """What else the weights depend on, where it is not as by default; of files the names alone."""
+    told = ""
+    for name, face in options_of(TrainOptions):
+        value = getattr(options, name)
+        if name not in _TOLD and value != getattr(TrainOptions(), name):
+            text = Path(value).name if isinstance(value, str) else value
+            told += f", {face.flags[0]}" if face.kind == "flag" else f", {face.flags[0]} {text}"
+    return told
+
+
+def _write(path: Path, content: bytes | memoryview) -> None:
+    """Whole or not at all: whoever kills the run in the middle of a save keeps what was there before."""
+    beside = path.with_name(f"{path.name}.part")
+    try:
+        beside.write_bytes(content)
         beside.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            beside.unlink()
+        error.filename = str(path)
+        raise
+
+
+def _make_places(run: Path, out: Path) -> None:
+    """The folders that are written to: now, and not when the first weights are to be saved.
+
+    Raises ``UsageError`` or ``OSError``.
+    """
+    if out.is_dir():
+        raise UsageError(f"--out {out}: is a folder; name a file in it")
+    for folder in (run, out.parent):
+        if folder.is_file():
+            raise UsageError(f"{folder}: is a file, where a folder is needed")
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise UsageError(f"{folder}: nothing may be written here")
 
 
 def _device(name: str) -> torch.device:
@@ -215,13 +269,14 @@ def train(
     if options.resume:
         trainer.load(state)
     try:
-        run.mkdir(parents=True, exist_ok=True)
+        _make_places(run, out)
         _loop(trainer, run / "log.csv", state, out, say, stopped)
         # Also where no step was left to do: --resume with another --note rewrites the metadata of a finished run.
         trainer.save(state)
-        trainer.export(out)
+        if trainer.step:
+            trainer.export(out)
     except OSError as error:
-        raise StreamvsrError(f"{error.filename or run}: cannot be written ({error.strerror or error})") from error
+        raise sink_error(error, str(error.filename or run)) from error
     return trainer
 
 
@@ -232,6 +287,7 @@ def _loop(
     end = min(options.steps, options.stop_at or options.steps)
     seen: list[Losses] = []
     start, waited = time.monotonic(), 0.0
+    heads = _heads(log)
     with log.open("a", newline="") as file, ThreadPoolExecutor(1) as pool:
         lines = csv.writer(file)
         ahead: Future[tuple[Tensor, Tensor]] = pool.submit(trainer.batch, trainer.step)
@@ -241,14 +297,12 @@ def _loop(
             waited += time.monotonic() - before
             ahead = pool.submit(trainer.batch, trainer.step + 1)
             losses = trainer.advance(low, truth)
-            if not all(map(math.isfinite, losses.values())):
-                raise StreamvsrError(f"the loss is no longer finite at step {trainer.step}: try a lower --lr")
             seen.append(losses)
             if trainer.step % options.log_every == 0 or trainer.step == end:
                 rate = learning_rate(trainer.step, options.steps, options.lr)
                 means = {name: sum(losses[name] for losses in seen) / len(seen) for name in losses}
-                if file.tell() == 0:
-                    lines.writerow(["step", *means, "lr", "seconds", "waited"])
+                if heads != (heads := ["step", *means, "lr", "seconds", "waited"]):
+                    lines.writerow(heads)
                 seconds = time.monotonic() - start
                 texts = [f"{mean:.6f}" for mean in means.values()]
                 lines.writerow([trainer.step, *texts, f"{rate:.2e}", f"{seconds:.0f}", f"{waited:.1f}"])
@@ -258,6 +312,14 @@ def _loop(
             if trainer.step % options.save_every == 0 and trainer.step < end:
                 trainer.save(state)
                 trainer.export(out)
+
+
+def _heads(log: Path) -> list[str]:
+    """The columns that a log ends with: a run that is resumed with another loss has others from there on."""
+    if not log.exists():
+        return []
+    with log.open(newline="") as file:
+        return next((line for line in reversed(list(csv.reader(file))) if line[:1] == ["step"]), [])
 
 
 def _line(step: int, steps: int, means: Mapping[str, float], seconds: float) -> str:
