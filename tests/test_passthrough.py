@@ -136,6 +136,18 @@ def test_audio_that_a_container_cannot_hold_is_converted(
     assert audio["channels"] == Shown(ffprobe, clips / clip).of("audio")[0]["channels"]
 
 
+def test_one_audio_track_in_flv_where_players_hear_two_as_one(clips: Path, tmp_path: Path, ffprobe: str) -> None:
+    warnings = remake(clips / "nasa_multitrack.mp4", tmp_path / "out.flv", seconds=1)
+    assert len(Shown(ffprobe, tmp_path / "out.flv").of("audio")) == 1
+    assert any("audio track" in line and "flv cannot hold it" in line for line in warnings)
+
+
+def test_mxf_gets_its_sound_at_its_only_rate(clips: Path, tmp_path: Path, ffprobe: str) -> None:
+    remake(clips / "water_cc0_360p.mp4", tmp_path / "out.mxf", seconds=1)
+    (audio,) = Shown(ffprobe, tmp_path / "out.mxf").of("audio")
+    assert (audio["codec_name"], audio["sample_rate"]) == ("pcm_s16le", "48000")
+
+
 def test_converted_audio_has_no_gaps_though_the_input_counts_in_milliseconds(
     clips: Path, tmp_path: Path, ffprobe: str
 ) -> None:

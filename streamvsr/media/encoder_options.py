@@ -40,8 +40,10 @@ SUFFIXES = {
     ".mpeg": "mpeg",
     ".m3u8": "hls",
     ".yuv": "rawvideo",
+    ".vob": "vob",
+    ".ogv": "ogg",
 }
-"""Checked before FFmpeg's own guess, which takes .m4v for an iPod's container."""
+"""Checked before FFmpeg's own guess, which takes .m4v for an iPod's container and .vob for a video CD's."""
 
 SCHEMES = {
     "rtsp": "rtsp",
@@ -61,6 +63,7 @@ MOV_FAMILY = frozenset({"mp4", "mov", "ipod", "3gp", "3g2", "psp", "f4v", "ismv"
 DEFAULT_VIDEO = {
     "webm": "libvpx-vp9",
     "ivf": "libvpx-vp9",
+    "ogg": "libvpx",
     "yuv4mpegpipe": "rawvideo",
     "rawvideo": "rawvideo",
     "null": "rawvideo",

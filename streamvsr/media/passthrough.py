@@ -33,6 +33,12 @@ SILENT_LOSS = {
 UNPLAYABLE = {**dict.fromkeys(MOV_FAMILY - {"mov"}, ("pcm_", "dvd_subtitle")), "avi": ("vorbis", "opus")}
 """Codecs (by how their names begin) that a container can hold and players do not expect there."""
 
+ONE_AUDIO = frozenset({"flv"})
+"""Containers in which FFmpeg of late takes several audio tracks, which players hear as one broken one."""
+
+FIRST_VIDEO = {"matroska": "mpeg4", "mxf": "mpeg2video"}
+"""Containers that do not write what they are tried with (attachments, sound) without a video before it."""
+
 USUAL_AUDIO = {
     "webm": "libopus",
     "ogg": "libopus",
@@ -152,11 +158,12 @@ def holds(container: str, plans: Sequence[TrackPlan]) -> bool:
         return False
     if container in ALIKE:
         return holds(ALIKE[container], plans)
+    if container in ONE_AUDIO and sum(p.track.kind == "audio" and p.action != "drop" for p in plans) > 1:
+        return False
     trial = av.open(io.BytesIO(), "w", format=container)
     try:
-        if container == "matroska":
-            # It does not write attachments alone.
-            trial.add_stream("mpeg4", rate=25)
+        if container in FIRST_VIDEO:
+            trial.add_stream(FIRST_VIDEO[container], rate=25)
         for plan in plans:
             if plan.action == "copy":
                 trial.add_stream_from_template(plan.track.template)

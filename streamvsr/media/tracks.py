@@ -35,6 +35,9 @@ BITS_PER_CHANNEL = {
 
 LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 
+ONLY_RATE = {"mxf": 48_000}
+"""Containers that take one sampling rate."""
+
 ADTS_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
 
 
@@ -179,7 +182,8 @@ class AudioWriter(TrackWriter):
     def _configure(self, codec: str, output: OutputOptions, options: dict[str, str]) -> None:
         encoder: Any = self.stream.codec_context
         known = av.Codec(codec, "w")
-        rate = _number(options.pop("ar", None), "-ar") or self._decoder.sample_rate
+        only = ONLY_RATE.get(str(self.stream.container.format.name))
+        rate = _number(options.pop("ar", None), "-ar") or only or self._decoder.sample_rate
         channels = _number(options.pop("ac", None), "-ac")
         encoder.sample_rate = nearest_rate(rate, known.audio_rates)
         encoder.format = nearest_sample_format(self._decoder.format, known.audio_formats or ())
