@@ -1,4 +1,4 @@
-"""Data sets in the layouts that there are, inputs made from truths, and the two commands from end to end."""
+"""Inputs made from truths, and the two commands that measure, from end to end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from streamvsr.cli import main
 from streamvsr.errors import SourceError, UsageError
 from streamvsr.media.shrink import split_shrink
 from streamvsr.metrics import degrade
-from streamvsr.metrics.datasets import find_clips
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
@@ -47,65 +46,6 @@ def video(path: Path, count: int = 3, height: int = 48, width: int = 64, rate: i
         for number in range(count):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(texture(number, height, width), format="rgb24")))
         container.mux(stream.encode(None))
-
-
-def named(clips: list[Any], root: Path) -> list[tuple[str, str | None, str | None]]:
-    def short(path: str | None) -> str | None:
-        return None if path is None else Path(path).relative_to(root).as_posix()
-
-    return [(clip.name, short(clip.low_res), short(clip.truth)) for clip in clips]
-
-
-def test_vid4_and_udm10(tmp_path: Path) -> None:
-    for clip in ("walk", "city"):
-        for kind in ("GT", "BIx4", "BDx4"):
-            pictures(tmp_path / kind / clip, 1)
-    found = named(find_clips(str(tmp_path), make=False, low_res="BDx4"), tmp_path)
-    assert found == [("city", "BDx4/city", "GT/city"), ("walk", "BDx4/walk", "GT/walk")]
-    with pytest.raises(UsageError, match="--lr bix4 or --lr bdx4"):
-        find_clips(str(tmp_path), make=False)
-    with pytest.raises(UsageError, match="--lr nowhere: there is no such folder"):
-        find_clips(str(tmp_path), make=False, low_res="nowhere")
-    assert named(find_clips(str(tmp_path), make=True), tmp_path)[0] == ("city", None, "GT/city")
-    assert [c.name for c in find_clips(str(tmp_path), make=True, wanted=["walk"])] == ["walk"]
-    with pytest.raises(UsageError, match="there are city, walk"):
-        find_clips(str(tmp_path), make=True, wanted=["calendar"])
-
-
-def test_reds4(tmp_path: Path) -> None:
-    for clip in ("000", "001", "011", "239"):
-        pictures(tmp_path / "train_sharp" / clip, 1)
-        pictures(tmp_path / "train_sharp_bicubic" / "X4" / clip, 1)
-    found = named(find_clips(str(tmp_path), make=False), tmp_path)
-    assert found == [(c, f"train_sharp_bicubic/X4/{c}", f"train_sharp/{c}") for c in ("000", "011")]
-
-
-def test_videolq_and_other_clips_without_a_truth(tmp_path: Path) -> None:
-    for clip in ("10", "9"):
-        pictures(tmp_path / "VideoLQ" / clip, 1)
-    video(tmp_path / "VideoLQ" / "a.mp4", 1)
-    found = named(find_clips(str(tmp_path / "VideoLQ"), make=False), tmp_path / "VideoLQ")
-    assert found == [("9", "9", None), ("10", "10", None), ("a", "a.mp4", None)]
-    assert [c.name for c in find_clips(str(tmp_path / "VideoLQ" / "9"), make=False)] == ["9"]
-
-
-def test_one_clip_and_none(tmp_path: Path) -> None:
-    pictures(tmp_path / "roof" / "gt", 1)
-    pictures(tmp_path / "roof" / "lr_x4", 1)
-    assert named(find_clips(str(tmp_path / "roof"), make=False), tmp_path) == [("roof", "roof/lr_x4", "roof/gt")]
-    video(tmp_path / "v.mp4", 1)
-    assert named(find_clips(str(tmp_path / "v.mp4"), make=True), tmp_path) == [("v", None, "v.mp4")]
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(SourceError, match="holds no clips"):
-        find_clips(str(tmp_path / "empty"), make=False)
-    with pytest.raises(SourceError, match="no such file or folder"):
-        find_clips(str(tmp_path / "none"), make=False)
-    pictures(tmp_path / "half" / "gt" / "a", 1)
-    with pytest.raises(UsageError, match="no folder of inputs: name it with --lr"):
-        find_clips(str(tmp_path / "half"), make=False)
-    pictures(tmp_path / "half" / "lr" / "b", 1)
-    with pytest.raises(SourceError, match="no clip has both"):
-        find_clips(str(tmp_path / "half"), make=False)
 
 
 @pytest.mark.parametrize(

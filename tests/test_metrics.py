@@ -17,13 +17,13 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch.nn import functional
 
 from streamvsr.errors import CheckpointError, MissingExtraError, StreamvsrError, UsageError
-from streamvsr.frames import PIXEL_FORMATS, Color, Frame
+from streamvsr.frames import PIXEL_FORMATS, Color, Frame, StreamInfo
 from streamvsr.metrics import natural, perceptual, tools
 from streamvsr.metrics.fidelity import mse, psnr, ssim
 from streamvsr.metrics.measure import Measure, pairs
 from streamvsr.metrics.motion import find_motion, flicker, warping_error
 from streamvsr.metrics.options import MeasureOptions
-from streamvsr.metrics.samples import cropped, luma, rgb
+from streamvsr.metrics.samples import cropped, luma, matrix_of, rgb
 
 BT601, BT709 = 6, 1
 LIMITED = Color(matrix=BT601, full_range=False)
@@ -90,6 +90,17 @@ def test_another_matrix_is_converted_not_mistaken() -> None:
     green = frame("yuv444p", [np.full((4, 4), c) for c in (173, 42, 26)], Color(matrix=BT709, full_range=False))
     assert luma(green, BT709) == pytest.approx(173)
     assert luma(green, BT601) == pytest.approx(16 + 219 * 0.587, abs=1)
+
+
+def test_a_grey_reference_has_no_matrix_of_its_own() -> None:
+    """Whatever its size makes of it: beside pictures it is BT.601, beside video the video's."""
+    kinds = {"gray": Color(matrix=BT709), "gbrp": Color(matrix=0), "yuv420p": Color(matrix=9)}
+    gray, pictures, movie = (
+        StreamInfo(1280, 720, PIXEL_FORMATS[name], Fraction(1, 25), None, color=color) for name, color in kinds.items()
+    )
+    assert [matrix_of(gray, beside) for beside in (gray, pictures, movie)] == [BT601, BT601, 9]
+    assert [matrix_of(own, gray) for own in (pictures, movie)] == [BT601, 9]
+    assert (matrix_of(gray), matrix_of(movie)) == (BT601, 9)
 
 
 def test_the_border_is_left_out() -> None:

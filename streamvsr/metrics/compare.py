@@ -50,7 +50,7 @@ def compare(
         tools = load(options, reference=reference is not None, video=not single)
         for line in tools.notes:
             note(line)
-        measure = Measure(tools, matrix_of(infos[-1]), options.crop_border, frames_at(options.at))
+        measure = Measure(tools, matrix_of(infos[-1], infos[0]), options.crop_border, frames_at(options.at))
         expected = infos[0].frames_hint
         if reference is None:
             for frame in readers[0]:

@@ -3,11 +3,12 @@
 ::
 
     Vid4/GT/calendar/*.png          REDS4/train_sharp/000/*.png                 VideoLQ/000/*.png
-    Vid4/BIx4/calendar/*.png        REDS4/train_sharp_bicubic/X4/000/*.png
-    Vid4/BDx4/calendar/*.png
+    Vid4/BIx4/calendar/*.png        REDS4/train_sharp_bicubic/X4/000/*.png      VideoLQ/Input/000/*.png
+    Vid4/BDx4/calendar/*.png        udm10/archpeople/{truth,blur4}/*.png
 
 A clip is a folder of pictures or a video; a folder that holds pictures itself is one clip. Folders of truths and of
-inputs are known by their names, whatever their case.
+inputs are known by their names, whatever their case. UDM10 comes in two layouts: as its authors gave it (a folder a
+clip), and like Vid4.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from streamvsr.sources.picture_folder import SUFFIXES, natural_key
 
 TRUTHS = ("gt", "hr", "truth", "original", "high_res", "train_sharp", "val_sharp", "test_sharp", "sharp")
 INPUTS = (
-    "lr", "lq", "lr_x4", "lrx4", "x4", "bix4", "bdx4", "bi", "bd", "blur4", "low_res", "input",
+    "lr", "lq", "lr_x4", "lrx4", "x4", "bix4", "bdx4", "bi", "bd", "blur4", "low_res", "input", "input4",
     *(f"{split}sharp_bicubic{deeper}" for split in ("", "train_", "val_", "test_") for deeper in ("", "/x4")),
 )  # fmt: skip
 REDS4 = ("000", "011", "015", "020")
@@ -56,8 +57,7 @@ def find_clips(path: str, *, make: bool, low_res: str | None = None, wanted: Seq
     folders = _folders(root)
     truth = next((folders[name] for name in TRUTHS if name in folders), None)
     if truth is None:
-        clips = [Clip(n, None if make else p, p if make else None) for n, p in _clips(root, root.name).items()]
-        return _wanted(clips, wanted, path)
+        return _wanted(_clips_alone(root, folders, make, low_res), wanted, path)
     truths = _clips(truth, root.name)
     if make:
         clips = [Clip(name, None, one) for name, one in truths.items()]
@@ -72,10 +72,30 @@ def find_clips(path: str, *, make: bool, low_res: str | None = None, wanted: Seq
     return _wanted(clips, wanted, path)
 
 
+def _clips_alone(root: Path, folders: dict[str, Path], make: bool, low_res: str | None) -> list[Clip]:
+    """The clips of a folder without truths beside them: each with its own, or none at all."""
+    deeper = {p.parent: p for name, p in folders.items() if "/" in name and p.name.lower() in TRUTHS}
+    clips = [
+        clip
+        for folder, truth in deeper.items()
+        if _has_pictures(truth)
+        for clip in find_clips(str(folder), make=make, low_res=low_res)
+    ]
+    if clips:
+        return clips
+    holder = root
+    if not _entries(root, ""):
+        if deeper:
+            raise SourceError(f"'{root}': holds no clips itself; name what lies in it: '{next(iter(deeper))}'")
+        lone = [folders[name] for name in INPUTS if name in folders and _entries(folders[name], "")]
+        holder = lone[0] if len(lone) == 1 else root
+    return [Clip(n, None if make else p, p if make else None) for n, p in _clips(holder, root.name).items()]
+
+
 def _folders(root: Path) -> dict[str, Path]:
     """Lower-case name -> folder, also of folders one level below, as ``name/name``."""
     found = {}
-    for entry in sorted(root.iterdir()):
+    for entry in sorted(root.iterdir(), key=lambda e: natural_key(e.name)):
         if entry.is_dir():
             found[entry.name.lower()] = entry
             found |= {f"{entry.name}/{e.name}".lower(): e for e in entry.iterdir() if e.is_dir()}

@@ -148,7 +148,9 @@ def _run(
         for line in results.run.notes:
             note(f"{way.name}: {line}")
         beside = opened(low_res if truth is None else truth, UNTOUCHED, OutputOptions(frames=plan.frames))
-        measure = Measure(plan.tools, matrix_of(beside.media.video), plan.options.crop_border, plan.at)
+        measure = Measure(
+            plan.tools, matrix_of(beside.media.video, results.media.video), plan.options.crop_border, plan.at
+        )
         if target is not None:
             target.mkdir(parents=True, exist_ok=True)
         for frame, other in pairs(results, beside, (f"{way.name} of {low_res}", truth or low_res), shortest=False):

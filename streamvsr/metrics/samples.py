@@ -19,14 +19,16 @@ Values = NDArray[np.float32]
 
 BLACK, STEPS, PEAK = 16.0, 219.0, 255.0
 """Luma code of black, codes from black to white, and the peak that PSNR is taken of."""
-BT601, RGB_MATRIX = 6, 0
+BT601 = 6
 _SAME = {5: 6}
 """BT.601 for 625 and for 525 lines is one matrix."""
 
 
-def matrix_of(info: StreamInfo) -> int:
-    """The matrix (H.273) whose luma is measured: the reference's own; BT.601 for pictures, as in the literature."""
-    return BT601 if info.color.matrix == RGB_MATRIX else info.color.matrix
+def matrix_of(reference: StreamInfo, result: StreamInfo | None = None) -> int:
+    """The matrix (H.273) whose luma is measured: the reference's own, the result's beside a grey one, which has none;
+    BT.601 for pictures, as in the literature."""
+    info = result if result is not None and reference.format.family == "gray" else reference
+    return BT601 if info.format.family in ("rgb", "gray") else info.color.matrix
 
 
 def luma(frame: Frame, matrix: int) -> Values:
