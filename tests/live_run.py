@@ -49,7 +49,7 @@ class Streamvsr:
     def text(self) -> str:
         return "\n".join(line for _, line in self.lines)
 
-    def wait_for(self, pattern: str, seconds: float = 60, *, count: int = 1) -> None:
+    def wait_for(self, pattern: str, seconds: float = 120, *, count: int = 1) -> None:
         """Wait until so many lines match."""
         until = time.monotonic() + seconds
         with self._changed:
@@ -62,7 +62,7 @@ class Streamvsr:
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
-    def end(self, seconds: float = 60) -> int:
+    def end(self, seconds: float = 120) -> int:
         """The exit code."""
         code = self.process.wait(seconds)
         self._reader.join(10)
@@ -74,7 +74,7 @@ class Streamvsr:
     def __exit__(self, *_: object) -> None:
         if self.process.poll() is None:
             self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
         self._reader.join(10)
         assert self.process.stderr is not None
         self.process.stderr.close()

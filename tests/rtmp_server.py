@@ -46,7 +46,7 @@ class RtmpServer:
         config.write_text(CONFIG.format(module=MODULE, user=user, folder=folder, port=self.port))
         errors = str(folder / "error.log")
         self._process = subprocess.Popen([program, "-c", str(config), "-p", str(folder), "-e", errors])
-        until = time.monotonic() + 30
+        until = time.monotonic() + 120
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
@@ -61,7 +61,7 @@ class RtmpServer:
 
     def stop(self) -> None:
         self._process.terminate()
-        self._process.wait(10)
+        self._process.wait(60)
 
     def __enter__(self) -> Self:
         return self

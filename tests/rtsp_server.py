@@ -40,7 +40,7 @@ def is_here() -> bool:
         "raise SystemExit(not all(map(Gst.ElementFactory.find, names)))"
     )
     try:
-        return subprocess.run([SYSTEM_PYTHON, "-c", look], capture_output=True, timeout=60, check=False).returncode == 0
+        return subprocess.run([SYSTEM_PYTHON, "-c", look], capture_output=True, timeout=120, check=False).returncode == 0
     except OSError:
         return False
 
@@ -134,7 +134,7 @@ class RtspServer:
         process.send_signal(how)
         # A stalled process takes no other signal before it is resumed.
         process.send_signal(signal.SIGCONT)
-        process.wait(10)
+        process.wait(60)
         for pipe in (process.stdin, process.stdout):
             assert pipe is not None
             pipe.close()

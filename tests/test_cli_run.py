@@ -204,7 +204,7 @@ def test_from_another_thread(bench: Bench) -> None:
     codes: list[int] = []
     thread = threading.Thread(target=lambda: codes.append(main(["a", "b"])))
     thread.start()
-    thread.join(20)
+    thread.join(120)
     assert codes == [0]
 
 
@@ -354,7 +354,7 @@ class TestSignals:
     def test_first_stops(self, tmp_path: Path, number: signal.Signals) -> None:
         with self.child(tmp_path) as process:
             process.send_signal(number)
-            out, err = process.communicate(timeout=20)
+            out, err = process.communicate(timeout=120)
         assert process.returncode == 130
         assert out == "start stop\n"
         assert "stopping: " in err
@@ -366,7 +366,7 @@ class TestSignals:
             assert process.stderr is not None
             assert process.stderr.readline().startswith("stopping: ")
             process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=20)
+            out, err = process.communicate(timeout=120)
         assert process.returncode == 130
         assert out == "start stop abort\n"
         assert err.splitlines()[-1] == "aborted"
@@ -375,7 +375,7 @@ class TestSignals:
     def test_while_building(self, tmp_path: Path, number: signal.Signals) -> None:
         with self.child(tmp_path, in_build=True) as process:
             process.send_signal(number)
-            out, err = process.communicate(timeout=20)
+            out, err = process.communicate(timeout=120)
         assert (process.returncode, out, err) == (130, "\n", "")
 
 
@@ -383,7 +383,7 @@ def test_a_reader_of_the_help_that_leaves(tmp_path: Path) -> None:
     read, write = os.pipe()
     os.close(read)
     done = subprocess.run(
-        [sys.executable, "-m", "streamvsr", "--help"], cwd=ROOT, stdout=write, stderr=subprocess.PIPE, timeout=20
+        [sys.executable, "-m", "streamvsr", "--help"], cwd=ROOT, stdout=write, stderr=subprocess.PIPE, timeout=120
     )
     os.close(write)
     assert (done.returncode, done.stderr) == (141, b"")

@@ -44,7 +44,7 @@ def sending(ffmpeg: str, clip: Path, *output: str, **popen: object) -> Iterator[
         yield process
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(60)
 
 
 def test_what_is_pushed(ffmpeg: str, clip: Path, ffprobe: str, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_a_waiting_writer_is_woken(end: str) -> None:
     writer = threading.Thread(target=write)
     writer.start()
     getattr(ring, end)()
-    writer.join(10)
+    writer.join(60)
     assert answers == ["aborted" if end == "abort" else False]
 
 
@@ -84,7 +84,7 @@ def test_a_waiting_reader_is_woken(end: str, answer: object) -> None:
     reader = threading.Thread(target=read)
     reader.start()
     getattr(ring, end)()
-    reader.join(10)
+    reader.join(60)
     assert answers == [answer]
 
 
@@ -101,7 +101,7 @@ def test_bytes_bound_it_too_but_a_lone_large_frame_passes() -> None:
     writer.start()
     assert not written.wait(0.05), "a second frame has to wait for the large one to leave"
     ring.get()
-    assert written.wait(10)
+    assert written.wait(60)
     writer.join()
 
 

@@ -119,7 +119,7 @@ def test_a_fifo_is_written_in_place(tmp_path: Path, container: str) -> None:
     os.mkfifo(fifo)
     reader = _read_fifo(fifo, got)
     write(fifo, info(), CFR, format=container)
-    reader.join(20)
+    reader.join(60)
     assert stat.S_ISFIFO(fifo.stat().st_mode)
     (tmp_path / "copy").write_bytes(got[0])
     assert numbers(tmp_path / "copy") == list(range(30))
@@ -162,7 +162,7 @@ except ReaderLeftError as exc:
 def test_standard_output(tmp_path: Path, container: str) -> None:
     command = [sys.executable, "-c", WRITE_TO_STDOUT, container]
     root = Path(__file__).resolve().parent.parent
-    done = subprocess.run(command, cwd=root, capture_output=True, check=True, timeout=60)
+    done = subprocess.run(command, cwd=root, capture_output=True, check=True, timeout=600)
     (tmp_path / "copy").write_bytes(done.stdout)
     assert numbers(tmp_path / "copy") == list(range(30))
 
@@ -174,7 +174,7 @@ def test_the_reader_of_standard_output_leaves() -> None:
         assert writer.stdout is not None
         writer.stdout.read(100)
         writer.stdout.close()
-        assert writer.wait(60) == 141
+        assert writer.wait(120) == 141
 
 
 def test_nowhere() -> None:
@@ -205,7 +205,7 @@ def test_a_network_output(tmp_path: Path) -> None:
     reader = threading.Thread(target=receive, daemon=True)
     reader.start()
     write(f"tcp://127.0.0.1:{port}", info(), CFR)
-    reader.join(20)
+    reader.join(60)
     server.close()
     (tmp_path / "copy.ts").write_bytes(got)
     assert numbers(tmp_path / "copy.ts") == list(range(30))
@@ -285,7 +285,7 @@ def test_a_pipe_that_does_not_block_is_waited_for(tmp_path: Path) -> None:
     assert file.write(data) == len(data)
     file.close()
     os.close(writing)
-    thread.join(10)
+    thread.join(60)
     os.close(reading)
     assert bytes(got) == data
     with pytest.raises(ValueError, match="closed"):
