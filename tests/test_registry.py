@@ -224,7 +224,7 @@ def test_listing(cache: Path) -> None:
     assert [p for _, p in listed["basicvsr"].sources] == [path, None]
     assert {name for name, entry in listed.items() if entry.ready} == {"basicvsr", "bicubic", "identity"}
     text = models_command.listing()
-    parts = (str(path), "no checkpoint here", "210 MB, streamvsr models fetch realbasicvsr_x4", "Apache-2.0", "SPyNet")
+    parts = (str(path), "no checkpoint here", "148 MB, streamvsr models fetch realbasicvsr_x4", "Apache-2.0", "SPyNet")
     for part in (*parts, "basicvsr_reds4 (Apache-2.0): here", f"go into: {cache}"):
         assert part in text
     assert max(map(len, text.splitlines())) < 200
