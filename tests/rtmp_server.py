@@ -19,7 +19,10 @@ load_module {module};
 {user}
 daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
 events {{ worker_connections 32; }}
-rtmp {{ server {{ listen 127.0.0.1:{port}; application live {{ live on; record all; record_path {folder}; }} }} }}
+rtmp {{
+    access_log off;
+    server {{ listen 127.0.0.1:{port}; application live {{ live on; record all; record_path {folder}; }} }}
+}}
 """
 
 

@@ -40,7 +40,7 @@ def is_here() -> bool:
         "raise SystemExit(not all(map(Gst.ElementFactory.find, names)))"
     )
     try:
-        return subprocess.run([SYSTEM_PYTHON, "-c", look], capture_output=True, timeout=120, check=False).returncode == 0
+        return subprocess.run([SYSTEM_PYTHON, "-c", look], capture_output=True, check=False).returncode == 0
     except OSError:
         return False
 
