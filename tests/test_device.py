@@ -131,6 +131,19 @@ def test_no_copy_waits_for_the_device(
     assert crossings.found == []
 
 
+@pytest.mark.parametrize(
+    "ratio", [Fraction(2), Fraction(4), Fraction(1, 2), Fraction(3, 2), Fraction(7, 5), Fraction(1, 4)]
+)
+@pytest.mark.parametrize("phase", [Fraction(1, 2), Fraction(1, 4)])
+def test_devices_resample_tap_by_tap_to_the_same(ratio: Fraction, phase: Fraction) -> None:
+    """They need no convolution, which a GPU would round to ten bits."""
+    x, axis = torch.rand(1, 1, 9, 21), resample._Axis.make(ratio, phase, Fraction(1, 2))
+    for dim in (2, 3):
+        wanted = int(x.shape[dim] * ratio)
+        taps = resample._gathered(resample._padded(x, dim, axis, wanted), dim, axis, wanted)
+        assert torch.allclose(taps, resample._along(x, dim, axis, wanted), atol=1e-6)
+
+
 def test_devices_that_are_none() -> None:
     assert choose_device("cpu") == choose_device("cpu:0") == torch.device("cpu")
     for name in ("meta", "vulkan", "hpu", "cuda:x", "cuda:99", "gpu"):

@@ -117,9 +117,10 @@ def _along(x: Tensor, dim: int, axis: _Axis, wanted: int) -> Tensor:
     x = _padded(x, dim, axis, wanted)
     if axis.phases == 1:
         return _weighted(x, dim, axis, wanted)
-    if axis.offsets is not None:
+    if axis.offsets is not None or x.device.type != "cpu":
+        # GPUs may compute convolutions in TF32: ten bits of mantissa, too few for pictures of ten bits.
         return _gathered(x, dim, axis, wanted)
-    weights = upload(axis.kernel.to(x.dtype), x.device)
+    weights = axis.kernel.to(x)
     weights = weights[:, None, None, :] if dim == 3 else weights[:, None, :, None]
     stride = (1, axis.stride) if dim == 3 else (axis.stride, 1)
     y = functional.conv2d(x, weights, stride=stride)
@@ -129,12 +130,12 @@ def _along(x: Tensor, dim: int, axis: _Axis, wanted: int) -> Tensor:
 
 
 def _gathered(x: Tensor, dim: int, axis: _Axis, wanted: int) -> Tensor:
-    """Tap by tap, each output with its own inputs and weights: a kernel for all phases would be nearly all zeros."""
-    assert axis.offsets is not None
+    """Tap by tap, each output with its own inputs and weights: a kernel for many phases would be nearly all zeros."""
     outputs = torch.arange(wanted)
     phases = outputs % axis.phases
     # _padded has cut off the inputs before the first tap, so that a block's taps begin at stride * block.
-    begins = upload(outputs // axis.phases * axis.stride + axis.offsets[phases], x.device)
+    begins = outputs // axis.phases * axis.stride
+    begins = upload(begins if axis.offsets is None else begins + axis.offsets[phases], x.device)
     shape = (1, 1, 1, wanted) if dim == 3 else (1, 1, wanted, 1)
     total = x.new_zeros([wanted if d == dim else n for d, n in enumerate(x.shape)])
     for tap, weights in enumerate(upload(axis.kernel.t()[:, phases].to(x.dtype), x.device)):
