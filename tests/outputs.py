@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from array import array
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -171,6 +172,16 @@ def readable(path: Path, kind: str = "video") -> int:
         for packet in container.demux():
             found += packet.size > 0 and packet.stream.type == kind
     return found
+
+
+def unread(pipe: int) -> int:
+    """Bytes in a pipe, of which this is one end, that its reader has not taken yet."""
+    import fcntl
+    import termios
+
+    count = array("i", [0])
+    fcntl.ioctl(pipe, termios.FIONREAD, count)
+    return count[0]
 
 
 def sink_for(path: Path | str, stream: StreamInfo | None = None, **options: object) -> ContainerSink:

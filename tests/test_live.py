@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import array
 import contextlib
 import re
 import signal
@@ -10,7 +9,6 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 import pytest
 
@@ -19,7 +17,7 @@ from streamvsr.errors import StreamLostError
 from streamvsr.frames import Frame, Packet
 from streamvsr.sources.live import StreamSource
 from tests.live_run import QUICK, Streamvsr, recording
-from tests.outputs import Shown, readable, until
+from tests.outputs import Shown, readable, unread, until
 from tests.rtsp_server import RtspServer, make_clip
 from tests.silent_camera import SilentCamera
 
@@ -124,16 +122,6 @@ def test_a_camera_that_never_gives_a_picture(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def _unread(pipe: IO[str]) -> int:
-    """Bytes in a pipe that its reader has not taken yet."""
-    import fcntl
-    import termios
-
-    count = array.array("i", [0])
-    fcntl.ioctl(pipe, termios.FIONREAD, count)
-    return count[0]
-
-
 @pytest.mark.io
 def test_a_signal_ends_the_waiting_for_an_input(tmp_path: Path) -> None:
     waiting: list[tuple[Streamvsr, signal.Signals]] = []
@@ -151,7 +139,7 @@ def test_a_signal_ends_the_waiting_for_an_input(tmp_path: Path) -> None:
             assert pipe is not None
             pipe.buffer.write(b"\x1a\x45\xdf\xa3")  # what Matroska begins with
             pipe.flush()
-            until(lambda pipe=pipe: _unread(pipe) == 0, "it does not read its standard input")  # type: ignore[misc]
+            until(lambda pipe=pipe: unread(pipe.fileno()) == 0, "it does not read its standard input")  # type: ignore[misc]
         for run, kind in waiting:
             run.signal(kind)
         for run, _ in waiting:

@@ -326,7 +326,7 @@ def test_a_stopped_pipe_does_not_wait_for_data() -> None:
     waiting = threading.Thread(target=lambda: got.extend(iter(reader.read, b"")))
     waiting.start()
     reader.stop()
-    waiting.join(10)
+    waiting.join(60)
     assert not waiting.is_alive()
     assert got in ([b"12345678"], [])
     reader.close()

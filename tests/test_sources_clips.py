@@ -20,7 +20,9 @@ from streamvsr.errors import NoVideoError, SourceError
 from streamvsr.frames import Frame, Packet
 from streamvsr.sources import container as container_module
 from streamvsr.sources import open_source
+from streamvsr.sources.container import ContainerSource
 from streamvsr.sources.stdin import open_stdin
+from tests.outputs import unread, until
 
 pytestmark = pytest.mark.io
 
@@ -161,6 +163,7 @@ READ_STDIN = """
 from streamvsr.config import InputOptions, OutputOptions
 from streamvsr.frames import Frame
 from streamvsr.sources import open_source
+from streamvsr.sources.container import ContainerSource
 print(sum(isinstance(i, Frame) for i in open_source(InputOptions(path="-"), OutputOptions())))
 """
 
@@ -176,16 +179,21 @@ def test_standard_input(shared_data: Path, name: str, count: int, redirected: bo
     assert done.stdout.split() == [str(count).encode()], done.stderr
 
 
-@pytest.mark.timeout(60)
 def test_stop_ends_a_wait_for_a_pipe(shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = (shared_data / "clips" / "flower_cc0_540p.webm").read_bytes()
     read_end, write_end = os.pipe()
     monkeypatch.setattr(container_module, "open_stdin", lambda: open_stdin(read_end))
-    # The writer gives half of the file and then keeps the pipe open.
-    threading.Thread(target=os.write, args=(write_end, data[: len(data) // 2]), daemon=True).start()
-    source = container_module.ContainerSource(InputOptions(path="-"), OutputOptions())
-    stopping = threading.Timer(1.0, source.stop)
-    stopping.start()
+    source: ContainerSource | None = None
+
+    def give_and_stop() -> None:
+        # Half of the file; then the pipe stays open, and the source waits for more.
+        os.write(write_end, data[: len(data) // 2])
+        until(lambda: source is not None and unread(read_end) == 0, "it does not read")
+        assert source is not None
+        source.stop()
+
+    threading.Thread(target=give_and_stop, daemon=True).start()
+    source = ContainerSource(InputOptions(path="-"), OutputOptions())
     frames = [i for i in source if isinstance(i, Frame)]
     assert 20 < len(frames) < 149
     source.close()
