@@ -230,9 +230,11 @@ def _full(after: int) -> Callable[[OutputFile, bytes], int]:
     return write
 
 
-@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts", "m3u8"])
 @pytest.mark.parametrize("after", [2000, 60_000])
-def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, after: int) -> None:
+def test_a_full_disk_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], suffix: str, after: int
+) -> None:
     monkeypatch.setattr(OutputFile, "write", _full(after))
     rng = np.random.default_rng(0)
     stream = info("yuv420p", 320, 240)
@@ -250,6 +252,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(SinkError, match="space"):
         run()
     assert not list(tmp_path.iterdir())
+    assert capfd.readouterr().err == "", "PyAV prints what it cannot raise"
 
 
 def test_short_writes_are_finished(tmp_path: Path) -> None:

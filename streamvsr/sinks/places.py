@@ -161,9 +161,10 @@ class ManyFiles(Place):
         if not flags & 2:  # AVIO_FLAG_WRITE
             # An mp4 whose index moves to the front is read while it is being written.
             return open(self._open[name].name if name in self._open else name, "rb")
+        if self.aborted or self.error is not None:
+            # No playlist of what is not there. An error here would be one too many for PyAV, which prints it.
+            return open(os.devnull, "wb")
         try:
-            if self.aborted:
-                raise OSError("the run has failed")
             if self._numbered and name not in self._ours:
                 refuse_existing(name, self._overwrite)
                 self._ours.add(name)
