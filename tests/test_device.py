@@ -246,6 +246,7 @@ def test_cuda_graphs_give_the_same_in_every_thread() -> None:
 
 
 @needs_cuda
+@pytest.mark.usefixtures("exact")
 @pytest.mark.parametrize("make", [random_model, rt])
 def test_a_whole_run_on_cuda_does_not_wait_in_the_middle(make: Any) -> None:
     """``set_sync_debug_mode`` raises at every copy, read or call that waits for the device, but not at events."""
