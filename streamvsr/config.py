@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
+from numbers import Integral, Rational, Real
+from os import PathLike
 from typing import Any, Literal
 
 from streamvsr.errors import UsageError
@@ -24,6 +26,22 @@ VIDEOS = (
 Kind = Literal["text", "integer", "number", "time", "rate", "size", "bit_rate", "flag", "yes_no", "list", "pairs"]
 """How an option's text becomes a value: ``flag`` takes no value and sets True, ``yes_no`` has two flags, the first
 for True and the second for False; ``list`` may be given several times, ``pairs`` is a list of KEY=VALUE."""
+
+
+_TYPES: Mapping[Kind, tuple[tuple[type, ...], str]] = {
+    "text": ((str, PathLike), "a text"),
+    "integer": ((Integral,), "a whole number"),
+    "number": ((Real,), "a number"),
+    "time": ((Rational,), "seconds as an int or a Fraction"),
+    "rate": ((Rational,), "frames a second as an int or a Fraction"),
+    "size": ((tuple,), "(width, height)"),
+    "bit_rate": ((str,), "a text such as '2M'"),
+    "flag": ((bool,), "True or False"),
+    "yes_no": ((bool,), "True or False"),
+    "list": ((tuple, list), "several texts"),
+    "pairs": ((tuple, list), "several texts KEY=VALUE"),
+}
+"""What a value of each kind is in Python, and in words: the command line makes no other, callers in Python might."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,6 +346,10 @@ def _check_value(face: Option, value: Any) -> None:
     flag = face.flags[0]
     if value is None:
         return
+    types, wanted = _TYPES[face.kind]
+    # True is an int to Python.
+    if not issubclass(type(value), types) or (type(value) is bool and bool not in types):
+        raise UsageError(f"{flag} {value!r}: expected {wanted}")
     if face.choices and value not in face.choices:
         raise UsageError(f"{flag} {value}: choose one of {', '.join(face.choices)}")
     if face.least is not None and value < face.least:

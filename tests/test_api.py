@@ -201,6 +201,14 @@ def test_unknown_names_and_bad_values_are_errors_with_advice(clip: Path) -> None
         streamvsr.open(str(clip)).filter("vsr", max_seq_len=3, overlap=3)
     with pytest.raises((UsageError, FilterError)):
         list(streamvsr.open(str(clip)).filter("no_such_filter"))
+    with pytest.raises(UsageError, match="--max-seq-len '3': expected a whole number"):
+        streamvsr.open(str(clip)).filter("vsr", max_seq_len="3")
+    with pytest.raises(UsageError, match="-frames:v True: expected a whole number"):
+        streamvsr.open(str(clip), frames=True)
+    with pytest.raises(UsageError, match="-crf '18': expected a number"):
+        streamvsr.open(str(clip)).write("out.mkv", crf="18")
+    with pytest.raises(UsageError, match=r"-r 25\.0: expected frames a second as an int or a Fraction"):
+        streamvsr.open(str(clip)).write("out.mkv", rate=25.0)
 
 
 @pytest.mark.io

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from streamvsr.compare.options import CompareOptions, check
 from streamvsr.compare.painter import Painter
 from streamvsr.compare.pairing import by_frames, by_time
+from streamvsr.compare.run import labels_of
 from streamvsr.compare.schedule import make_schedule
 from streamvsr.errors import UsageError
 from streamvsr.frames import PIXEL_FORMATS, Color, Frame
@@ -202,3 +203,21 @@ class TestPainter:
 def test_what_cannot_be_had_is_said(options: dict[str, object], inputs: int, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         check(CompareOptions(**options), inputs)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("paths", "labels"),
+    [
+        (["a/in.mp4", "b/out.mkv"], ["in.mp4", "out.mkv"]),
+        (["/data/x/old/in.mp4", "/data/x/new/best/in.mp4"], ["old/in.mp4", "new/best/in.mp4"]),
+        (["in.mp4", "in.mp4"], ["in.mp4", "in.mp4"]),
+        (["in.mp4", "new/in.mp4"], ["in.mp4", "new/in.mp4"]),
+        (["before/", "after/"], ["before", "after"]),
+        ([".", "other/"], [".", "other"]),
+        (["rtsp://me:secret@host", "rtsp://me:secret@other"], ["host", "other"]),
+        (["rtsp://me:secret@host/live", "rtsp://me:secret@other/live"], ["host/live", "other/live"]),
+        (["http://host/in.mp4?token=secret", "b.mp4"], ["in.mp4?token=***", "b.mp4"]),
+    ],
+)
+def test_labels_tell_inputs_apart_and_no_secrets(paths: list[str], labels: list[str]) -> None:
+    assert labels_of(paths, CompareOptions()) == labels

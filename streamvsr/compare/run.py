@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import takewhile
+from pathlib import PurePath
 
 from streamvsr.build import build
 from streamvsr.compare.options import CompareOptions, check
 from streamvsr.compare.source import CompareSource
 from streamvsr.config import Config, InputOptions, ModelOptions, OutputOptions
 from streamvsr.errors import StreamvsrError, UsageError
+from streamvsr.media.av_errors import mask
 from streamvsr.pipeline.delivery import Delivery, Reader
 from streamvsr.pipeline.runner import Run
 from streamvsr.sinks.picture_folder import is_pictures as writes_pictures
@@ -52,7 +54,7 @@ def build_compare(paths: Sequence[str], options: CompareOptions, config: Config,
             readers,
             options,
             mode=mode,
-            labels=_labels(paths, options),
+            labels=labels_of(paths, options),
             pair=pair,
             clock=clock,
             sound=sound,
@@ -95,17 +97,28 @@ def _inputs(paths: Sequence[str], options: CompareOptions, config: Config) -> li
     return chained if len(chained) > 1 else plain + chained
 
 
-def _labels(paths: Sequence[str], options: CompareOptions) -> list[str]:
+def labels_of(paths: Sequence[str], options: CompareOptions) -> list[str]:
     """The given ones, then what tells the pictures apart: names of files, or chains."""
     count = max(len(paths), len(options.chains)) + (len(options.chains) == 1)
     if options.no_labels:
         return [""] * count
-    own = [os.path.basename(path.rstrip("/" + os.sep)) for path in paths]
-    if len(set(own)) < len(own):
-        own = list(paths)
     if options.chains:
         own = [INPUT_LABEL, *options.chains] if len(options.chains) == 1 else list(options.chains)
+    else:
+        own = _names(paths)
     return [*options.labels, *own[len(options.labels) :]]
+
+
+def _names(paths: Sequence[str]) -> list[str]:
+    """Names of files; where some are the same, with the folders in which they differ. Never a URL's password."""
+    parts = [PurePath(mask(path).replace("***@", "")).parts or (path,) for path in paths]
+    names = [one[-1] for one in parts]
+    if len(set(names)) == len(names):
+        return names
+    # Never the last part: the name itself stays.
+    levels = zip(*(one[:-1] for one in parts), strict=False)
+    shared = sum(1 for _ in takewhile(lambda level: len(set(level)) == 1, levels))
+    return ["/".join(one[shared:]) for one in parts]
 
 
 def _warn_of_colors(readers: Sequence[Reader], warn: Callable[[str], None]) -> None:
