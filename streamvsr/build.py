@@ -125,6 +125,11 @@ def build(
         return run
 
 
+def check_chain(config: Config) -> None:
+    """Raise ``UsageError`` for a chain that is wrong whatever the input is; nothing is opened."""
+    _steps(config)
+
+
 def _steps(config: Config) -> tuple[tuple[Step, ...], list[str]]:
     """What is done to the pictures, and what the user should know of it.
 
@@ -239,6 +244,8 @@ def make_vsr(options: ModelOptions, *, warn: Callable[[str], None], **overrides:
         if choice.entry.name == "identity":
             return [], reason
         model = registry.load_model(choice, options.config)
+    if not model.info.tunable and (useless := _tuning(options)):
+        warn(f"{', '.join(useless)}: of no use to {model.info.name}")
     from streamvsr.filters.vsr import VsrFilter
 
     device = choose_device(options.device)
@@ -262,6 +269,19 @@ def make_vsr(options: ModelOptions, *, warn: Callable[[str], None], **overrides:
         ),
     }
     return [VsrFilter(model, **settings | overrides)], reason
+
+
+def _tuning(options: ModelOptions) -> list[str]:
+    """The options given that ask for something of networks that can be tuned."""
+    given = {
+        "--max-history": options.max_history,
+        "--dynamic-refine-thres": options.dynamic_refine_thres is not None,
+        "--refine-rule": options.refine_rule,
+        "--tile": tile_px(options.tile),
+        "--compile": options.compile,
+        "--cuda-graphs": options.cuda_graphs,
+    }
+    return [flag for flag, value in given.items() if value]
 
 
 def _expected_frames(output: OutputOptions, info: StreamInfo) -> int | None:

@@ -161,6 +161,13 @@ def test_auto_chooses_for_the_device_that_is_asked_for(tmp_path: Path, monkeypat
     assert reason.startswith("model rt")
 
 
+def test_what_a_model_has_no_use_for_is_told() -> None:
+    said: list[str] = []
+    build.make_vsr(ModelOptions(model="rt", tile="64", max_history=20, compile=True), warn=said.append)
+    assert said == ["--max-history, --tile, --compile: of no use to rt"]
+    build.make_vsr(ModelOptions(model="bicubic", tile="off", max_history=0), warn=pytest.fail)
+
+
 def test_copies_from_a_device_have_a_stream_for_each_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Or the fence of one run could stand on another stream than its copies."""
     numbers = itertools.count()

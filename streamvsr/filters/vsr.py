@@ -298,8 +298,10 @@ class VsrFilter(Filter):
             if not is_out_of_memory(error):
                 raise
             size = f"{held[0][0].width}x{held[0][0].height}"
+            way = "a smaller --max-seq-len" if len(held) > 1 else "a smaller picture"
+            other = "--tile 128" if self._model.info.tunable else "another --device"
             raise ModelError(
-                f"out of memory in model {self._model.info.name} at {size}: try a smaller --max-seq-len, or --tile 128"
+                f"out of memory in model {self._model.info.name} at {size}: try {way}, or {other}"
             ) from error
         finally:
             close = getattr(results, "close", None)

@@ -33,6 +33,8 @@ class ModelInfo:
     """False where each picture depends on its own frame alone: scenes need not be found then."""
     causal_after: int | None = None
     """Frames of look-ahead after which more of them change nothing at all (0: one frame suffices); None: no bound."""
+    tunable: bool = False
+    """Whether ``Settings`` are of use to it; else they are left alone."""
 
 
 def _silent(text: str) -> None:

@@ -34,7 +34,7 @@ class BasicVSRModel(Model):
         self.network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.rule = rule
         name = "realbasicvsr" if isinstance(network, RealBasicVSRNet) else "basicvsr"
-        self.info = ModelInfo(name, SCALE, "rgb", MAX_SEQ_LEN, OVERLAP, MIN_SIZE_PX, MAX_HISTORY)
+        self.info = ModelInfo(name, SCALE, "rgb", MAX_SEQ_LEN, OVERLAP, MIN_SIZE_PX, MAX_HISTORY, tunable=True)
         self._settings = Settings()
         self._exact: dict[str, Tensor] = {}
         """The weights in float32, where the network has them in half precision."""
