@@ -300,7 +300,10 @@ def test_clips_are_read_alike_from_memory_video_and_pictures(material: Path) -> 
                 assert np.array_equal(held.read(*where), read_.read(*where)), (name, where)
         assert np.array_equal(held.read(0, 10), pictures(10)) or channels == 1
     assert open_clips([f"{material / 'clip.mkv'}@2"], 1, Budget(0))[0].shape == (10, 32, 40, 1)
-    assert [clip.shape[1:3] for clip in open_photos([str(material / "photos")], 3)] == [(64, 80), (72, 64)]
+    for size in (0, 1 << 30):
+        photos = open_photos([str(material / "photos")], 3, Budget(size))
+        assert [clip.read(0, 1).shape for clip in photos] == [(1, 64, 80, 3), (1, 72, 64, 3)]
+        assert {type(clip) is HeldClip for clip in photos} == {size > 0}
     assert len(open_clips([str(material / "frames"), str(material / "clip.mkv")], 1, Budget(1 << 30))) == 2
     assert load_sequence(str(material / "frames"), 3).shape == (3, 64, 80)
 

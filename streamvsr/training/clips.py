@@ -287,16 +287,21 @@ def _stamps(path: Path) -> tuple[int, ...]:
     return tuple(stamps)
 
 
-def open_photos(specs: Sequence[str], channels: int) -> list[Clip]:
-    """Every picture of the folders or files as a clip of one frame, of whatever size, in memory."""
+def open_photos(specs: Sequence[str], channels: int, budget: Budget) -> list[Clip]:
+    """Every picture of the folders or files as a clip of one frame, of whatever size."""
     photos: list[Clip] = []
     for spec in specs:
         path, factor = split_shrink(spec)
         pictures = members_of(Path(path))[0]
         if not pictures:
             raise SourceError(f"{path}: no pictures")
-        photos += [HeldClip(p.name, next(_decoded(p, factor, channels))[None]) for p in pictures]
+        photos += [_photo(picture, factor, channels, budget) for picture in pictures]
     return photos
+
+
+def _photo(path: Path, factor: int, channels: int, budget: Budget) -> Clip:
+    picture = next(_decoded(path, factor, channels))
+    return budget.hold(path.name, iter([picture])) or PictureClip(path.name, (path,), factor, (1, *picture.shape))
 
 
 def load_sequence(spec: str, limit: int | None = None) -> Frames:

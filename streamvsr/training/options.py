@@ -34,7 +34,7 @@ class TrainOptions:
         0.75, "--photo-share", help="how often a photo is taken (0.75)", kind="number", metavar="P", least=0, most=1
     )
     cache_mib: int = option(
-        2048, "--cache-mib", help="clips held in memory; others are read each time (2048)", kind="integer",
+        2048, "--cache-mib", help="clips and photos held in memory; others are read each time (2048)", kind="integer",
         metavar="MIB", least=0,
     )  # fmt: skip
     degrade: str = option(

@@ -69,10 +69,10 @@ class Trainer:
             else None
         )
         self.vgg = PerceptualLoss.read(Path(options.vgg or "")).to(self.device) if options.perceptual else None
-        channels = self.trained.channels
+        channels, budget = self.trained.channels, Budget(options.cache_mib << 20)
         self.sampler = Sampler(
-            open_clips(options.data, channels, Budget(options.cache_mib << 20)),
-            open_photos(options.photos, channels),
+            open_clips(options.data, channels, budget),
+            open_photos(options.photos, channels, budget),
             options.photo_share,
             options.patch,
             RECIPES[options.degrade],
