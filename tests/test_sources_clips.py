@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 
 from streamvsr.config import InputOptions, OutputOptions
@@ -157,6 +158,26 @@ def test_a_truncated_file_gives_what_is_there(shared_data: Path, tmp_path: Path)
     (tmp_path / "cut.webm").write_bytes(data[: len(data) // 2])
     _, frames, _ = read(tmp_path / "cut.webm")
     assert 30 < len(frames) < 149
+
+
+@pytest.mark.parametrize("name", ["chapters_444.mkv", "phone_station_240p60.mp4"])
+def test_a_file_that_was_cut_off_is_told(shared_data: Path, tmp_path: Path, name: str) -> None:
+    clip, cut = shared_data / "clips" / name, tmp_path / name
+    if name.endswith("mp4"):
+        # With its index in front, as what is downloaded has it.
+        with av.open(str(clip)) as before, av.open(str(cut), "w", options={"movflags": "faststart"}) as after:
+            stream = after.add_stream_from_template(before.streams.video[0])
+            for packet in before.demux(before.streams.video[0]):
+                packet.stream = stream
+                if packet.size:
+                    after.mux(packet)
+        clip = cut
+    cut.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
+    for output, expected in ((OutputOptions(), True), (OutputOptions(frames=3), False)):
+        source = open_source(InputOptions(path=str(cut)), output)
+        assert any(isinstance(item, Frame) for item in list(source))
+        source.close()
+        assert any("it has been cut off" in line for line in source.warnings) == expected
 
 
 READ_STDIN = """

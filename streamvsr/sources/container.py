@@ -35,7 +35,7 @@ from streamvsr.media.pictures import color_of, from_av
 from streamvsr.media.shaping import Deinterlacer, Fitter, Orientation, Upright, orientation_of
 from streamvsr.sources.base import Source
 from streamvsr.sources.clock import Clock, ConstantClock, Joins, Shift
-from streamvsr.sources.describe import MAX_FRAME_RATE, TICK, describe, exact, frame_rate, start_of
+from streamvsr.sources.describe import MAX_FRAME_RATE, TICK, cut_off, describe, exact, frame_rate, start_of
 from streamvsr.sources.selection import select
 from streamvsr.sources.stdin import Reader, open_stdin
 
@@ -97,6 +97,8 @@ class ContainerSource(Source):
         self._container: Any = None
         self._damaged, self._pictures = 0, 0
         self._joins, self._joined = Joins(), 0
+        self._reached: int | None = None
+        """Where the video packets that were read end, in ticks of the stream."""
         self._pending: deque[av.VideoFrame | av.Packet[Any]] = deque()
         """What the constructor has read; the iteration begins with it."""
         self._events = self._read()
@@ -253,6 +255,12 @@ class ContainerSource(Source):
             raise source_error(exc, self._path) from exc
         if self._damaged:
             self.on_warning(f"'{mask(self._path)}': {self._damaged} damaged packets or pictures in all")
+        if (
+            not self._live
+            and not self._stop.is_set()
+            and (lost := cut_off(self._container, self._video, self._reached))
+        ):
+            self.on_warning(f"'{mask(self._path)}' {lost}")
         if self._joins.count:
             self.on_warning(
                 f"'{mask(self._path)}': time stamps jump back {self._joins.count} times, as where recordings were put "
@@ -271,6 +279,9 @@ class ContainerSource(Source):
                 continue
             self._join(packet)
             if packet.stream_index == self._video.index:
+                stamp = packet.pts if packet.pts is not None else packet.dts
+                if stamp is not None:
+                    self._reached = max(self._reached or stamp, stamp + (packet.duration or 0))
                 yield from self._decode(packet)
             else:
                 yield packet

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
@@ -19,6 +20,11 @@ from streamvsr.sources.selection import Selection
 
 MAX_FRAME_RATE = 500
 """Higher ones are tick rates of the container (Matroska and FLV files that claim 600 or 1000 frames a second)."""
+
+MISSING_SECONDS = Fraction(1, 2)
+"""How much of the video that its container states may be missing before it counts as cut off."""
+
+_CLOCK = re.compile(r"(\d+):(\d\d):(\d\d\.\d+)")
 
 _MICROSECONDS = 1_000_000
 
@@ -42,6 +48,20 @@ def frame_rate(stream: Any) -> Fraction | None:
 def start_of(container: Any) -> Fraction | None:
     """Where the container's time begins, in seconds: the earliest stamp of all its streams."""
     return None if container.start_time is None else Fraction(container.start_time, _MICROSECONDS)
+
+
+def cut_off(container: Any, video: Any, reached: int | None) -> str:
+    """What to say of a video that ends at ``reached`` (ticks) and states more, which FFmpeg takes for its end."""
+    time_base = exact(video.time_base) or TICK
+    stated: Fraction | None = None
+    if "mp4" in container.format.name and video.duration:
+        stated = ((video.start_time or 0) + video.duration) * time_base
+    elif found := _CLOCK.fullmatch(video.metadata.get("DURATION", "")):
+        # What FFmpeg and mkvmerge write into Matroska. Other containers guess, or say nothing.
+        stated = int(found[1]) * 3600 + int(found[2]) * 60 + Fraction(found[3])
+    if stated is None or reached is None or stated - reached * time_base <= MISSING_SECONDS:
+        return ""
+    return f"states {float(stated):.2f} s of video and ends at {float(reached * time_base):.2f} s: it has been cut off"
 
 
 def stream_color(stream: Any, first: av.VideoFrame) -> Color:
