@@ -118,8 +118,12 @@ def _checked(name: str, table: Mapping[str, Any]) -> Preset:
     for section, content in table.items():
         if section == "description" and isinstance(content, str):
             continue
-        if section not in SECTIONS or not isinstance(content, dict):
+        if section == "description":
+            raise UsageError(f"preset '{name}': description: expected a text")
+        if section not in SECTIONS:
             raise UsageError(f"preset '{name}': {_unknown(section, [*SECTIONS, 'description'], 'section')}")
+        if not isinstance(content, dict):
+            raise UsageError(f"preset '{name}': {section}: expected one section [{section}] of names and values")
         settings[section] = {}
         faces = dict(options_of(SECTIONS[section]))
         spelled = {flag.lstrip("-"): key for key, face in faces.items() for flag in face.flags} | {k: k for k in faces}
@@ -133,7 +137,7 @@ def _checked(name: str, table: Mapping[str, Any]) -> Preset:
             if found not in faces:
                 raise UsageError(f"preset '{name}': [{section}] has no {_unknown(key, list(spelled))}")
             if found in settings[section]:
-                raise UsageError(f"preset '{name}': [{section}] {key} is given twice, as {found} too")
+                raise UsageError(f"preset '{name}': [{section}] {found} is given twice, the second time as {key}")
             settings[section][found] = _value(faces[found], value, f"preset '{name}': [{section}] {key}")
     return Preset(name, str(table.get("description", "")), settings, options)
 

@@ -92,7 +92,7 @@ def test_plans_that_cannot_work_are_refused_before_anything_is_done(clips: Path)
     (clips / "empty").mkdir()
     for inputs, folder, suffix, message in (
         (["a.mp4"], ".", None, "would be the input itself"),
-        (["a.mp4", "./a.mp4"], "out", None, "would both become"),
+        (["a.mp4", "./a.mp4"], "out", None, "'./a.mp4' is given twice"),
         (["a.mp4", "a.mkv"], "out", ".mkv", "would both become"),
         (["-"], "out", None, "files and folders"),
         (["rtsp://u:p@h/x"], "out", None, "files and folders"),
@@ -103,6 +103,24 @@ def test_plans_that_cannot_work_are_refused_before_anything_is_done(clips: Path)
     assert main(["a.mp4", "--skip-existing", "b.mp4"]) == 2
     (clips / "file").write_text("")
     assert batch("a.mp4", out="file") == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "out", "says"),
+    [
+        (["-vf", "hflop"], "out", "error: -vf, at column 1: there is no filter 'hflop'"),
+        (["-vf", "hflip", "--model", "rt"], "out", "error: --model rt: there is no vsr in -vf"),
+        ([], "b.mkv", "error: -o b.mkv: this is a file"),
+    ],
+)
+def test_what_is_wrong_for_all_is_told_once(
+    words: list[str], out: str, says: str, clips: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["a.mp4", "b.mkv", *words, "-o", out]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(says)
+    assert told.count("\n") == 1
+    assert sorted(os.listdir()) == ["a.mp4", "b.mkv"]
 
 
 def test_a_plan() -> None:

@@ -91,6 +91,21 @@ def test_the_later_preset_lies_over_the_earlier(tmp_path: Path) -> None:
     assert (output.crf, output.bit_rate) == (None, "1M")
 
 
+def test_another_encoder_of_a_later_preset_takes_the_earlier_ones_settings_away(tmp_path: Path) -> None:
+    for_x265 = "video_codec = 'libx265'\ncrf = 15\nan = true\n[output.options]\nx265-params = 'a=1'"
+    one = preset(tmp_path, f"[output]\n{for_x265}")
+    two = preset(tmp_path, "[output]\nvideo_codec = 'libx264'", "two")
+    three = preset(tmp_path, "[output]\npixel_format = 'gray'", "three")
+    invocation = parse(["--preset", one, "--preset", two, "--preset", three, "a", "b"])
+    output = config_of(invocation).output
+    assert (output.video_codec, output.crf, output.no_audio, output.options) == ("libx264", None, True, {})
+    assert output.pixel_format == "gray"
+    from_presets = {name for group, name in invocation.origins if group == "output"}
+    assert from_presets == {"video_codec", "no_audio", "pixel_format"}
+    same = config_of(parse(["--preset", one, "--preset", three, "a", "b"])).output
+    assert (same.crf, same.options, same.pixel_format) == (15, {"x265-params": "a=1"}, "gray")
+
+
 def test_all_kinds_of_values(tmp_path: Path) -> None:
     mine = preset(
         tmp_path,
@@ -132,6 +147,9 @@ ERRORS = {
     "[output]\ncrff = 3": r"\[output\] has no 'crff': did you mean crf",
     "[outptu]\ncrf = 3": "unknown section 'outptu': did you mean output",
     "crf = 3": "unknown section 'crf'",
+    "output = 3": r"output: expected one section \[output\] of names and values",
+    "[[output]]\ncrf = 3": r"output: expected one section \[output\]",
+    "description = 3": "description: expected a text",
     "[output\ncrf = 3": "is not TOML: .*line 1",
     "[output]\ncrf = 'good'": "crf good: expected a number",
     "[output]\ncrf = true": "crf: expected one value",

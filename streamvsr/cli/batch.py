@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from streamvsr.cli.interrupts import INTERRUPTED
+from streamvsr.cli.interrupts import INTERRUPTED, loading
 from streamvsr.cli.parser import Invocation
 from streamvsr.cli.progress import Display, average_fps, clock, done_fraction, eta_seconds
 from streamvsr.cli.talk import Talk, encodable
@@ -43,6 +43,9 @@ def run_batch(invocation: Invocation, run: Callable[..., int]) -> int:
     for note in invocation.notes:
         talk.note(note)
     jobs = plan(invocation.inputs, call.output_folder, call.suffix)
+    with loading():
+        from streamvsr.build import check_chain
+    check_chain(config)
     _make_folder(call.output_folder)
     failures: list[tuple[Job, str]] = []
     done = skipped = 0
@@ -85,6 +88,8 @@ def plan(inputs: Sequence[str], folder: str, suffix: str | None) -> list[Job]:
     for source in sources:
         target = _target(source, folder, suffix)
         if target in taken:
+            if os.path.abspath(source) == os.path.abspath(taken[target]):
+                raise UsageError(f"'{source}' is given twice")
             raise UsageError(f"'{taken[target]}' and '{source}' would both become '{target}': use two folders")
         if os.path.exists(target) and os.path.samefile(source, target):
             raise UsageError(f"the output of '{source}' would be the input itself: name another folder after -o")
@@ -123,6 +128,8 @@ def _config_of(config: Config, job: Job) -> Config:
 
 
 def _make_folder(folder: str) -> None:
+    if os.path.exists(folder) and not os.path.isdir(folder):
+        raise UsageError(f"-o {folder}: this is a file, and outputs go into a folder")
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:

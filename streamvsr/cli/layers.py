@@ -46,6 +46,7 @@ class Layers:
 
     def under(self, preset: Preset) -> None:
         """Put a preset under what was typed, and over the presets before it. Raises ``UsageError``."""
+        self._retract(preset)
         settings = {group: dict(values) for group, values in preset.settings.items()}
         options = {group: dict(values) for group, values in preset.options.items()}
         self._give_way(preset, settings.get("output", {}), options.get("output", {}))
@@ -72,6 +73,19 @@ class Layers:
         passed = {(g, f"options.{name}"): COMMAND_LINE for g, values in self._typed_options.items() for name in values}
         return {**self._origins, **typed, **passed}
 
+    def _retract(self, preset: Preset) -> None:
+        """Take back of earlier presets what cannot stand beside this one."""
+        output, before = preset.settings.get("output", {}), self._below.get("output", {})
+        gone = [other for one, other in (("crf", "bit_rate"), ("bit_rate", "crf")) if one in output]
+        encoder = before.get("video_codec")
+        if encoder is not None and output.get("video_codec", encoder) != encoder:
+            gone += ENCODER_FIELDS
+            for name in self._options_below.pop("output", {}):
+                del self._origins["output", f"options.{name}"]
+        for name in gone:
+            if before.pop(name, None) is not None:
+                del self._origins["output", name]
+
     def _give_way(self, preset: Preset, output: dict[str, Value], options: dict[str, str]) -> None:
         """Take out of a preset what cannot stand beside what was typed: quality against bit rate, and all that was
         meant for another encoder."""
@@ -79,9 +93,6 @@ class Layers:
         for one, other in (("crf", "bit_rate"), ("bit_rate", "crf")):
             if one in typed:
                 output.pop(other, None)
-            elif one in output:
-                # Of an earlier preset.
-                self._below.get("output", {}).pop(other, None)
         encoder = typed.get("video_codec")
         if encoder is None or output.get("video_codec") in (None, encoder):
             return
