@@ -110,6 +110,17 @@ def test_made_clips(tmp_path: Path) -> None:
         degrade.make_clip(str(tmp_path / "v.mp4"), recipe, 32, None, tmp_path / "small", lambda _: None)
 
 
+def test_an_input_is_made_the_same_each_time(shared_data: Path, tmp_path: Path) -> None:
+    recipe = degrade.parse_recipe("noise=5+h264=28")
+    truth = str(shared_data / "gt" / "roof_540p" / "gt")
+    made = [degrade.make_clip(truth, recipe, 1, 16, tmp_path / str(n), lambda _: None)[0] for n in range(4)]
+    with contextlib.ExitStack() as stack:
+        opened = [stack.enter_context(av.open(path)) for path in made]
+        pictures = [[bytes(packet) for packet in container.demux(video=0)] for container in opened]
+    assert all(packets == pictures[0] for packets in pictures)
+    assert len(pictures[0]) > 16
+
+
 def test_a_path_that_asks_to_be_shrunk(tmp_path: Path) -> None:
     assert split_shrink("clip.mp4") == ("clip.mp4", 1)
     assert split_shrink("a@b.mp4@2") == ("a@b.mp4", 2)

@@ -4,7 +4,7 @@
 ``bicubic``     x1/4, cubic of Keys (a = -0.5) stretched by four, as MATLAB's ``imresize``; edges renormalised
 ``bd``          Gaussian blur, sigma 1.6, 13x13, then every fourth pixel from the first on (Vid4, UDM10: "BD")
 ``noise=N``     white Gaussian noise of N codes (10), the same for each run and each frame number
-``h264=CRF``    libx264, preset medium, 4:2:0, constant quality CRF (35), decoded again
+``h264=CRF``    libx264, preset medium, 4:2:0, constant quality CRF (35), cpu-independent, decoded again
 ==============  ======================================================================================================
 
 Joined with ``+`` and done in that order: ``noise=8+h264=32``; without one of the first two, ``bicubic`` comes first.
@@ -98,8 +98,10 @@ def make_clip(
         return str(low), str(high) if copied else truth
     target = folder / "low.mp4"
     output = OutputOptions(
-        path=str(target), video_codec="libx264", crf=recipe.crf, preset="medium", pixel_format="yuv420p"
-    )
+        path=str(target), video_codec="libx264", crf=recipe.crf, preset="medium", pixel_format="yuv420p",
+        # Without it the look-ahead of x264 differs from run to run on small pictures.
+        options={"x264-params": "cpu-independent=1"},
+    )  # fmt: skip
     run = build(Config(InputOptions(path=str(low), rate=rate), output, UNTOUCHED), warn=warn)
     run.start()
     run.wait()
