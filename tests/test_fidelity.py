@@ -288,6 +288,21 @@ def test_joins_move_all_streams_alike() -> None:
     assert joins.ticks(0, None, 0, tick) == 30
 
 
+def test_depth_and_time_code_that_are_lost_are_told(
+    make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = ["-c:v", "libx264", "-pix_fmt", "yuv420p10le", "-timecode", "01:02:03:04"]
+    source = make("code.mov", "-f", "lavfi", "-i", f"testsrc2=s={SIZE}:r=25:d=0.2", *code)
+    assert run(source, "--model", "identity", "-c:v", "mpeg2video", tmp_path / "out.ts") == 0
+    said = capsys.readouterr().err
+    assert "mpegts cannot hold the time code 01:02:03:04" in said
+    assert "mpeg2video holds 8 of the 10 bits" in said
+    assert run(source, "--model", "identity", tmp_path / "out.mp4") == 0
+    said = capsys.readouterr().err
+    assert "cannot hold" not in said
+    assert "bits" not in said
+
+
 def test_the_time_code_is_kept_and_goes_on_after_a_cut(make: Make, ffprobe: str, tmp_path: Path) -> None:
     code = ["-c:v", "libx264", "-timecode", "01:02:03:04"]
     source = make("code.mov", "-f", "lavfi", "-i", f"testsrc2=s={SIZE}:r=25:d=3", *code)

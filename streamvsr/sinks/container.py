@@ -50,6 +50,7 @@ from streamvsr.sinks.target import STDOUT, is_url, local_path
 
 CHAPTERED = MOV_FAMILY | {"matroska", "webm", "nut", "ogg"}
 ROTATED = MOV_FAMILY | {"matroska", "webm"}
+TIMECODED = MOV_FAMILY | {"matroska", "webm", "nut", "mxf"}
 
 MATROSKA_FAMILY = frozenset({"matroska", "webm"})
 STATES_SHAPE = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4"})
@@ -199,6 +200,9 @@ class ContainerSink(Sink):
                 f"{name} cannot hold the rotation by {media.video.rotation} degrees{mirrored}: it is lost; "
                 "-autorotate turns the pixels"
             )
+        code = next((value for key, value in media.video_metadata.items() if key.lower() == "timecode"), None)
+        if code is not None and name not in TIMECODED:
+            self._warn(f"{name} cannot hold the time code {code}: it is lost")
         ratio, codec = media.video.sample_aspect_ratio, self._stream.codec_context.codec.canonical_name
         if name in MATROSKA_FAMILY and ratio != 1 and codec not in STATES_SHAPE:
             self._warn(

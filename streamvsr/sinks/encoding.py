@@ -12,6 +12,7 @@ from streamvsr.config import OutputOptions
 from streamvsr.frames import MediaInfo, StreamInfo
 from streamvsr.media.encoder_options import LIVE_DEFAULTS
 from streamvsr.media.hdr import lost_mastering
+from streamvsr.media.pictures import target_format
 from streamvsr.media.pixel_choice import planar_twin
 from streamvsr.media.video_encoder import ASSUMED_RATE, VideoEncoder, plausible_rate
 
@@ -52,6 +53,9 @@ def say_choice(
         on_warning(lost)
     if given:
         return
+    bits = target_format(pixel_format).bits
+    if bits == 8 < info.format.bits:
+        on_warning(f"{codec} holds {bits} of the {info.format.bits} bits here; libx264, libx265 and ffv1 hold more")
     if info.format.alpha and not planar_twin(pixel_format).startswith(("yuva", "gbra")):
         on_warning(f"{codec} cannot keep transparency: it is left out")
     if (info.width % 2 or info.height % 2) and "420" in info.format.name and "420" not in pixel_format:

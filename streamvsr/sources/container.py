@@ -155,7 +155,7 @@ class ContainerSource(Source):
             # In MP4 the chapters' titles are such a stream as well, and who reads of its loss fears for them.
             besides = " (the chapters are kept)" if kind == "data stream" and container.chapters() else ""
             if kind == "data stream" and "timecode" in stream.metadata and "timecode" in selection.video.metadata:
-                besides = " (the time code is kept)"
+                besides = " (its time code is read)"
             self.on_warning(f"'{name}': {kind} 0:{stream.index} is left out: it cannot be copied{besides}")
         video = self._video = selection.video
 
