@@ -58,6 +58,9 @@ def test_tiles_shrink_until_they_fit(error: Exception) -> None:
     assert torch.equal(Tiled(network, TilePlan(None, said.append), 8)(x), x * 2)
     assert said == [f"out of memory: going on in tiles of {n} pixels" for n in (250, 125, 64)]
     assert max(sizes) <= 110
+    said.clear()
+    assert torch.equal(Tiled(network, TilePlan(4096, said.append), 8)(x), x * 2)
+    assert len(said) == 3, "no try with tiles larger than the picture"
     with pytest.raises(type(error)):
         Tiled(network, TilePlan(0, said.append), 8)(x)
 

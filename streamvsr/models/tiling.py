@@ -83,7 +83,8 @@ class TilePlan:
         """Memory has run out: halve the tiles; False where they are as small as they get, or not allowed."""
         if self._wanted_px == 0 or 0 < self.tile_px <= LEAST_TILE_PX:
             return False
-        side = self.tile_px or max(x.shape[-2:])
+        largest = max(x.shape[-2:])
+        side = min(self.tile_px or largest, largest)
         if side <= LEAST_TILE_PX:
             return False
         self.tile_px = max(LEAST_TILE_PX, side // 2)
