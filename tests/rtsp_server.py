@@ -105,6 +105,12 @@ class RtspServer:
             (f for f in files if f.stem.removeprefix(f"{name}-").isdigit()), key=lambda f: int(f.stem.split("-")[-1])
         )
 
+    def writes(self, record: Path) -> bool:
+        """Whether it still has the file open; where the system does not tell, it has not."""
+        assert self._process is not None
+        opened = Path(f"/proc/{self._process.pid}/fd")
+        return opened.is_dir() and any(os.path.realpath(one) == os.path.realpath(record) for one in opened.iterdir())
+
     def stop(self) -> None:
         """End it as an administrator would (SIGTERM); clients see an end of the stream."""
         self._end(signal.SIGTERM)

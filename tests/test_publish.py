@@ -56,23 +56,26 @@ def publish(*words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
 def test_rtsp(clip: Path, rtsp: RtspServer, transport: str, ffprobe: str) -> None:
-    before = len(rtsp.records())
-    done = publish("-re", str(clip), "-rtsp_transport", transport, rtsp.url("/rec"))
-    assert done.returncode == 0, done.stderr
-    until(lambda: len(rtsp.records()) > before, "nothing was recorded")
-    record = rtsp.records()[before]
-    # The server may not have written the last ones yet.
-    _until_written(record, readable(clip, "audio") - 2)
+    found: list[int] = []
+    # GStreamer's server throws away what it has not worked off when its publisher says goodbye: once more, then.
+    for _ in range(5):
+        before = len(rtsp.records())
+        done = publish("-re", str(clip), "-rtsp_transport", transport, rtsp.url("/rec"))
+        assert done.returncode == 0, done.stderr
+        until(lambda before=before: len(rtsp.records()) > before, "nothing was recorded")  # type: ignore[misc]
+        record = rtsp.records()[before]
+        until(lambda record=record: not rtsp.writes(record), "the record has no end")  # type: ignore[misc]
+        found = numbers(record)
+        if found == list(range(FRAMES)):
+            break
+        assert transport == "udp" or found == list(range(len(found))), "frames are missing in the middle"
     shown = Shown(ffprobe, record)
     assert [s["codec_name"] for s in shown.streams] == ["h264", "aac"]
-    assert numbers(record) == list(range(FRAMES))
+    assert found == list(range(FRAMES))
     sent, came = (Shown(ffprobe, p) for p in (clip, record))
-    assert set(came.hashes(came.of("audio")[0])) <= set(sent.hashes(sent.of("audio")[0]))
-
-
-def _until_written(record: Path, sound: int) -> None:
-    until(lambda: readable(record) >= FRAMES, "frames are missing")
-    until(lambda: readable(record, "audio") >= sound, "sound is missing")
+    hashes = came.hashes(came.of("audio")[0])
+    assert set(hashes) <= set(sent.hashes(sent.of("audio")[0]))
+    assert len(hashes) >= len(sent.hashes(sent.of("audio")[0])) - 2
 
 
 def test_what_is_wrong_with_a_server_is_said_before_the_first_frame(clip: Path, rtsp: RtspServer) -> None:
@@ -122,7 +125,9 @@ def test_rtmp(clip: Path, tmp_path: Path, ffprobe: str) -> None:
     with RtmpServer(tmp_path) as server:
         done = publish("-re", str(clip), server.url("film"))
         assert done.returncode == 0, done.stderr
-        _until_written(tmp_path / "film.flv", readable(clip, "audio"))
+        # The server may not have written the last ones yet.
+        film = tmp_path / "film.flv"
+        until(lambda: readable(film) == FRAMES and readable(film, "audio") == readable(clip, "audio"), "not all came")
     assert numbers(tmp_path / "film.flv") == list(range(FRAMES))
     shown, sent = Shown(ffprobe, tmp_path / "film.flv"), Shown(ffprobe, clip)
     assert shown.hashes(shown.of("audio")[0]) == sent.hashes(sent.of("audio")[0])
