@@ -354,6 +354,12 @@ def test_unknown_options_of_the_input_are_named(words: list[str], said: str, mak
     open_source(fine, OutputOptions()).close()
 
 
+@pytest.mark.parametrize("words", [["raw.yuv"], ["-f", "rawvideo", "-pix_fmt", "nv12", "-"]])
+def test_raw_video_without_a_size_is_named(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*words, "out.mkv") == 2
+    assert "-f rawvideo -s WxH" in capsys.readouterr().err
+
+
 def test_pictures_have_no_options_of_demuxers(make: Make, tmp_path: Path) -> None:
     from streamvsr.config import InputOptions, OutputOptions
     from streamvsr.sources import open_source

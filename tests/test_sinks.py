@@ -201,6 +201,8 @@ def test_odd_sizes_lose_no_row(tmp_path: Path, ffprobe: str) -> None:
         ("prores_ks", "yuv420p", "yuv422p10le"),
         ("prores_ks", "gbrap", "yuva444p10le"),
         ("libvpx-vp9", "yuva420p", "yuva420p"),
+        ("libvpx-vp9", "yuva444p16le", "yuva420p"),
+        ("gif", "yuv420p", "rgb8"),
         ("mjpeg", "yuv420p", "yuvj420p"),
         ("h264_nvenc", "gbrp16le", "yuv420p"),
         ("hevc_nvenc", "yuv420p10le", "p010le"),

@@ -7,7 +7,9 @@ from typing import Any
 
 import av
 
+from streamvsr.config import InputOptions
 from streamvsr.errors import UsageError
+from streamvsr.media.av_errors import mask
 from streamvsr.media.encoder_options import close_names
 
 _NAMES = """
@@ -65,6 +67,24 @@ def plain_options(options: Mapping[str, str]) -> dict[str, str]:
             raise UsageError(f"-{given}: of an input only the video is decoded; use {name} or {name}:v")
         plain[name] = value
     return plain
+
+
+def demuxer_options(given: InputOptions) -> dict[str, str]:
+    """What to hand to the demuxer. ``UsageError`` for raw video of a size that was not said."""
+    options = plain_options(given.options)
+    if given.rate is not None:
+        options.setdefault("framerate", f"{given.rate.numerator}/{given.rate.denominator}")
+    if given.size is not None:
+        options.setdefault("video_size", f"{given.size[0]}x{given.size[1]}")
+    if given.pixel_format is not None:
+        options.setdefault("pixel_format", given.pixel_format)
+    raw = given.format == "rawvideo" or (given.format is None and given.path.lower().endswith((".yuv", ".rgb")))
+    if raw and "video_size" not in options:
+        raise UsageError(
+            f"'{mask(given.path)}': raw video does not say what it is: "
+            "put -f rawvideo -s WxH -pix_fmt FMT -r FPS before it"
+        )
+    return options
 
 
 def check_input_options(options: Mapping[str, str], context: Any, path: str) -> None:

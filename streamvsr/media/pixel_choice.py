@@ -41,6 +41,9 @@ EIGHT_BITS = frozenset({"h264_nvenc"})
 NO_ALPHA = frozenset({"libx265"})
 """Encoders that list formats with alpha and, in the builds at hand, cannot code it."""
 
+ALPHA_IN_420 = frozenset({"libvpx-vp9"})
+"""Encoders that list formats with alpha and more chroma, and refuse them as too seldom played."""
+
 
 def encoder_formats(codec: str) -> tuple[str, ...]:
     """What the encoder takes; empty where it takes anything (raw video)."""
@@ -90,10 +93,15 @@ def _is_candidate(name: str, codec: str) -> bool:
     if name.startswith("yuvj") or codec == "mjpeg":
         # JPEG is full range; elsewhere the yuvj names are deprecated, and the range is a tag.
         return name.startswith("yuvj") and codec == "mjpeg"
+    if codec == "gif":
+        # Of its palettes the one that needs not be made of the pictures; grey would be the nearest of the others.
+        return name == "rgb8"
     if name not in PIXEL_FORMATS and name not in TWINS:
         return False
     layout = target_format(name)
     if layout.alpha and (codec in NO_ALPHA or HARDWARE.search(codec)):
+        return False
+    if layout.alpha and codec in ALPHA_IN_420 and name != "yuva420p":
         return False
     return layout.bits == 8 or codec not in EIGHT_BITS
 

@@ -30,7 +30,7 @@ from streamvsr.frames import Frame, Packet
 from streamvsr.media.av_errors import FOREIGN, mask, source_error
 from streamvsr.media.hardware import accelerator
 from streamvsr.media.hdr import moving_data
-from streamvsr.media.input_options import check_input_options, plain_options
+from streamvsr.media.input_options import check_input_options, demuxer_options, plain_options
 from streamvsr.media.pictures import color_of, from_av
 from streamvsr.media.shaping import Deinterlacer, Fitter, Orientation, Upright, orientation_of
 from streamvsr.sources.base import Source
@@ -114,13 +114,7 @@ class ContainerSource(Source):
             raise
 
     def _open(self, given: InputOptions) -> Any:
-        options = plain_options(given.options)
-        if given.rate is not None:
-            options.setdefault("framerate", f"{given.rate.numerator}/{given.rate.denominator}")
-        if given.size is not None:
-            options.setdefault("video_size", f"{given.size[0]}x{given.size[1]}")
-        if given.pixel_format is not None:
-            options.setdefault("pixel_format", given.pixel_format)
+        options = demuxer_options(given)
         file: Any = given.path
         timeout: tuple[float, float] | None = None
         if given.path in STDIN_NAMES:
