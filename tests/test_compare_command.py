@@ -76,7 +76,7 @@ class TestCommand:
 
     def test_a_still_behind_the_end(self, clips: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert compare("small.mkv", "large.mp4", "look.png", "--still", "12") == 2
-        assert "there are 12 frames, counted from 0" in capsys.readouterr().err
+        assert "the last frame is 11, counted from 0" in capsys.readouterr().err
         assert not (clips / "look.png").exists()
 
     @pytest.mark.parametrize("count", [1, 2])

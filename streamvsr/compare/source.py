@@ -109,7 +109,7 @@ class CompareSource(Source):
             if number == wanted:
                 frame = replace(self._stamped(together[self._clock], 0, 0), pts=0)
                 return self._made(frame, self._painter.pictures(together), self._position(number))
-        raise UsageError(f"--still {wanted}: there are {number + 1} frames, counted from 0")
+        raise UsageError(f"--still {wanted}: the last frame is {number}, counted from 0")
 
     def _position(self, number: int) -> int | None:
         if self._mode == "split":
