@@ -177,6 +177,7 @@ def test_stats_table_of_no_stages() -> None:
         ("rtsp://user:p/a@ss@host/x: refused", "rtsp://***@host/x: refused"),
         ("http://h/x?a=1&token=abc&b=2", "http://h/x?a=1&token=***&b=2"),
         ("http://h/x?Password=abc'", "http://h/x?Password=***'"),
+        ("http://h/x?session_token=abc&user=me#t", "http://h/x?session_token=***&user=***#t"),
         ("mail a@b.c about http://h/x", "mail a@b.c about http://h/x"),
     ],
 )

@@ -15,7 +15,8 @@ from typing import TextIO
 
 _CREDENTIALS = re.compile(r"(?<=://)[^\s'\"]*@")
 _SECRETS = re.compile(
-    r"(?i)(?<=[?&])((?:access_?token|api_?key|auth|key|passw(?:or)?d|passphrase|pass|pwd|secret|sig|signature|token)=)[^&\s'\"]+"
+    r"(?i)(?<=[?&])((?:[a-z_-]*(?:token|password|passwd|passphrase|pwd|secret|signature|key)|auth|pass|sig|user(?:name)?)=)"
+    r"[^&#\s'\"]+"
 )
 
 
