@@ -352,7 +352,7 @@ def test_an_mp4_with_its_index_last_is_spooled_and_others_are_not(clips: Path) -
         os.close(write_end)
         reader = open_stdin(read_end)
         assert type(reader) is kind, data[:40]
-        assert b"".join(iter(lambda: reader.read(1000), b"")) == data
+        assert b"".join(iter(lambda reader=reader: reader.read(1000), b"")) == data
         reader.close()
         os.close(read_end)
 
