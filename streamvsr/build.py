@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from fractions import Fraction
+from functools import partial
 from typing import Any
 
 from streamvsr.config import Config, ModelOptions, OutputOptions, check_backend, tile_px
@@ -20,6 +22,7 @@ from streamvsr.filters.compose import (
     configure,
     has_field_filter,
     has_vsr,
+    keeps_count,
     size_column,
 )
 from streamvsr.filters.language import Link, parse
@@ -31,7 +34,7 @@ from streamvsr.pipeline.ring import PacketSpool, Ring
 from streamvsr.pipeline.runner import Run
 from streamvsr.pipeline.stages import FilterStage, SinkLike, SinkStage, SourceStage
 from streamvsr.sinks import open_sink, same_file, wanted_format, with_usable_encoder, written_paths
-from streamvsr.sources import Source, open_source
+from streamvsr.sources import Source, Trimmed, open_source
 from streamvsr.windows import LATENCY_PARTS
 
 DECODED_FRAMES = 16
@@ -69,7 +72,9 @@ def build(
             if same_file(config.input.path, path):
                 raise UsageError(f"the output '{path}' is the input itself: name another one")
         if source is None:
-            source = open_source(config.input, _source_options(config.output, steps), config.live)
+            # Frames are counted where they are written: the chain may make more of them, or fewer.
+            uncounted = replace(_source_options(config.output, steps), frames=None)
+            source = open_source(config.input, uncounted, config.live)
             undo.callback(source.close)
         for line in source.warnings:
             warn(line)
@@ -86,6 +91,10 @@ def build(
         chains = [Chain(segment) for segment in segments(filters)]
         for chain in chains:
             undo.callback(chain.close)
+        bounded: Trimmed | None = None
+        if config.output.frames is not None:
+            # Where the chain keeps the count, networks need not look at frames behind the last.
+            source = bounded = Trimmed(source, frames=config.output.frames if keeps_count(steps) else None)
         media = source.info.with_video(info)
         sink: SinkLike
         if delivery is not None:
@@ -110,10 +119,13 @@ def build(
             rings.append(Ring(name, LIVE_FINISHED_FRAMES if live else FINISHED_FRAMES))
             lets_go = number <= last_network
             stages.append(FilterStage(name, chain, rings[-2], rings[-1], lets_go_on_stop=lets_go, idle_seconds=idle))
+        encode = SinkStage(sink, rings[-1], spool, max_frames=config.output.frames)
+        if bounded is not None:
+            encode.on_enough = partial(_enough, bounded, stages)
         run = Run(
             SourceStage(source, rings[0], spool, realtime=config.input.realtime or source.paced),
             stages,
-            SinkStage(sink, rings[-1], spool, max_frames=config.output.frames),
+            encode,
             rings,
             spool,
             frames_total=_expected_frames(config.output, media.video),
@@ -282,6 +294,13 @@ def _tuning(options: ModelOptions) -> list[str]:
         "--cuda-graphs": options.cuda_graphs,
     }
     return [flag for flag, value in given.items() if value]
+
+
+def _enough(source: Trimmed, stages: Sequence[FilterStage], end: Fraction) -> None:
+    """The last frame that is wanted ends at ``end``."""
+    source.cut(end)
+    for stage in stages:
+        stage.enough.set()
 
 
 def _expected_frames(output: OutputOptions, info: StreamInfo) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from streamvsr.build import build
 from streamvsr.config import Config, InputOptions, OutputOptions
@@ -25,4 +26,6 @@ def build_merge(config: Config, audio_from: str, *, warn: Callable[[str], None])
     except BaseException:
         pictures.close()
         raise
-    return build(config, warn=warn, source=part_of(WithTracks(pictures, video, times=given.rate is None), output))
+    source = WithTracks(pictures, video, times=given.rate is None)
+    # The frames are counted by the run.
+    return build(config, warn=warn, source=part_of(source, replace(output, frames=None)))

@@ -61,8 +61,8 @@ def build_compare(paths: Sequence[str], options: CompareOptions, config: Config,
             rgb=writes_pictures(output.path),
         )
         end = output.end if output.duration is None else (output.start or 0) + output.duration
-        if (output.start, end, output.frames) != (None, None, None):
-            source = Trimmed(source, output.start, end, output.frames)
+        if (output.start, end) != (None, None):
+            source = Trimmed(source, output.start, end)
         run = build(Config(InputOptions(), output, UNTOUCHED, config.run), warn=warn, source=source)
         run.notes.clear()  # on a network that there is none of
         undo.pop_all()

@@ -30,6 +30,14 @@ MOST_BYTES = 2**31 - 1
 """What FFmpeg takes for a picture (``av_image_check_size``): 8 bytes a pixel and a margin of 128 to the right and below
 stay under it, whatever the format is. Nothing larger can be filtered, encoded or written."""
 
+ONE_FOR_ONE = frozenset(
+    [
+        *("scale", "crop", "pad", "format", "setsar", "setdar", "setparams"),
+        *("hflip", "vflip", "transpose", "unsharp", "null"),
+    ]
+)
+"""Filters of FFmpeg's that are known to give a picture for each that they get; there are more."""
+
 FIELD_FILTERS = frozenset(
     [
         *("bwdif", "yadif", "w3fdif", "estdif", "kerndeint", "nnedi", "mcdeint", "deinterlace_vaapi", "yadif_cuda"),
@@ -123,6 +131,11 @@ def configure(
             one.close()
         raise
     return filters, info
+
+
+def keeps_count(steps: Sequence[Step]) -> bool:
+    """Whether it is known that as many frames come out as go in."""
+    return all(step.own is not None or all(link.name in ONE_FOR_ONE for link in step.links) for step in steps)
 
 
 def size_column(steps: Sequence[Step], reached: Sequence[StreamInfo], info: StreamInfo) -> int:

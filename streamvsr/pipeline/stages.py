@@ -130,6 +130,8 @@ class FilterStage(Stage):
         self._source = source
         self._lets_go_on_stop = lets_go_on_stop
         self._idle_seconds = idle_seconds
+        self.enough = threading.Event()
+        """No more frames are wanted. The input is still taken in, and let go: sound may stand behind it."""
 
     def run(self) -> None:
         while True:
@@ -160,10 +162,10 @@ class FilterStage(Stage):
                 if not self.output.put(frame, self.clock):
                     return False
                 self.clock.frames += 1
-        return False
+        return self.enough.is_set()
 
     def _let_go(self) -> bool:
-        return self._lets_go_on_stop and self.stopping.is_set()
+        return self.enough.is_set() or (self._lets_go_on_stop and self.stopping.is_set())
 
 
 FAR_SECONDS = 10
@@ -185,14 +187,15 @@ class SinkStage(Stage):
     ) -> None:
         """``max_frames``: let go of frames after this many, and of packets that begin after the last one's end.
 
-        The input is read to its end all the same, since the sound of the last frames may stand behind them there: who
-        knows the limit bounds the input too.
+        The sound of the last frames may stand behind them in the input, so frames are taken, and let go, until it ends.
+        ``on_enough`` is called with that end, in seconds, when the last frame has been written.
         """
         super().__init__()
         self.name = name
         self.rate = RateMeter()
         self.position_seconds: Fraction | None = None
         self.on_frame: Callable[[Frame], None] | None = None
+        self.on_enough: Callable[[Fraction], None] | None = None
         self.latency: LatencyMeter | None = None
         self._sink = sink
         self._source = source
@@ -220,12 +223,14 @@ class SinkStage(Stage):
             last = frame
             if self.on_frame is not None:
                 self.on_frame(frame)
+            if self.clock.frames == self._max_frames and self.on_enough is not None:
+                self.on_enough(_end(frame))
         if last is None:
             if self.stopping.is_set():
                 return  # close() lets go of the output: there is nothing to finalise
             raise NoVideoError("there was no frame to write: the input has none in the chosen range")
         cut_short = self.stopping.is_set() or self.clock.frames == self._max_frames
-        self._write_packets(last.seconds + last.duration * last.time_base if cut_short else None)
+        self._write_packets(_end(last) if cut_short else None)
         self._sink.finish()
         self._done = True
 
@@ -269,3 +274,7 @@ class SinkStage(Stage):
 def _closable(frames: Iterator[Frame]) -> Generator[Frame, None, None]:
     """A generator over any iterator, so that it can be closed."""
     yield from frames
+
+
+def _end(frame: Frame) -> Fraction:
+    return frame.seconds + frame.duration * frame.time_base

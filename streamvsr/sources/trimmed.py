@@ -61,8 +61,7 @@ class Trimmed(Source):
 
     def __iter__(self) -> Iterator[Frame | Packet]:
         self._source.on_warning = self.on_warning
-        end, counted = self._end, 0
-        reached = Fraction(0)
+        counted, reached = 0, Fraction(0)
         """Where the pictures end that went out already."""
         held: deque[Packet] = deque()
         waiting: set[int] | None = None
@@ -72,6 +71,7 @@ class Trimmed(Source):
                 begin = _begin(item)
                 if self._start is not None and begin is not None and begin < self._start:
                     continue
+                end = self._end
                 if end is not None and begin is not None and begin >= end:
                     if waiting is not None:
                         waiting.discard(item.track)
@@ -84,13 +84,13 @@ class Trimmed(Source):
             elif waiting is None:
                 if self._start is not None and item.seconds < self._start:
                     continue
-                if end is not None and item.seconds >= end:
+                if self._end is not None and item.seconds >= self._end:
                     waiting = set(self._audio)
                 else:
                     counted, reached = counted + 1, self._end_of(item)
                     yield self._shifted(item)
                     if self._frames is not None and counted >= self._frames:
-                        end = reached if end is None else min(end, reached)
+                        self.cut(reached)
                         waiting = set(self._audio)
                 while held and ((_begin(held[0]) or Fraction(0)) < reached or waiting is not None):
                     packet = held.popleft()
@@ -98,12 +98,16 @@ class Trimmed(Source):
                         yield self._shifted(packet)
                     elif waiting is not None:
                         waiting.discard(packet.track)
-            elif end is not None and item.seconds > end + MAX_LATE_SECONDS:
+            elif self._end is not None and item.seconds > self._end + MAX_LATE_SECONDS:
                 break
             if waiting is not None and not waiting:
                 break
         for packet in held:
             yield self._shifted(packet)
+
+    def cut(self, end: Fraction) -> None:
+        """No frame and no packet from ``end`` on is wanted any more; may be called from another thread."""
+        self._end = end if self._end is None else min(self._end, end)
 
     def _end_of(self, frame: Frame) -> Fraction:
         if frame.duration:
