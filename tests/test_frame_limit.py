@@ -19,8 +19,9 @@ pytestmark = pytest.mark.io
 
 WANTED = 10
 SECONDS = 40
-AHEAD = 60
-"""Frames that may be on their way when the last one is written: two rings, the decoder's and the encoder's."""
+AHEAD = 150
+"""More frames than can be on their way when the last one is written: 16 wait to be filtered and 8 to be encoded, of which
+each stands for 5 of the input here, and one or two are in the hands of each stage. The clip has 1000."""
 
 
 @pytest.fixture(scope="module")
