@@ -20,8 +20,8 @@ pytestmark = pytest.mark.io
 WANTED = 10
 SECONDS = 40
 AHEAD = 150
-"""More frames than can be on their way when the last one is written: 16 wait to be filtered and 8 to be encoded, of which
-each stands for 5 of the input here, and one or two are in the hands of each stage. The clip has 1000."""
+"""More frames than can be on their way when the last one is written: 16 wait to be filtered and 8 to be encoded, each
+of which may stand for 5 of the input here, and every stage holds one or two. The clip has 1000."""
 
 
 @pytest.fixture(scope="module")
