@@ -72,9 +72,7 @@ def build(
             if same_file(config.input.path, path):
                 raise UsageError(f"the output '{path}' is the input itself: name another one")
         if source is None:
-            # Frames are counted where they are written: the chain may make more of them, or fewer.
-            uncounted = replace(_source_options(config.output, steps), frames=None)
-            source = open_source(config.input, uncounted, config.live)
+            source = open_source(config.input, _source_options(config.output, steps), config.live)
             undo.callback(source.close)
         for line in source.warnings:
             warn(line)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from streamvsr.build import build
 from streamvsr.config import Config, InputOptions, OutputOptions
@@ -27,5 +26,4 @@ def build_merge(config: Config, audio_from: str, *, warn: Callable[[str], None])
         pictures.close()
         raise
     source = WithTracks(pictures, video, times=given.rate is None)
-    # The frames are counted by the run.
-    return build(config, warn=warn, source=part_of(source, replace(output, frames=None)))
+    return build(config, warn=warn, source=part_of(source, output))

@@ -108,11 +108,11 @@ def test_yuv_through_ffv1_is_what_the_filter_made(shared_data: Path, tmp_path: P
     from streamvsr.config import InputOptions, OutputOptions
     from streamvsr.filters.vsr import VsrFilter
     from streamvsr.frames import Frame
-    from streamvsr.sources import open_source
+    from streamvsr.sources import Trimmed, open_source
 
     clip, target = shared_data / "clips" / "carphone_qcif.mp4", tmp_path / "out.mkv"
     assert main([str(clip), "-frames:v", "9", "-c:v", "ffv1", str(target), "--model", "bicubic", "--quiet"]) == 0
-    source = open_source(InputOptions(path=str(clip)), OutputOptions(frames=9))
+    source = Trimmed(open_source(InputOptions(path=str(clip)), OutputOptions()), frames=9)
     vsr = VsrFilter(registry.load_model(registry.select("bicubic")))
     vsr.configure(source.info.video)
     expected = [out for item in source if isinstance(item, Frame) for out in vsr.push(item)] + list(vsr.flush())

@@ -19,8 +19,8 @@ import pytest
 from streamvsr.config import InputOptions, OutputOptions
 from streamvsr.errors import NoVideoError, SourceError
 from streamvsr.frames import Frame, Packet
+from streamvsr.sources import Trimmed, open_source
 from streamvsr.sources import container as container_module
-from streamvsr.sources import open_source
 from streamvsr.sources.container import ContainerSource
 from streamvsr.sources.stdin import open_stdin
 from tests.outputs import unread, until
@@ -173,8 +173,8 @@ def test_a_file_that_was_cut_off_is_told(shared_data: Path, tmp_path: Path, name
                     after.mux(packet)
         clip = cut
     cut.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
-    for output, expected in ((OutputOptions(), True), (OutputOptions(frames=3), False)):
-        source = open_source(InputOptions(path=str(cut)), output)
+    for frames, expected in ((None, True), (3, False)):
+        source = Trimmed(open_source(InputOptions(path=str(cut)), OutputOptions()), frames=frames)
         assert any(isinstance(item, Frame) for item in list(source))
         source.close()
         assert any("it has been cut off" in line for line in source.warnings) == expected

@@ -153,20 +153,29 @@ def test_a_connection_that_takes_nothing_holds_nobody(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["a.mkv"]
 
 
+def receiving(
+    server: socket.socket, got: bytearray, may_read: threading.Event, ready: threading.Event | None = None
+) -> threading.Thread:
+    """Takes what one connection sends, from ``may_read`` on."""
+
+    def receive() -> None:
+        connection, _ = server.accept()
+        may_read.wait(120)
+        with connection:
+            while data := connection.recv(1 << 16):
+                got.extend(data)
+                if ready is not None:
+                    ready.set()
+
+    thread = threading.Thread(target=receive, daemon=True)
+    thread.start()
+    return thread
+
+
 def test_what_a_slow_connection_gets_begins_again_with_a_key_frame(tmp_path: Path) -> None:
     got, may_read, ready = bytearray(), threading.Event(), threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def receive() -> None:
-            connection, _ = server.accept()
-            may_read.wait(120)
-            with connection:
-                while data := connection.recv(1 << 16):
-                    got.extend(data)
-                    ready.set()
-
-        thread = threading.Thread(target=receive, daemon=True)
-        thread.start()
+        thread = receiving(server, got, may_read, ready)
         url = f"tcp://127.0.0.1:{server.getsockname()[1]}"
         tee = Tee(
             f"{tmp_path}/a.mkv|[f=nut]{url}",
@@ -203,16 +212,7 @@ def test_a_connection_that_takes_again_is_not_given_up_because_a_file_took_long_
 ) -> None:
     got, may_read = bytearray(), threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def receive() -> None:
-            connection, _ = server.accept()
-            may_read.wait(120)
-            with connection:
-                while data := connection.recv(1 << 16):
-                    got.extend(data)
-
-        thread = threading.Thread(target=receive, daemon=True)
-        thread.start()
+        thread = receiving(server, got, may_read)
         outputs = f"{tmp_path}/a.mkv|[f=nut]tcp://127.0.0.1:{server.getsockname()[1]}"
         tee = Tee(outputs, width=640, height=360, timeout=1e6, preset="ultrafast", options={"qp": "0"})
         relay = tee.sink._open[1][1].place

@@ -17,7 +17,7 @@ from streamvsr.media.av_errors import mask
 from streamvsr.pipeline.delivery import Delivery, Reader
 from streamvsr.pipeline.runner import Run
 from streamvsr.sinks.picture_folder import is_pictures as writes_pictures
-from streamvsr.sources import Source, Trimmed
+from streamvsr.sources import Source, part_of
 from streamvsr.sources.picture_folder import is_pictures
 
 UNTOUCHED = ModelOptions(model="identity")
@@ -60,9 +60,7 @@ def build_compare(paths: Sequence[str], options: CompareOptions, config: Config,
             sound=sound,
             rgb=writes_pictures(output.path),
         )
-        end = output.end if output.duration is None else (output.start or 0) + output.duration
-        if (output.start, end) != (None, None):
-            source = Trimmed(source, output.start, end)
+        source = part_of(source, output)
         run = build(Config(InputOptions(), output, UNTOUCHED, config.run), warn=warn, source=source)
         run.notes.clear()  # on a network that there is none of
         undo.pop_all()

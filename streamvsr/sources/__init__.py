@@ -62,10 +62,10 @@ def _open(input: InputOptions, output: OutputOptions, live: LiveOptions) -> Sour
 
 
 def open_source(input: InputOptions, output: OutputOptions, live: LiveOptions | None = None) -> Source:
-    """Open an input and cut it as ``-ss``, ``-t``, ``-to`` and ``-frames:v`` say, with ffmpeg's meaning:
+    """Open an input and cut it as ``-ss``, ``-t`` and ``-to`` say, with ffmpeg's meaning:
 
     before the input, ``-to`` is a position in the input; after it, one in what would be the output without ``-ss``;
-    ``-t`` is a length and wins over ``-to``. With ``-r`` on the output, frames are counted there, not here.
+    ``-t`` is a length and wins over ``-to``. Frames (``-frames:v``) are counted where they are written.
     """
     input_end = _end(input, "the input's")
     _end(output, "the output's")  # raises before anything is opened
@@ -77,11 +77,9 @@ def open_source(input: InputOptions, output: OutputOptions, live: LiveOptions | 
 
 
 def part_of(source: Source, output: OutputOptions) -> Source:
-    """What the output's ``-ss``, ``-t``, ``-to`` and ``-frames:v`` leave of ``source``."""
-    end, frames = _end(output, "the output's"), output.frames if output.rate is None else None
-    if output.start is None and end is None and frames is None:
-        return source
-    return Trimmed(source, output.start, end, frames)
+    """What the output's ``-ss``, ``-t`` and ``-to`` leave of ``source``."""
+    end = _end(output, "the output's")
+    return source if output.start is None and end is None else Trimmed(source, output.start, end)
 
 
 def _end(options: InputOptions | OutputOptions, whose: str) -> Fraction | None:
