@@ -368,5 +368,5 @@ def test_denoise_without_the_second_checkpoint_says_where_to_get_it(tmp_path: Pa
 
 @pytest.mark.parametrize("model", ["rt", "rt-real", "bicubic", "identity"])
 def test_denoise_is_refused_by_a_model_without_such_a_knob(model: str) -> None:
-    with pytest.raises(UsageError, match="--denoise: .*realesr-general-x4v3 can"):
+    with pytest.raises(UsageError, match=r"--denoise: .*realesr-general-x4v3 can"):
         registry.load_model(registry.select(model), denoise=1.0)

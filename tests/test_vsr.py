@@ -356,7 +356,7 @@ class Shifted(FakeModel):
         model = self
 
         class _Session(FakeSession):
-            def window(self, frames: torch.Tensor, new: int, keep: range) -> Iterator[torch.Tensor]:  # noqa: ARG002
+            def window(self, frames: torch.Tensor, new: int, keep: range) -> Iterator[torch.Tensor]:
                 size = frames.shape[2] * 4, frames.shape[3] * 4
                 # A kernel that shares no code with the filter's.
                 big = torch.nn.functional.interpolate(frames.float(), size, mode="bicubic", align_corners=False)

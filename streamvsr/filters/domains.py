@@ -12,8 +12,8 @@ A picture of another size than the network makes is resized in float on the netw
 codes: bicubic, with the kernel stretched where it gets smaller, so that nothing aliases. Chroma that did not go through
 the network is brought from its own grid to the final one in a single step.
 
-With a strength below 1 the result is mixed, in float32 and before it is resized or rounded, with the bicubic enlargement
-of what the network was given: ``strength * result + (1 - strength) * plain``. At 1 nothing is computed for it.
+With a strength below 1 the result is mixed, in float32 and before it is resized or rounded, with the bicubic
+enlargement of what the network was given: ``strength * result + (1 - strength) * plain``. At 1 nothing is computed.
 
 Alpha is resized bicubically, and opaque where only the output has it. Nothing is rounded before the output's codes are.
 What a network of scale 1 leaves alone stays bit for bit as it was: of its result in R'G'B' only the difference to its

@@ -249,7 +249,8 @@ def load_model(selection: Selection, config: str | Path | None = None, denoise: 
     ``denoise``: 1 is the checkpoint itself, 0 the one that keeps noise, values between mix their weights (Wang et al.,
     "Deep network interpolation for continuous imagery effect transition", CVPR 2019).
 
-    Raises ``UsageError`` for ``denoise`` where the checkpoint has no such partner, ``CheckpointError`` naming the file where the weights do not fit, ``ModelError`` where the config is wrong.
+    Raises ``UsageError`` for ``denoise`` where the checkpoint has no such partner, ``CheckpointError`` naming the file
+    where the weights do not fit, ``ModelError`` where the config is wrong.
     """
     entry, path, _ = selection
     weak = None if denoise is None else _weak_partner(selection)
