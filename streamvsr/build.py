@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from fractions import Fraction
@@ -258,7 +258,8 @@ def make_vsr(options: ModelOptions, *, warn: Callable[[str], None], **overrides:
         if choice.entry.name == "identity" and options.denoise is None:
             return [], reason
         model = registry.load_model(choice, options.config, options.denoise)
-    if not model.info.tunable and (useless := _tuning(options)):
+        reason += f": {model.info.note}" if model.info.note else ""
+    if useless := _useless(options, model.info.settings):
         warn(f"{', '.join(useless)}: of no use to {model.info.name}")
     from streamvsr.vsr.filter import VsrFilter
 
@@ -286,17 +287,17 @@ def make_vsr(options: ModelOptions, *, warn: Callable[[str], None], **overrides:
     return [VsrFilter(model, **settings | overrides)], reason
 
 
-def _tuning(options: ModelOptions) -> list[str]:
-    """The options given that ask for something of networks that can be tuned."""
+def _useless(options: ModelOptions, useful: Collection[str]) -> list[str]:
+    """The options given that set what the model has no use for."""
     given = {
-        "--max-history": options.max_history,
-        "--dynamic-refine-thres": options.dynamic_refine_thres is not None,
-        "--refine-rule": options.refine_rule,
-        "--tile": tile_px(options.tile),
-        "--compile": options.compile,
-        "--cuda-graphs": options.cuda_graphs,
+        "--max-history": ("max_history", options.max_history),
+        "--dynamic-refine-thres": ("refine_threshold", options.dynamic_refine_thres is not None),
+        "--refine-rule": ("refine_rule", options.refine_rule),
+        "--tile": ("tile_px", tile_px(options.tile)),
+        "--compile": ("compile", options.compile),
+        "--cuda-graphs": ("cuda_graphs", options.cuda_graphs),
     }
-    return [flag for flag, value in given.items() if value]
+    return [flag for flag, (setting, value) in given.items() if value and setting not in useful]
 
 
 def _enough(source: TrimmedSource, stages: Sequence[FilterStage], end: Fraction) -> None:

@@ -11,6 +11,11 @@ if TYPE_CHECKING:
     import torch
 
 
+Domain = Literal["rgb", "rgba", "luma"]
+TILES_AND_COMPILER = frozenset({"tile_px", "compile", "cuda_graphs"})
+"""The settings that are of use to any network of convolutions."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
     """What a caller has to know before the first frame."""
@@ -18,8 +23,9 @@ class ModelInfo:
     name: str
     scale: int
     """Output pixels per input pixel, in both directions."""
-    domain: Literal["rgb", "luma"]
-    """What the network takes: R'G'B' (3 channels), or Y' alone (1 channel; the chroma is resized by the filter)."""
+    domain: Domain
+    """What the network takes: R'G'B' (3 channels), that and alpha (4), or Y' alone (1 channel; the chroma is resized by
+    the filter)."""
     max_seq_len: int
     """Frames in a window, where the user does not say."""
     overlap: int
@@ -33,8 +39,15 @@ class ModelInfo:
     """False where each picture depends on its own frame alone: scenes need not be found then."""
     causal_after: int | None = None
     """Frames of look-ahead after which more of them change nothing at all (0: one frame suffices); None: no bound."""
-    tunable: bool = False
-    """Whether ``Settings`` are of use to it; else they are left alone."""
+    settings: frozenset[str] = frozenset()
+    """The fields of ``Settings`` that are of use to it; the others are left alone."""
+    note: str = ""
+    """What the user should know of these weights: what they are for, from whom, under which licence."""
+
+    @property
+    def channels(self) -> int:
+        """Of what the network takes, and of what it gives."""
+        return {"luma": 1, "rgb": 3, "rgba": 4}[self.domain]
 
 
 def _silent(text: str) -> None:

@@ -20,9 +20,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from streamvsr.errors import CheckpointError
-from streamvsr.models.recognise import RECOGNISERS, from_basicsr, recognise
+from streamvsr.models.licence import AUTHOR, LICENCE, SOURCE
+from streamvsr.models.recognise import from_basicsr, recognise
 
-WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "model")
+WRAPPERS = ("params_ema", "params-ema", "params", "state_dict", "model_state_dict", "model", "net")
 """Keys below which others keep the weights; the first that is there is taken."""
 NETWORK_PREFIXES = ("generator_ema.", "generator.")
 """Where a restorer keeps the network that restores, best first."""
@@ -30,6 +31,8 @@ LEFTOVERS = ("step_counter", "discriminator.", "perceptual_loss.", "gan_loss.", 
 """Parts of a training checkpoint that are of no use here."""
 AVERAGE_COUNTERS = ("steps", "n_averaged")
 """Buffers that averaging wrappers (mmengine's, torch's) keep beside the weights."""
+STATED = (*LICENCE, *AUTHOR, *SOURCE, "pro")
+"""Short entries beside the weights of a torch file that are kept: of whom it is, and Real-CUGAN's mark of a variant."""
 NO_CHECKPOINT = {
     b"version https://git-lfs": "a Git LFS pointer: fetch the file itself (git lfs pull)",
     b"<!doctype": "a web page: the download went wrong",
@@ -44,11 +47,11 @@ class Checkpoint:
 
     path: Path
     architecture: str
-    """As in the registry: ``realbasicvsr``, ``basicvsr``, ``rt``..."""
+    """As in the registry: ``realbasicvsr``, ``basicvsr``, ``rt``...; ``spandrel`` where no network of our own fits."""
     state: Mapping[str, Tensor] = field(repr=False)
     """On the CPU, in the file's type."""
     config: Mapping[str, str] = field(default_factory=dict)
-    """The metadata of a safetensors file."""
+    """The metadata of a safetensors file, or what a torch file states (``STATED``)."""
 
 
 def read(path: str | Path) -> Checkpoint:
@@ -68,7 +71,10 @@ def read_weights(path: str | Path, prefixes: Sequence[str] = NETWORK_PREFIXES) -
 def _read(path: Path) -> tuple[Any, dict[str, str]]:
     head = _head(path)
     try:
-        return _read_safetensors(path) if path.suffix == ".safetensors" else (_read_torch(path, head), {})
+        if path.suffix == ".safetensors":
+            return _read_safetensors(path)
+        raw = _read_torch(path, head)
+        return raw, _stated(raw)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
 
@@ -135,12 +141,20 @@ def unwrap(raw: Any, prefixes: Sequence[str] = NETWORK_PREFIXES) -> dict[str, Te
     if not isinstance(raw, Mapping):
         return {}
     state = {str(key): value for key, value in raw.items() if isinstance(value, Tensor)}
-    state = _strip(state, "module.")
+    state = _strip(_strip(state, "module."), "netG.")
     for prefix in prefixes:
         part = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
         if part:
             return _strip({k: v for k, v in part.items() if k not in AVERAGE_COUNTERS}, "module.")
     return {key: value for key, value in state.items() if not key.startswith(LEFTOVERS)}
+
+
+def _stated(raw: Any) -> dict[str, str]:
+    found: dict[str, str] = {}
+    while isinstance(raw, Mapping):
+        found |= {key: str(raw[key]) for key in STATED if isinstance(raw.get(key), str | int | float)}
+        raw = next((raw[key] for key in WRAPPERS if isinstance(raw.get(key), Mapping)), None)
+    return found
 
 
 def _strip(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -154,8 +168,7 @@ def _architecture(path: Path, state: Mapping[str, Tensor], config: Mapping[str, 
         return stated
     found = recognise(state)
     if found is None:
-        known = ", ".join(dict.fromkeys(r.architecture for r in RECOGNISERS if r.supported))
-        raise CheckpointError(f"{path}: weights of an unknown network (first key: {min(state)}); known: {known}")
+        return "spandrel"
     if not found.supported:
         what = f"weights of {found.architecture}, which streamvsr's own networks cannot run"
         hint = "; --backend mmedit with its --config can" if found.in_mmedit else ""

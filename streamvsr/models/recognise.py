@@ -40,7 +40,6 @@ RECOGNISERS: tuple[Recogniser, ...] = (
     ),
     Recogniser("animesr", ("recurrent_cell.conv_s1_first.0.weight", "recurrent_cell.fusion.2.weight")),
     Recogniser("srvgg", ("body.0.weight", "body.1.weight", "body.2.weight"), without=("conv_first.",)),
-    Recogniser("ESRGAN (RRDBNet)", ("conv_first.weight", "conv_body.weight"), supported=False),
 )
 """Tried in this order; where a safetensors file states its ``architecture``, that holds instead."""
 

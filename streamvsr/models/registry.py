@@ -16,7 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
-from streamvsr.errors import CheckpointError, ModelError, UsageError
+from streamvsr.errors import CheckpointError, MissingExtraError, ModelError, UsageError
 from streamvsr.models import resources
 
 if TYPE_CHECKING:
@@ -56,11 +56,12 @@ ENTRIES: Mapping[str, Entry] = {
         Entry("basicvsr", "streamvsr.models.basicvsr:load", "x4, for clean footage that was only shrunk"),
         Entry("animesr", "streamvsr.models.animesr:load", "x4, for drawn pictures, looks at neighbouring frames"),
         Entry("srvgg", "streamvsr.models.srvgg:load", "x4, frame by frame, the small Real-ESRGAN networks"),
+        Entry("spandrel", "streamvsr.models.spandrel:load", "x1 to x8, frame by frame, networks that spandrel knows"),
         Entry("bicubic", "streamvsr.models.plain:load_bicubic", "x4, plain interpolation, no network", False),
         Entry("identity", "streamvsr.models.plain:load_identity", "x1, gives back what it gets", False),
     )
 }
-AUTO = "auto"
+AUTO, SPANDREL = "auto", "spandrel"
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,8 +226,12 @@ def _select_given(model: str, path: Path) -> Selection:
     found = read(path).architecture
     if found not in ENTRIES:
         raise CheckpointError(f"{path}: says it is a {found!r} network; there are {', '.join(ENTRIES)}")
-    if model not in (AUTO, found):
-        raise CheckpointError(f"{path}: holds a {found} network, but {model} is asked for by --model or --config")
+    if model not in (AUTO, found, SPANDREL):
+        held = "a network that streamvsr has not" if found == SPANDREL else f"a {found} network"
+        raise CheckpointError(f"{path}: holds {held}, but {model} is asked for by --model or --config")
+    if model == SPANDREL:
+        # Asked for by name it takes what we have a network of our own for, too.
+        found = SPANDREL
     return Selection(ENTRIES[found], path, f"model {found}, the network of {path.name}")
 
 
@@ -250,7 +255,8 @@ def load_model(selection: Selection, config: str | Path | None = None, denoise: 
     "Deep network interpolation for continuous imagery effect transition", CVPR 2019).
 
     Raises ``UsageError`` for ``denoise`` where the checkpoint has no such partner, ``CheckpointError`` naming the file
-    where the weights do not fit, ``ModelError`` where the config is wrong.
+    where the weights do not fit, ``ModelError`` where the config is wrong, or the network cannot be run on frames,
+    ``MissingExtraError`` where it needs spandrel.
     """
     entry, path, _ = selection
     weak = None if denoise is None else _weak_partner(selection)
@@ -260,7 +266,7 @@ def load_model(selection: Selection, config: str | Path | None = None, denoise: 
     from streamvsr.models.checkpoint import read
 
     found = read(path)
-    if found.architecture != entry.name:
+    if entry.name not in (found.architecture, SPANDREL):
         raise CheckpointError(f"{path}: holds a {found.architecture} network, not {entry.name}")
     stated = dict(found.config) | (dict(described.options) if described else {})
     state = dict(found.state)
@@ -268,8 +274,8 @@ def load_model(selection: Selection, config: str | Path | None = None, denoise: 
         state = _mixed(state, _weak_weights(weak, path), denoise, weak)
     try:
         return entry.load(state, stated)
-    except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error
+    except (ModelError, MissingExtraError) as error:
+        raise type(error)(f"{path}: {error}") from error
 
 
 def _weak_partner(selection: Selection) -> Known:

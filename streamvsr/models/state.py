@@ -40,6 +40,11 @@ def check_fit(network: nn.Module, state: Mapping[str, Tensor]) -> None:
         problems.append(f"of another shape: {_some(wrong)} ({key} is {shapes})")
     if problems:
         raise CheckpointError(f"the weights do not fit {type(network).__name__}; {'; '.join(problems)}")
+    check_finite(state)
+
+
+def check_finite(state: Mapping[str, Tensor]) -> None:
+    """Raise ``CheckpointError`` unless all numbers are finite."""
     if broken := [key for key, value in state.items() if value.is_floating_point() and not value.isfinite().all()]:
         raise CheckpointError(f"the weights hold numbers that are not finite: {_some(broken)}")
 

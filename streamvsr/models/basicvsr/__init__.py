@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from streamvsr.errors import CheckpointError
-from streamvsr.models.base import Model, ModelInfo, Settings
+from streamvsr.models.base import TILES_AND_COMPILER, Model, ModelInfo, Settings
 from streamvsr.models.basicvsr.cleaning import OFF, RefineRule
 from streamvsr.models.basicvsr.layers import SCALE
 from streamvsr.models.basicvsr.network import BasicVSRNet, RealBasicVSRNet
@@ -26,6 +26,9 @@ MAX_HISTORY = 30
 """Frames. On still pictures 30 lose 1 to 3 dB against the best history (6 to 12), and 150 lose 15; moving ones gain
 until 12 to 18 and then no more. Costs half of a forward branch, a tenth of the whole."""
 
+TUNED = TILES_AND_COMPILER | {"max_history", "refine_threshold", "refine_rule"}
+"""Settings that the family has a use for."""
+
 
 class BasicVSRModel(Model):
     """A network of the family with its weights. ``rule`` matters only where there is a cleaning stage."""
@@ -34,7 +37,7 @@ class BasicVSRModel(Model):
         self.network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.rule = rule
         name = "realbasicvsr" if isinstance(network, RealBasicVSRNet) else "basicvsr"
-        self.info = ModelInfo(name, SCALE, "rgb", MAX_SEQ_LEN, OVERLAP, MIN_SIZE_PX, MAX_HISTORY, tunable=True)
+        self.info = ModelInfo(name, SCALE, "rgb", MAX_SEQ_LEN, OVERLAP, MIN_SIZE_PX, MAX_HISTORY, settings=TUNED)
         self._settings = Settings()
         self._exact: dict[str, Tensor] = {}
         """The weights in float32, where the network has them in half precision."""
