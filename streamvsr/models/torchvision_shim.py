@@ -51,17 +51,20 @@ def replaced() -> Iterator[None]:
     if _imported():
         yield
         return
-    stand_in = _stand_in()
+    stand_in, blocked = _stand_in(), NAME in sys.modules
     sys.modules.update(stand_in)
     try:
         yield
     finally:
         for name in stand_in:
             sys.modules.pop(name, None)
+        if blocked:
+            sys.modules[NAME] = None  # type: ignore[assignment]
 
 
 def _imported() -> list[str]:
-    return [name for name in sys.modules if name.split(".")[0] == NAME]
+    # None: somebody has said that it is not to be imported.
+    return [name for name, module in sys.modules.items() if name.split(".")[0] == NAME and module is not None]
 
 
 def _stand_in() -> dict[str, types.ModuleType]:

@@ -23,8 +23,8 @@ class SRVGGNet(nn.Module):
     """3x3 convolutions with parametric ReLUs at the input's size, a pixel shuffle, and the nearest pixel added.
 
     ``convolutions``: those between the first and the last. ``planes``: of a frame, 1, 3 or 4. State-dict keys are
-    those of the published checkpoints: convolutions and activations take turns in ``body``. (Wang et al., Real-ESRGAN, ICCVW 2021; the compact networks
-    came with its releases of 2022.)
+    those of the published checkpoints: convolutions and activations take turns in ``body``. (Wang et al., Real-ESRGAN,
+    ICCVW 2021; the compact networks came with its releases of 2022.)
     """
 
     def __init__(self, channels: int = 64, convolutions: int = 16, scale: int = 4, planes: int = 3) -> None:
