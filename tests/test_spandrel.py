@@ -55,7 +55,6 @@ SMALL_ESRGAN = {"num_filters": 8, "num_blocks": 1}
 SMALL_COMPACT = {"num_feat": 8, "num_conv": 2}
 CASES = {
     "compact_grey_x1": Case("Compact", {**SMALL_COMPACT, "num_in_ch": 1, "num_out_ch": 1, "upscale": 1}, 1, "luma"),
-    "compact_relu_x2": Case("Compact", {**SMALL_COMPACT, "upscale": 2, "act_type": "relu"}, 2),
     "esrgan_x4": Case("ESRGAN", {**SMALL_ESRGAN, "scale": 4}, 4),
     "esrgan_x8": Case("ESRGAN", {**SMALL_ESRGAN, "scale": 8}, 8),
     "esrgan_shuffled_x2": Case("ESRGAN", {"in_nc": 12, **SMALL_ESRGAN, "shuffle_factor": 2}, 2),
@@ -127,7 +126,8 @@ def test_equals_the_library_itself(name: str, files: Callable[[str], Path], libr
     case, model = CASES[name], loaded(files(name))
     assert (model.info.scale, model.info.domain, model.info.temporal) == (case.scale, case.domain, False)
     # Compact networks with PReLUs are run by our own, which does not clamp.
-    assert model.info.note.startswith(case.architecture) or model.info.name == "srvgg"
+    name = library[case.architecture].architecture.name
+    assert model.info.note.startswith(name) or model.info.name == "srvgg"
     frames = torch.rand(3, model.info.channels, 17, 23)
     before = frames.clone()
     expected = by_spandrel(library, weights(case), frames)
@@ -140,12 +140,15 @@ def test_equals_the_library_itself(name: str, files: Callable[[str], Path], libr
     assert whole(model, frames[:1, :, :1, :1]).shape[2:] == (case.scale, case.scale)
 
 
+LOSSLESS = {"gray": "ffv1", "gbrp": "utvideo", "gbrap": "utvideo"}
+
+
 def clip(path: Path, format: str, width: int, height: int, count: int) -> list[np.ndarray]:
     """Random frames without loss; planes as (H, W, C) with R, G, B, A in this order."""
     generator = np.random.default_rng(0)
     made = []
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("ffv1", rate=Fraction(25))
+        stream = container.add_stream(LOSSLESS[format], rate=Fraction(25))
         stream.width, stream.height, stream.pix_fmt = width, height, format
         for _ in range(count):
             planes = {"gray": 1, "gbrp": 3, "gbrap": 4}[format]
@@ -167,12 +170,12 @@ def test_through_the_whole_program(name: str, files: Callable[[str], Path], libr
     """Values of the written file are the library's own, rounded to codes."""
     case = CASES[name]
     format = {"luma": "gray", "rgb": "gbrp", "rgba": "gbrap"}[case.domain]
-    given = clip(tmp_path / "in.mkv", format, 18, 13, 2)
-    words = ["-c:v", "ffv1", "-pix_fmt", format, "--checkpoint", str(files(name)), "--quiet"]
-    assert main([str(tmp_path / "in.mkv"), *words, str(tmp_path / "out.mkv")]) == 0
+    given = clip(tmp_path / "in.avi", format, 18, 13, 2)
+    words = ["-c:v", LOSSLESS[format], "-pix_fmt", format, "--checkpoint", str(files(name)), "--quiet"]
+    assert main([str(tmp_path / "in.avi"), *words, str(tmp_path / "out.avi")]) == 0
     frames = torch.from_numpy(np.stack(given)).permute(0, 3, 1, 2).float() / 255
     expected = by_spandrel(library, weights(case), frames).permute(0, 2, 3, 1) * 255
-    made = decoded(tmp_path / "out.mkv")
+    made = decoded(tmp_path / "out.avi")
     assert len(made) == 2
     for picture, truth in zip(made, expected.numpy(), strict=True):
         assert picture.shape == truth.shape

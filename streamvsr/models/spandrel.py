@@ -95,7 +95,7 @@ def load(state: Mapping[str, Tensor], config: Mapping[str, str]) -> FrameModel:
             f"weights of an unknown network (first key: {min(state, default='none')}); known beside streamvsr's own:"
             f" {', '.join(known_architectures())}"
         )
-    name = support.architecture.name
+    kind, name = support.architecture.id, support.architecture.name
     try:
         with warnings.catch_warnings():
             # Of torch's own changes, and of what a network would need to be trained.
@@ -115,8 +115,8 @@ def load(state: Mapping[str, Tensor], config: Mapping[str, str]) -> FrameModel:
         halo_px=HALO_PX,
         multiple_px=math.lcm(MULTIPLE_PX, descriptor.size_requirements.multiple_of),
         tiles=descriptor.tiling.name != "INTERNAL",
-        batches=name in BATCHES,
-        channels_last=name in CHANNELS_LAST,
+        batches=kind in BATCHES,
+        channels_last=kind in CHANNELS_LAST,
         without=frozenset(dtype for dtype, runs in torch_types.items() if not runs),
     )
     network = SpandrelNetwork(descriptor.eval())
@@ -124,8 +124,7 @@ def load(state: Mapping[str, Tensor], config: Mapping[str, str]) -> FrameModel:
 
 
 def _note(name: str, descriptor: Any, config: Mapping[str, str]) -> str:
-    kind = " ".join([name, *descriptor.tags])
-    about = [f"{kind}, x{descriptor.scale}"]
+    about = [f"{' '.join([name, *descriptor.tags])}, x{descriptor.scale}"]
     about += [FOR[descriptor.purpose]] if descriptor.purpose in FOR else []
     about += ["of one-channel frames"] if descriptor.input_channels == 1 else []
     return "; ".join([*about, stated(config)])
