@@ -31,7 +31,8 @@ def _is_anything(_: InputOptions) -> bool:
 
 def _open_container(input: InputOptions, output: OutputOptions) -> Source:
     from streamvsr.sources.connection import open_patiently
-    from streamvsr.sources.container import STDIN_NAMES, ContainerSource
+    from streamvsr.sources.container import ContainerSource
+    from streamvsr.sources.demuxer import STDIN_NAMES
 
     if input.path in STDIN_NAMES:
         # Opened such that Ctrl-C ends the wait for the first bytes.

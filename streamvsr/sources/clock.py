@@ -14,6 +14,7 @@ it is more than ``JUMP_SECONDS`` earlier       one frame after that frame, and a
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
 
 JUMP_SECONDS = 1
@@ -79,6 +80,14 @@ class Joins:
             self.count += 1
         self._ends[stream] = begin + duration * time_base
         return round(self._moved / time_base)
+
+    def report(self) -> Iterator[str]:
+        """At the end: what there is to say of it."""
+        if self.count:
+            yield (
+                f": time stamps jump back {self.count} times, as where recordings were put behind each other; each was "
+                "moved behind the one before"
+            )
 
 
 class Clock:

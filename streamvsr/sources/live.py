@@ -32,7 +32,8 @@ from streamvsr.frames import Frame, MediaInfo, Packet, Track
 from streamvsr.media.av_errors import mask
 from streamvsr.sources.base import Source
 from streamvsr.sources.connection import Connection, SilentError
-from streamvsr.sources.container import LIVE_SCHEMES, STDIN_NAMES, ContainerSource
+from streamvsr.sources.container import ContainerSource
+from streamvsr.sources.demuxer import LIVE_SCHEMES, STDIN_NAMES
 
 FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 5.0
 
