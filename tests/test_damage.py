@@ -9,7 +9,7 @@ import pytest
 
 from streamvsr.config import InputOptions, OutputOptions
 from streamvsr.frames import Frame
-from streamvsr.sources.container import ContainerSource
+from streamvsr.media.demux.container import ContainerSource
 from tests.damage import CODECS, KINDS, Damage, damage, decoded_by_ffmpeg, make
 
 pytestmark = pytest.mark.io

@@ -1,0 +1,269 @@
+"""Anything that FFmpeg's demuxers read: files, standard input, network streams.
+
+::
+
+    Demuxer ──► packets ──► VideoDecoder ──► Normaliser ──► frames
+                   └──────────────── packets to copy ─────────────►
+
+The constructor opens the input, chooses streams, seeks, and decodes the first frame, because half of what a sink has to
+know (rotation, colours, the true size) is told by a frame only. That frame and the packets before it are kept and come
+first in the iteration.
+
+Seeking (``-ss``) goes to a key frame at or before the start, so frames before it come out with negative time stamps;
+``Trimmed`` drops them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Iterator
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+import av
+
+from streamvsr.config import InputOptions, OutputOptions
+from streamvsr.errors import SourceError, StreamvsrError
+from streamvsr.frames import Frame, Packet
+from streamvsr.media.av_errors import FOREIGN, mask, source_error
+from streamvsr.media.decode.clock import Clock, ConstantClock, Shift
+from streamvsr.media.decode.decoder import UndecodableError, VideoDecoder
+from streamvsr.media.decode.normalise import Normaliser
+from streamvsr.media.demux.base import Source
+from streamvsr.media.demux.demuxer import LIVE_SCHEMES, OPEN_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, Demuxer
+from streamvsr.media.demux.describe import TICK, cut_off, describe, exact, frame_rate, start_of
+from streamvsr.media.demux.options import check_input_options, plain_options
+from streamvsr.media.demux.selection import Selection, select
+from streamvsr.media.hardware import accelerator
+from streamvsr.media.hdr import moving_data
+
+MAX_PACKETS_BEFORE_PICTURE = 10_000
+"""Bounds what the constructor reads (and keeps) of an input that never gives a frame."""
+
+SEEK_BACK_SECONDS = (Fraction(1, 2), 3, 15, 60)
+"""How much before the start to aim: a little, because sound may be stored ahead of its pictures; then more, while a
+seek lands behind the start (MPEG streams have no index)."""
+
+_FAILURES: tuple[type[BaseException], ...] = (UndecodableError, *FOREIGN)
+"""What becomes a ``SourceError`` with the name of the input."""
+
+_UNSEEKABLE: tuple[type[BaseException], ...] = (SourceError, *_FAILURES)
+"""A seek failed, or nothing could be decoded where it landed."""
+
+
+class ContainerSource(Source):
+    """A media file, standard input or a network stream."""
+
+    def __init__(
+        self,
+        input: InputOptions,
+        output: OutputOptions,
+        *,
+        live: bool = False,
+        open_timeout: float = OPEN_TIMEOUT_SECONDS,
+        read_timeout: float = READ_TIMEOUT_SECONDS,
+    ) -> None:
+        """``live``: not sought in, and decoded without the frames of delay that decoding by several threads costs.
+
+        The timeouts are FFmpeg's, in seconds, for network inputs: it may take up to twice as long.
+        """
+        super().__init__()
+        self._path = input.path
+        self._live = live or input.path.lower().startswith(LIVE_SCHEMES)
+        self.length: Fraction | None = None
+        """Seconds that the container claims to last, where it claims anything."""
+        self._reached: int | None = None
+        """Where the video packets that were read end, in ticks of the stream."""
+        self._pending: deque[av.VideoFrame | av.Packet[Any]] = deque()
+        """What the constructor has read; the iteration begins with it."""
+        self._events: Generator[av.VideoFrame | av.Packet[Any]] | None = None
+        self._demuxer: Demuxer | None = None
+        self._device = accelerator(input.hwaccel, self.on_warning)
+        try:
+            self._demuxer = Demuxer(input, hwaccel=self._device, open_timeout=open_timeout, read_timeout=read_timeout)
+            self._begin(input, output)
+        except _FAILURES as exc:
+            self.close()
+            raise source_error(exc, self._path) from exc
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self, given: InputOptions, output: OutputOptions, *, seek: bool = True) -> None:
+        demuxer, name = self._demuxer, mask(self._path)
+        assert demuxer is not None
+        container = demuxer.container
+        selection = select(list(container.streams), output, name)
+        self._tell_left_out(selection)
+        video = self._video = selection.video
+        self._streams = [video, *(s for s in selection.tracks if s.type != "attachment")]
+        options = plain_options(given.options)
+        check_input_options(options, video.codec_context, name)
+        self._decoder = VideoDecoder(
+            video,
+            options,
+            low_delay=self._live,
+            on_damage=lambda: self._warn(": the video is damaged; what can be decoded is used"),
+        )
+        if self._device is not None and not video.codec_context.is_hwaccel:
+            self._warn(f": the -hwaccel device does not decode {video.codec_context.name}; software does")
+        if video.metadata.get("alpha_mode") == "1":
+            # WebM keeps alpha as a second picture beside each VP8 or VP9 packet, which these decoders pass over.
+            self._warn(": the transparency of its pictures is left out: it is not decoded")
+
+        stampless = bool(container.format.flags & av.format.Flags.no_timestamps.value)
+        seekable = seek and demuxer.rewinds and not (self._live or stampless or given.rate)
+        begin, time_base, start = start_of(container), exact(video.time_base), given.start or Fraction(0)
+        assert time_base is not None
+        if start and seekable:
+            found = self._seek((begin or Fraction(0)) + start, begin or Fraction(0), time_base)
+            if found is None:
+                self._close_events()
+                demuxer.reopen()
+                self._begin(given, output, seek=False)
+                return
+            first = found
+        else:
+            first = self._read_on()
+        stamp = first.pts if first.pts is not None else first.dts
+        if stamp is not None and not (start and seekable):
+            begin = stamp * time_base if begin is None else min(begin, stamp * time_base)
+        begin = begin or Fraction(0)
+        rate = frame_rate(video)
+        clock: Clock | ConstantClock
+        if given.rate is not None or (stampless and stamp is None):
+            clock = ConstantClock(given.rate or rate or Fraction(25), start)
+        else:
+            clock = Clock(Shift(time_base, begin, start), rate)
+        self._shifts = {s.index: Shift(exact(s.time_base) or TICK, begin, start) for s in selection.tracks}
+        self.info = describe(container, selection, first, clock, self._shifts, start, self._live, output)
+        self.length = Fraction(container.duration, av.time_base) if (container.duration or 0) > 0 else None
+        if not demuxer.rewinds:
+            # What containers say of their length is wrong where FFmpeg cannot look at the end of the input.
+            self.info = replace(self.info, duration=None, video=replace(self.info.video, frames_hint=None))
+        if lost := moving_data(first):
+            self._warn(f": {' and '.join(lost)} in the pictures are left out: encoders cannot be given them")
+        self._normaliser = Normaliser(self.info.video, first, clock, demuxer.joins, output, self._warn)
+
+    def _tell_left_out(self, selection: Selection) -> None:
+        chapters = self._demuxer.container.chapters() if self._demuxer is not None else []
+        for stream in selection.left_out:
+            kind = "cover art" if stream.type == "video" else "data stream"
+            # In MP4 the chapters' titles are such a stream as well, and who reads of its loss fears for them.
+            besides = " (the chapters are kept)" if kind == "data stream" and chapters else ""
+            if kind == "data stream" and "timecode" in stream.metadata and "timecode" in selection.video.metadata:
+                besides = " (its time code is read)"
+            self._warn(f": {kind} 0:{stream.index} is left out: it cannot be copied{besides}")
+
+    def _warn(self, what: str) -> None:
+        """``what`` is the sentence behind the input's name."""
+        self.on_warning(f"'{mask(self._path)}'{what}")
+
+    def _seek(self, target: Fraction, begin: Fraction, time_base: Fraction) -> av.VideoFrame | None:
+        """Go to a key frame at or before ``target`` seconds; None where the input cannot do that."""
+        assert self._demuxer is not None
+        for back in SEEK_BACK_SECONDS:
+            if target - back <= begin:
+                break
+            try:
+                self._demuxer.seek(target - back, self._video)
+                first = self._read_on()
+            except _UNSEEKABLE:
+                continue
+            stamp = first.pts if first.pts is not None else first.dts
+            if stamp is None or stamp * time_base <= target:
+                return first
+        return None
+
+    def _read_on(self) -> av.VideoFrame:
+        """Read up to the first frame from here; what is read is kept for the iteration."""
+        self._decoder.reset()
+        self._events = self._read()
+        self._pending.clear()
+        for event in self._events:
+            self._pending.append(event)
+            if isinstance(event, av.VideoFrame):
+                return event
+            if len(self._pending) > MAX_PACKETS_BEFORE_PICTURE:
+                break
+        if (error := self._broken()) is not None:
+            raise error
+        raise UndecodableError
+
+    def __iter__(self) -> Iterator[Frame | Packet]:
+        demuxer = self._demuxer
+        assert demuxer is not None
+        try:
+            while self._pending:
+                yield from self._made(self._pending.popleft())
+            if self._events is not None:
+                for event in self._events:
+                    yield from self._made(event)
+            if not demuxer.stopped:
+                yield from self._normaliser.flush()
+        except _FAILURES as exc:
+            raise source_error(exc, self._path) from exc
+        for line in (*self._decoder.report(), *demuxer.joins.report(), *self._normaliser.report()):
+            self._warn(line)
+        if demuxer.stopped:
+            return
+        if (error := self._broken()) is not None:
+            raise error from demuxer.broken
+        if not self._live and (lost := cut_off(demuxer.container, self._video, self._reached)):
+            self._warn(f" {lost}")
+
+    def _broken(self) -> SourceError | None:
+        broken = None if self._demuxer is None else self._demuxer.broken
+        return None if broken is None else source_error(broken, self._path)
+
+    def _read(self) -> Generator[av.VideoFrame | av.Packet[Any]]:
+        """Decoded frames, and packets to copy, with the stamps of the input."""
+        assert self._demuxer is not None
+        for packet in self._demuxer.packets(self._streams):
+            if packet.stream_index == self._video.index:
+                stamp = packet.pts if packet.pts is not None else packet.dts
+                if stamp is not None:
+                    self._reached = max(self._reached or stamp, stamp + (packet.duration or 0))
+                yield from self._decoder.decode(packet)
+            else:
+                yield packet
+        # A stopped decoder would give its key frames without the ones between them.
+        if not self._demuxer.stopped:
+            yield from self._decoder.decode(None)
+
+    def _made(self, event: av.VideoFrame | av.Packet[Any]) -> Iterator[Frame | Packet]:
+        if not isinstance(event, av.VideoFrame):
+            yield self._packet(event)
+            return
+        try:
+            yield from self._normaliser.push(event)
+        except StreamvsrError as exc:
+            raise source_error(exc, self._path) from exc
+
+    def _packet(self, packet: av.Packet[Any]) -> Packet:
+        shift = self._shifts[packet.stream_index]
+        return Packet(
+            track=packet.stream_index,
+            data=bytes(packet),
+            pts=None if packet.pts is None else shift(packet.pts),
+            dts=None if packet.dts is None else shift(packet.dts),
+            duration=(packet.duration or 0) * shift.parts,
+            time_base=shift.time_base,
+            keyframe=packet.is_keyframe,
+            side_data=tuple((side.data_type, bytes(side)) for side in packet.iter_sidedata()),
+        )
+
+    def stop(self) -> None:
+        if self._demuxer is not None:
+            self._demuxer.stop()
+
+    def close(self) -> None:
+        self._pending.clear()
+        self._close_events()
+        if self._demuxer is not None:
+            self._demuxer.close()
+
+    def _close_events(self) -> None:
+        if self._events is not None:
+            self._events.close()
