@@ -13,9 +13,10 @@ PACKAGE = Path(__file__).resolve().parent.parent / "streamvsr"
 
 pytestmark = pytest.mark.io
 
-BASICS = {"errors", "frames", "config"}
+BASICS = {"errors", "frames", "config", "atomic"}
 MAY_IMPORT = {
     "errors": set(),
+    "atomic": set(),
     "frames": set(),
     "windows": {"errors"},
     "config": {"errors"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ from typing import Any
 import av
 from av.container import OutputContainer
 
+from streamvsr import atomic
 from streamvsr.errors import SinkError, UsageError
 from streamvsr.media.stamps import Stamps
 from streamvsr.sinks.muxing import BUFFER_BYTES, start
@@ -92,7 +94,7 @@ class OneFile(Place):
     def __init__(self, path: str, overwrite: bool | None, *, live: bool, on_warning: Callable[[str], None]) -> None:
         super().__init__(on_warning)
         self._live = live
-        self._target = Target(path, overwrite, in_place=live)
+        self._target = Target(path, overwrite, in_place=live, on_warning=on_warning)
         self.streamed = self._target.streamed
 
     def open(self, format: str, options: Mapping[str, str], own: Mapping[str, str]) -> OutputContainer:
@@ -134,11 +136,11 @@ class ManyFiles(Place):
     end mark.
     """
 
-    def __init__(self, path: str, overwrite: bool | None, *, numbered: bool, on_warning: Callable[[str], None]) -> None:
-        """``numbered``: the path is a pattern, and no file that was there before may be written over."""
+    def __init__(self, path: str, overwrite: bool | None, *, on_warning: Callable[[str], None]) -> None:
         super().__init__(on_warning)
-        self._path, self._overwrite, self._numbered = path, overwrite, numbered
+        self._path, self._overwrite = path, overwrite
         self._ours: set[str] = set()
+        """What has been written so far. A playlist is written again with every segment."""
         self._open: dict[str, _Part] = {}
         self._failed: Exception | None = None
         self.aborted = False
@@ -165,10 +167,11 @@ class ManyFiles(Place):
             # No playlist of what is not there. An error here would be one too many for PyAV, which prints it.
             return open(os.devnull, "wb")
         try:
-            if self._numbered and name not in self._ours:
+            ours = name in self._ours
+            if not ours:
                 refuse_existing(name, self._overwrite)
                 self._ours.add(name)
-            part = _Part(name, self)
+            part = _Part(name, self, replace=ours or self._overwrite is True)
         except (OSError, UsageError) as exc:
             self._failed = self._failed or exc
             raise
@@ -194,11 +197,10 @@ class ManyFiles(Place):
 class _Part(OutputFile):
     """One file of several: hidden until it is closed."""
 
-    def __init__(self, final: str, place: ManyFiles) -> None:
-        folder, name = os.path.split(final)
-        hidden = os.path.join(folder, f".{name[:50]}.{os.urandom(4).hex()}.part")
-        super().__init__(hidden)
-        self._final, self._owner = final, place
+    def __init__(self, final: str, place: ManyFiles, *, replace: bool) -> None:
+        self._part = atomic.PartFile(Path(final), replace=replace)
+        super().__init__(str(self._part.path))
+        self._owner = place
 
     def close(self) -> None:
         if self.closed:
@@ -206,9 +208,13 @@ class _Part(OutputFile):
         super().close()
         try:
             if self._owner.aborted or self.error is not None:
-                os.unlink(self.name)
+                self._part.discard()
+            elif (place := self._part.commit()) != self._part.final:
+                raise FileExistsError(
+                    errno.EEXIST, f"another '{self._part.final}' has appeared meanwhile, and stays: ours is '{place}'"
+                )
             else:
-                os.replace(self.name, self._final)
+                atomic.remove(atomic.abandoned(self._part.final))
         except OSError as exc:
             self.error = self.error or exc
         self._owner.closed(self)
