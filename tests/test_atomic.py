@@ -14,7 +14,7 @@ from streamvsr import atomic
 from streamvsr.config import OutputOptions
 from streamvsr.errors import SinkError, UsageError
 from streamvsr.frames import MediaInfo
-from streamvsr.sinks import Sink, open_sink
+from streamvsr.media.mux import Sink, open_sink
 from tests.outputs import CFR, frames, info, numbers, sink_for, write
 
 pytestmark = pytest.mark.io
