@@ -70,6 +70,10 @@ def wanted_format(output: OutputOptions, info: StreamInfo) -> str:
     return planar_twin(choose_format(codec, container, info.format, 0, 0, output.pixel_format))
 
 
+def holds_rotation(output: OutputOptions) -> bool:
+    return output_format(output, stdout=output.path in STDOUT) in ROTATED
+
+
 class ContainerSink(Sink):
     """One output container with one encoded video and any number of copied or converted tracks."""
 

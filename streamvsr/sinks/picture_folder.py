@@ -143,6 +143,13 @@ class PictureSink(Sink):
         kinds = [t.kind for t in media.tracks if t.kind != "data"]
         if kinds:
             on_warning(f"pictures hold no tracks: {len(kinds)} left out ({', '.join(sorted(set(kinds)))})")
+        if (ratio := media.video.sample_aspect_ratio) != 1:
+            on_warning(
+                f"pictures do not say that their pixels are {ratio.numerator}:{ratio.denominator}, viewers show them "
+                "square: -vf vsr,scale=iw*sar:ih,setsar=1 makes them so"
+            )
+        if media.video.rotation or media.video.mirrored:
+            on_warning(f"pictures cannot hold the rotation by {media.video.rotation} degrees: -autorotate turns them")
         if self._layout.alpha and suffix not in WITH_ALPHA:
             on_warning(f"{suffix} cannot keep transparency: it is left out")
         if ignored := _ignored(output):

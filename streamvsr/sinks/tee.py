@@ -24,6 +24,7 @@ from streamvsr.media.av_errors import FOREIGN, mask, sink_error
 from streamvsr.media.encoder_options import encoder_name, output_format, split_options
 from streamvsr.media.pixel_choice import choose_format, planar_twin
 from streamvsr.media.tracks import AudioDecoder, plain_packet
+from streamvsr.sinks import container
 from streamvsr.sinks.base import Sink
 from streamvsr.sinks.container import ContainerSink
 from streamvsr.sinks.encoding import open_encoder, say_choice
@@ -123,6 +124,11 @@ def _branch(text: str) -> Branch:
     format = given.pop("f", None)
     options = {key: value for key, value in given.items() if key not in _PASSED_OVER}
     return Branch(rest, options, format, on_fail, select)  # type: ignore[arg-type]
+
+
+def holds_rotation(output: OutputOptions) -> bool:
+    """Whether all of them do."""
+    return all(container.holds_rotation(branch.output(output)) for branch in parse(output.path))
 
 
 def wanted_format(output: OutputOptions, info: StreamInfo) -> str:
