@@ -14,9 +14,9 @@ import pytest
 from streamvsr.cli.app import main
 from streamvsr.config import InputOptions, OutputOptions
 from streamvsr.frames import Frame
+from streamvsr.media.decode.conform import orientation_of
+from streamvsr.media.demux import open_source
 from streamvsr.media.exif import orientation, upright
-from streamvsr.media.shaping import orientation_of
-from streamvsr.sources import open_source
 
 SIZE = (48, 32)
 
