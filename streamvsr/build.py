@@ -205,8 +205,8 @@ def _network_maker(
         options = config.model
         if given.keys() & {"model", "checkpoint", "config"}:
             # Another network than that of the options: what they say of theirs does not hold for it.
-            entry = ModelOptions()
-            options = replace(options, model="auto", checkpoint=None, config=None, backend=entry.backend)
+            defaults = ModelOptions()
+            options = replace(options, model="auto", checkpoint=None, config=None, backend=defaults.backend)
         # The output's format is made at once where nothing comes between, and nothing before has chosen another.
         format = wanted if last and info.format == source.format else None
         size = None if scale is None else _target_size(scale, info)

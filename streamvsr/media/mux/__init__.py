@@ -8,8 +8,8 @@ from typing import Protocol
 
 from streamvsr.config import OutputOptions
 from streamvsr.frames import MediaInfo, StreamInfo
+from streamvsr.media.encode.hardware import usable_encoder
 from streamvsr.media.encode.options import VIDEO_ALIASES
-from streamvsr.media.hardware import usable_encoder
 from streamvsr.media.mux import container, tee
 from streamvsr.media.mux import image_sequence as picture_folder
 from streamvsr.media.mux.atomic_file import is_url, same_file
