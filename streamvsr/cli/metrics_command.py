@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from streamvsr.atomic import PartFile
 from streamvsr.cli.console import Console, encodable
 from streamvsr.cli.interrupts import Interrupts
 from streamvsr.cli.own_options import options_help, take
@@ -18,6 +17,7 @@ from streamvsr.config import Config, ModelOptions, OutputOptions
 from streamvsr.errors import SinkError, UsageError
 from streamvsr.metrics.options import MetricsOptions, check
 from streamvsr.metrics.table import METRICS
+from streamvsr.part_file import PartFile
 
 USAGE = """\
 usage: streamvsr metrics [options] RESULT REFERENCE

@@ -21,11 +21,11 @@ from safetensors.torch import save as safetensors
 from torch import Tensor
 from torch.nn import functional as F
 
-from streamvsr.atomic import write_file
 from streamvsr.config import options_of
 from streamvsr.degrade import RECIPES
 from streamvsr.errors import CheckpointError, StreamvsrError, UsageError
 from streamvsr.media.av_errors import sink_error
+from streamvsr.part_file import write_file
 from streamvsr.training.clips import SCALE, Budget, open_clips, open_photos
 from streamvsr.training.discriminator import Discriminator, judged_as
 from streamvsr.training.losses import PerceptualLoss, charbonnier, pixel_loss, sharpened, temporal_loss

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from streamvsr import atomic
+from streamvsr import part_file
 from streamvsr.errors import SinkError, UsageError
 from streamvsr.media.av_errors import mask, sink_error
 
@@ -192,7 +192,7 @@ class AtomicFile:
         self._warn = on_warning
         self.path = path
         self.file: OutputFile
-        self._part: atomic.PartFile | None = None
+        self._part: part_file.PartFile | None = None
         self.stdout = path in STDOUT
         mode = None if self.stdout else _mode(path)
         self.streamed = self.stdout or (mode is not None and not stat.S_ISREG(mode) and not stat.S_ISDIR(mode))
@@ -224,12 +224,12 @@ class AtomicFile:
         if final.exists() and not os.access(final, os.W_OK):
             # Renaming over it would work, and surprise whoever made it read-only.
             raise SinkError(f"{self.path} is write-protected")
-        if left := atomic.abandoned(final):
+        if left := part_file.abandoned(final):
             self._warn(
                 f"a run to '{self.path}' that was killed has left {', '.join(path.name for path in left)}: "
                 "removed once this output is complete"
             )
-        self._part = atomic.PartFile(final, replace=overwrite is True)
+        self._part = part_file.PartFile(final, replace=overwrite is True)
         self.file = OutputFile(str(self._part.path))
 
     def commit(self) -> None:
@@ -245,7 +245,7 @@ class AtomicFile:
         except OSError as exc:
             raise sink_error(exc, self.path) from exc
         self._part = None
-        atomic.remove(atomic.abandoned(final))
+        part_file.remove(part_file.abandoned(final))
         if place != final:
             raise SinkError(
                 f"another file has appeared as '{self.path}' meanwhile, and stays: the finished output is "

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from streamvsr import atomic
+from streamvsr import part_file
 from streamvsr.config import OutputOptions
 from streamvsr.errors import SinkError, StreamvsrError, UsageError
 from streamvsr.frames import PIXEL_FORMATS, Frame, MediaInfo, PixelFormat
@@ -144,6 +144,13 @@ class ImageSequenceSink(Sink):
         kinds = [t.kind for t in media.tracks if t.kind != "data"]
         if kinds:
             on_warning(f"pictures hold no tracks: {len(kinds)} left out ({', '.join(sorted(set(kinds)))})")
+        if (ratio := media.video.sample_aspect_ratio) != 1:
+            on_warning(
+                f"pictures do not say that their pixels are {ratio.numerator}:{ratio.denominator}, viewers show them "
+                "square: -vf vsr,scale=iw*sar:ih,setsar=1 makes them so"
+            )
+        if media.video.rotation or media.video.mirrored:
+            on_warning(f"pictures cannot hold the rotation by {media.video.rotation} degrees: -autorotate turns them")
         if self._layout.alpha and suffix not in WITH_ALPHA:
             on_warning(f"{suffix} cannot keep transparency: it is left out")
         if ignored := _ignored(output):
@@ -158,7 +165,7 @@ class ImageSequenceSink(Sink):
             raise sink_error(exc, output.path) from exc
         if not os.access(self._folder, os.W_OK):
             raise SinkError(f"{self._folder} may not be written")
-        atomic.remove(atomic.abandoned_in(self._folder, suffix))
+        part_file.remove(part_file.abandoned_in(self._folder, suffix))
 
     def _refuse_input(self, names: Sequence[str]) -> None:
         """Also with -y: who reads a folder anew after a failed run would find half of it enlarged."""
@@ -201,7 +208,7 @@ class ImageSequenceSink(Sink):
     def _write(self, frame: Frame, target: Path) -> None:
         data = self._encode(frame, target.suffix.lower())
         try:
-            atomic.write_file(target, data, replace=self._overwrite)
+            part_file.write_file(target, data, replace=self._overwrite)
         except OSError as exc:
             raise sink_error(exc, str(target)) from exc
 

@@ -13,7 +13,7 @@ from typing import Any
 import av
 from av.container import OutputContainer
 
-from streamvsr import atomic
+from streamvsr import part_file
 from streamvsr.errors import SinkError, UsageError
 from streamvsr.media.mux.atomic_file import AtomicFile, OutputFile, local_path, refuse_existing
 from streamvsr.media.mux.options import BUFFER_BYTES, start
@@ -198,7 +198,7 @@ class _Part(OutputFile):
     """One file of several: hidden until it is closed."""
 
     def __init__(self, final: str, transport: SegmentTransport, *, replace: bool) -> None:
-        self._part = atomic.PartFile(Path(final), replace=replace)
+        self._part = part_file.PartFile(Path(final), replace=replace)
         super().__init__(str(self._part.path))
         self._owner = transport
 
@@ -215,7 +215,7 @@ class _Part(OutputFile):
                     f"another '{self._part.final}' has appeared meanwhile, and stays: ours is '{transport}'",
                 )
             else:
-                atomic.remove(atomic.abandoned(self._part.final))
+                part_file.remove(part_file.abandoned(self._part.final))
         except OSError as exc:
             self.error = self.error or exc
         self._owner.closed(self)

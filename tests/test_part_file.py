@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from streamvsr import atomic
+from streamvsr import part_file
 from streamvsr.config import OutputOptions
 from streamvsr.errors import SinkError, UsageError
 from streamvsr.frames import MediaInfo
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.io
 LEFT_BY_A_KILLED_RUN = """
 import os, sys
 from pathlib import Path
-from streamvsr.atomic import PartFile
+from streamvsr.part_file import PartFile
 part = PartFile(Path(sys.argv[1]), replace=False)
 part.path.write_bytes(b"half")
 os.kill(os.getpid(), 9)
@@ -50,7 +50,7 @@ def test_what_appears_meanwhile_is_not_replaced(tmp_path: Path, monkeypatch: pyt
 
         monkeypatch.setattr(os, "link", refuse)
     final = tmp_path / "a.mkv"
-    parts = [atomic.PartFile(final, replace=False) for _ in range(3)]
+    parts = [part_file.PartFile(final, replace=False) for _ in range(3)]
     for number, part in enumerate(parts):
         part.path.write_text(str(number))
     assert [part.commit().name for part in parts] == ["a.mkv", "a.1.mkv", "a.2.mkv"]
@@ -63,7 +63,7 @@ def test_what_appears_meanwhile_is_not_replaced(tmp_path: Path, monkeypatch: pyt
 
 def test_replaced_where_it_may_be(tmp_path: Path) -> None:
     final = tmp_path / "a.mkv"
-    part = atomic.PartFile(final, replace=True)
+    part = part_file.PartFile(final, replace=True)
     part.path.write_text("new")
     final.write_text("old")
     assert part.commit() == final
@@ -73,9 +73,9 @@ def test_replaced_where_it_may_be(tmp_path: Path) -> None:
 
 def test_a_small_file_is_whole_or_not_there(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
-    atomic.write_file(path, b"1")
+    part_file.write_file(path, b"1")
     with pytest.raises(FileExistsError) as caught:
-        atomic.write_file(path, b"2", replace=False)
+        part_file.write_file(path, b"2", replace=False)
     assert caught.value.filename == str(path)
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
     assert path.read_bytes() == b"1"
@@ -83,18 +83,18 @@ def test_a_small_file_is_whole_or_not_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["x" * 240 + ".mp4", "ж" * 120 + ".mkv", "a." + "𐍈" * 60, os.fsdecode(b"caf\xe9.mp4")])
 def test_names_of_every_length(tmp_path: Path, name: str) -> None:
-    part = atomic.PartFile(tmp_path / name, replace=False)
-    assert atomic.abandoned(tmp_path / name) == []  # it is being written
+    part = part_file.PartFile(tmp_path / name, replace=False)
+    assert part_file.abandoned(tmp_path / name) == []  # it is being written
     assert part.commit().name == name
 
 
 def test_the_remains_of_a_killed_writer_are_told_from_a_living_one(tmp_path: Path) -> None:
     final = tmp_path / "a.mkv"
     left = kill_a_writer_of(final)
-    living = atomic.PartFile(final, replace=False)
-    other = atomic.PartFile(tmp_path / "a.b.mkv", replace=False)
-    assert atomic.abandoned(final) == [left]
-    assert atomic.abandoned_in(tmp_path, ".mkv") == [left]
+    living = part_file.PartFile(final, replace=False)
+    other = part_file.PartFile(tmp_path / "a.b.mkv", replace=False)
+    assert part_file.abandoned(final) == [left]
+    assert part_file.abandoned_in(tmp_path, ".mkv") == [left]
     living.discard()
     other.discard()
     assert [path.name for path in tmp_path.iterdir()] == [left.name]
