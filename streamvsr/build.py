@@ -260,6 +260,7 @@ def make_vsr(options: ModelOptions, *, warn: Callable[[str], None], **overrides:
         model = registry.load_model(choice, options.config, options.denoise)
     if not model.info.tunable and (useless := _tuning(options)):
         warn(f"{', '.join(useless)}: of no use to {model.info.name}")
+    from streamvsr.filters.repeats import Repeats
     from streamvsr.filters.vsr import VsrFilter
 
     device = choose_device(options.device)
@@ -283,7 +284,7 @@ def make_vsr(options: ModelOptions, *, warn: Callable[[str], None], **overrides:
             warn=warn,
         ),
     }
-    return [VsrFilter(model, **settings | overrides)], reason
+    return [Repeats(VsrFilter(model, **settings | overrides))], reason
 
 
 def _tuning(options: ModelOptions) -> list[str]:
