@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamvsr.filters.repeats import PATIENCE, Repeats, same_picture
-from streamvsr.filters.vsr import VsrFilter
 from streamvsr.frames import PIXEL_FORMATS, Color, Frame, StreamInfo
 from streamvsr.models import registry
+from streamvsr.vsr.filter import VsrFilter
 from tests.fakes import FakeModel, numbered
 
 

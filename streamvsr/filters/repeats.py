@@ -23,8 +23,8 @@ from dataclasses import replace
 import numpy as np
 
 from streamvsr.filters.base import Filter
-from streamvsr.filters.vsr import VsrFilter
 from streamvsr.frames import Frame, StreamInfo
+from streamvsr.vsr.filter import VsrFilter
 
 PATIENCE = 4
 """Windows' worth of frames that may wait, so that repeats in a film cut no window short."""
@@ -33,7 +33,7 @@ PATIENCE = 4
 class Repeats(Filter):
     """A network that is spared repeats. Holds the last frame, its result, and the time stamps of repeats that wait."""
 
-    segment_of_its_own = True
+    own_thread = True
 
     def __init__(self, network: VsrFilter) -> None:
         self.name = network.name
