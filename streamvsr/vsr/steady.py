@@ -1,8 +1,9 @@
 """A still background holds still: how far the result may move where the input does not.
 
-A network that sharpens makes more of every fluctuation of its input: on static scenes results changed 1.2 to 1.8 times as
-much from frame to frame as plain enlargement does, which the eye sees as boiling. Here the result may move away from the
-result before by at most what the input itself moves in that place, where the input stands still; elsewhere it is left alone.
+A network that sharpens makes more of every fluctuation of its input: on static scenes results changed 1.2 to 1.8 times
+as much from frame to frame as plain enlargement does, which the eye sees as boiling. Here the result may move away from
+the result before by at most what the input itself moves in that place, where the input stands still. Elsewhere it is
+left alone.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ STILL, MOVING = 0.4 / 255, 0.9 / 255
 CALM, WILD = 2.0 / 255, 4.0 / 255
 """The same for the change without signs: fine texture in motion changes both ways, like noise, but by more."""
 APPROACH = 1 / 32
-"""The part of what is held back that is let through with each frame: what changes for good arrives within a second or two."""
+"""The part of what is held back that is let through with each frame: what changes for good arrives in a second."""
 SETTLING_FRAMES = 4
 """Frames of a scene that are left alone: a carried state takes so many to settle."""
 
@@ -36,7 +37,7 @@ class Steady:
         self._frames = 0
 
     def __call__(self, result: Tensor, given: Tensor) -> Tensor:
-        """``result`` (C, H * s, W * s) of the network for ``given`` (C, H, W), both of 0..1; the result that is shown."""
+        """``result`` (C, H * s, W * s) of the network for ``given`` (C, H, W), nominally 0..1; what is shown of it."""
         result, given = result.float(), given.float()
         before, shown = self._given, self._result
         self._given, self._result = given, result
