@@ -18,6 +18,7 @@ from av.format import ContainerFormat
 from streamvsr.config import OutputOptions
 from streamvsr.errors import UsageError, did_you_mean
 from streamvsr.media.av_errors import mask
+from streamvsr.media.open_container import open_container
 
 FORMAT_ALIASES = {
     "mkv": "matroska",
@@ -155,7 +156,7 @@ def output_format(output: OutputOptions, *, stdout: bool) -> str:
     nowhere = io.BytesIO()
     nowhere.name = "x" + suffix
     try:
-        with av.open(nowhere, "w") as guessed:
+        with open_container(nowhere, "w") as guessed:
             return str(guessed.format.name)
     except (ValueError, av.FFmpegError):
         shown = mask(output.path)
