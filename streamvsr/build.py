@@ -268,8 +268,8 @@ def make_vsr(options: ModelOptions, *, warn: Callable[[str], None], **overrides:
         model = registry.load_model(choice, options.config, options.denoise)
     if not model.info.tunable and (useless := _tuning(options)):
         warn(f"{', '.join(useless)}: of no use to {model.info.name}")
-    from streamvsr.vsr.repeats import Repeats
     from streamvsr.vsr.filter import VsrFilter
+    from streamvsr.vsr.repeats import Repeats
 
     device = choose_device(options.device)
     settings: dict[str, Any] = {

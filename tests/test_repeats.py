@@ -11,10 +11,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamvsr.vsr.repeats import PATIENCE, Repeats, same_picture
 from streamvsr.frames import PIXEL_FORMATS, Color, Frame, StreamInfo
 from streamvsr.models import registry
 from streamvsr.vsr.filter import VsrFilter
+from streamvsr.vsr.repeats import PATIENCE, Repeats, same_picture
 from tests.fakes import FakeModel, numbered
 
 
