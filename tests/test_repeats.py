@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamvsr.config import ModelOptions
 from streamvsr.frames import PIXEL_FORMATS, Color, Frame, StreamInfo
 from streamvsr.models import registry
 from streamvsr.vsr.filter import VsrFilter
@@ -57,7 +58,7 @@ def test_the_network_sees_the_video_without_its_repeats(
     def network() -> VsrFilter:
         # A memory and a look-ahead: every frame's result tells what the network has seen before and after it.
         model = FakeModel(max_seq_len=sizes[0], overlap=sizes[1], memory=300, ahead=1)
-        return VsrFilter(model, propagation=mode)  # type: ignore[arg-type]
+        return VsrFilter(model, ModelOptions(propagation=mode, scene_threshold=0))  # type: ignore[arg-type]
 
     # Shown twice at most, no more than 2 L + 1 frames wait: the network always has its look-ahead.
     frames = stream(counts, cuts)
@@ -120,7 +121,7 @@ def test_a_long_standstill_is_computed_once_and_does_not_hold_frames_back() -> N
 
 
 def test_a_live_input_that_stands_still_waits_for_one_window_at_most() -> None:
-    vsr = Repeats(VsrFilter(FakeModel(max_seq_len=4, overlap=1), scene_threshold=8.0))
+    vsr = Repeats(VsrFilter(FakeModel(max_seq_len=4, overlap=1)))
     frames = stream([1, 30])
     vsr.configure(info_of(frames[0], live=True))
     waits = 0
