@@ -18,6 +18,8 @@ from streamvsr.vsr.filter import VsrFilter
 from streamvsr.vsr.repeats import PATIENCE, Repeats, same_picture
 from tests.fakes import FakeModel, numbered
 
+ONE_SCENE = ModelOptions(scene_threshold=0)
+
 
 def info_of(frame: Frame, *, live: bool = False) -> StreamInfo:
     return StreamInfo(
@@ -86,7 +88,7 @@ def test_a_recurrent_networks_state_moves_once_for_each_frame_that_differs(model
         ]
 
     def network() -> VsrFilter:
-        return VsrFilter(registry.load_model(registry.select(model)))
+        return VsrFilter(registry.load_model(registry.select(model)), ONE_SCENE)
 
     counts = [3, 2, 3, 2, 3, 2]  # 24 in 60
     once = pushed(network(), video([1] * 6))
@@ -102,7 +104,7 @@ def test_a_recurrent_networks_state_moves_once_for_each_frame_that_differs(model
 
 def test_a_long_standstill_is_computed_once_and_does_not_hold_frames_back() -> None:
     model = FakeModel(max_seq_len=4, overlap=1, memory=300)
-    vsr = Repeats(VsrFilter(model))
+    vsr = Repeats(VsrFilter(model, ONE_SCENE))
     frames = stream([1, 1, 500, 1, 1])
     vsr.configure(info_of(frames[0]))
     held, most, out = 0, 0, []
@@ -133,13 +135,13 @@ def test_a_live_input_that_stands_still_waits_for_one_window_at_most() -> None:
 def test_a_discontinuity_is_no_repeat() -> None:
     model = FakeModel(max_seq_len=4, overlap=1, memory=300)
     frames = [replace(numbered(7), pts=n, discontinuity=n == 2) for n in range(4)]
-    out = pushed(Repeats(VsrFilter(model)), frames)
+    out = pushed(Repeats(VsrFilter(model, ONE_SCENE)), frames)
     assert [f.discontinuity for f in out] == [False, False, True, False]
     assert [call.reset for call in model.log.calls] == [True, True]
 
 
 def test_repeats_share_memory_with_their_first() -> None:
-    out = pushed(Repeats(VsrFilter(FakeModel(max_seq_len=1, overlap=0))), stream([3]))
+    out = pushed(Repeats(VsrFilter(FakeModel(max_seq_len=1, overlap=0), ONE_SCENE)), stream([3]))
     assert out[0].planes[0] is out[1].planes[0] is out[2].planes[0]
 
 
@@ -158,7 +160,7 @@ def test_one_sample_of_one_plane_tells_frames_apart() -> None:
 
 def test_closing_half_way_closes_the_network() -> None:
     model = FakeModel(max_seq_len=2, overlap=0)
-    vsr = Repeats(VsrFilter(model))
+    vsr = Repeats(VsrFilter(model, ONE_SCENE))
     frames = stream([2, 2, 2])
     vsr.configure(info_of(frames[0]))
     for frame in frames[:2]:
