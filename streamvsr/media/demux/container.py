@@ -39,6 +39,7 @@ from streamvsr.media.demux.programs import programs_of
 from streamvsr.media.demux.selection import select
 from streamvsr.media.demux.stdin import Reader, open_stdin
 from streamvsr.media.hdr import moving_data
+from streamvsr.media.open_container import open_container
 
 STDIN_NAMES = ("-", "pipe:", "pipe:0")
 
@@ -134,7 +135,7 @@ class ContainerSource(Source):
         elif ":" in os.path.splitdrive(given.path)[1] and os.path.isfile(given.path):
             # FFmpeg takes "12:30.mp4" for a protocol called 12.
             file = f"file:{given.path}"
-        container: Any = av.open(
+        container: Any = open_container(
             file, "r", format=given.format, options=options, timeout=timeout, hwaccel=self._accelerator
         )
         if container.format.name == "avi":

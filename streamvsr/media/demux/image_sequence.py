@@ -15,7 +15,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast
 
-import av
 import numpy as np
 
 from streamvsr.config import InputOptions, OutputOptions
@@ -27,6 +26,7 @@ from streamvsr.media.decode.clock import ticks_per_tick
 from streamvsr.media.demux.animation import kind_of_animation
 from streamvsr.media.demux.base import Source
 from streamvsr.media.exif import orientation, upright
+from streamvsr.media.open_container import open_container
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".webp", ".bmp", ".ppm", ".pgm", ".jp2"})
 
@@ -205,7 +205,7 @@ def read_picture(name: str) -> tuple[tuple[Plane, ...], PixelFormat]:
 def sample_aspect_ratio(name: str, width: int, height: int) -> Fraction:
     """The shape of a pixel as FFmpeg reads it (PNG's pHYs, JPEG's density), for a picture shown in this size."""
     try:
-        with av.open(name if "://" in name else f"file:{name}") as container:
+        with open_container(name if "://" in name else f"file:{name}") as container:
             stream: Any = container.streams.best("video")
             if stream is None:
                 return Fraction(1)

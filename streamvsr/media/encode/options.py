@@ -19,6 +19,7 @@ from av.format import ContainerFormat
 from streamvsr.config import OutputOptions
 from streamvsr.errors import UsageError, did_you_mean
 from streamvsr.media.av_errors import FOREIGN, mask
+from streamvsr.media.open_container import open_container
 
 FORMAT_ALIASES = {
     "mkv": "matroska",
@@ -166,7 +167,7 @@ def output_format(output: OutputOptions, *, stdout: bool) -> str:
     nowhere = io.BytesIO()
     nowhere.name = "x" + suffix
     try:
-        with av.open(nowhere, "w") as guessed:
+        with open_container(nowhere, "w") as guessed:
             return str(guessed.format.name)
     except (ValueError, av.FFmpegError):
         shown = mask(output.path)
@@ -191,7 +192,7 @@ def encoder_name(given: str | None, container: str, kind: str = "video") -> str:
 def _default_encoder(container: str) -> str:
     """libx264, or the encoder of the container's own codec where it cannot hold H.264."""
     try:
-        trial = av.open(io.BytesIO(), "w", format=container)
+        trial = open_container(io.BytesIO(), "w", format=container)
     except FOREIGN:
         return "libx264"
     with trial:

@@ -174,7 +174,7 @@ class ContainerSink(Sink):
             numbered = name in SEGMENT_OPTIONS and name not in ("hls", "dash")
             if numbered and "%" not in self._path:
                 raise UsageError(f"-f {name} writes several files: give '{self._path}' a number, such as part_%03d.mkv")
-            return SegmentTransport(self._path, output.overwrite, numbered=numbered, on_warning=self._warn)
+            return SegmentTransport(self._path, output.overwrite, on_warning=self._warn)
         return FileTransport(self._path, output.overwrite, live=info.live, on_warning=self._warn)
 
     def _describe(
