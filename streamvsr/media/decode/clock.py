@@ -24,6 +24,9 @@ DEFAULT_RATE = Fraction(25)
 """Frames a second where neither the container nor the frames before tell."""
 
 
+MAX_FRAME_RATE = 500
+"""Higher ones are tick rates of the container (Matroska and FLV files that claim 600 or 1000 frames a second)."""
+
 COARSE_SECONDS = Fraction(1, 1000)
 """Ticks longer than this (a whole frame in AVI and raw streams) are divided where a cut falls between two of them."""
 

@@ -29,13 +29,14 @@ from streamvsr.frames import Frame, Packet
 from streamvsr.media.av_errors import FOREIGN, mask, source_error
 from streamvsr.media.decode.clock import Clock, ConstantClock, Shift
 from streamvsr.media.decode.decoder import UndecodableError, VideoDecoder
+from streamvsr.media.decode.hardware import accelerator
 from streamvsr.media.decode.normalise import Normaliser
 from streamvsr.media.demux.base import Source
 from streamvsr.media.demux.demuxer import LIVE_SCHEMES, OPEN_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, Demuxer
 from streamvsr.media.demux.describe import TICK, cut_off, describe, exact, frame_rate, start_of
 from streamvsr.media.demux.options import check_input_options, plain_options
+from streamvsr.media.demux.programs import programs_of
 from streamvsr.media.demux.selection import Selection, select
-from streamvsr.media.hardware import accelerator
 from streamvsr.media.hdr import moving_data
 
 MAX_PACKETS_BEFORE_PICTURE = 10_000
@@ -94,7 +95,9 @@ class ContainerSource(Source):
         demuxer, name = self._demuxer, mask(self._path)
         assert demuxer is not None
         container = demuxer.container
-        selection = select(list(container.streams), output, name)
+        selection = select(list(container.streams), output, name, programs_of(container))
+        for note in selection.notes:
+            self._warn(f": {note}")
         self._tell_left_out(selection)
         video = self._video = selection.video
         self._streams = [video, *(s for s in selection.tracks if s.type != "attachment")]

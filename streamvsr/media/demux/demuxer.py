@@ -20,6 +20,7 @@ from streamvsr.media.decode.clock import TimestampConcat
 from streamvsr.media.demux.describe import exact
 from streamvsr.media.demux.options import demuxer_options
 from streamvsr.media.demux.stdin import Reader, open_stdin
+from streamvsr.media.open_container import open_container
 
 STDIN_NAMES = ("-", "pipe:", "pipe:0")
 
@@ -77,7 +78,7 @@ class Demuxer:
         elif ":" in os.path.splitdrive(given.path)[1] and os.path.isfile(given.path):
             # FFmpeg takes "12:30.mp4" for a protocol called 12.
             file = f"file:{given.path}"
-        container: Any = av.open(
+        container: Any = open_container(
             file, "r", format=given.format, options=options, timeout=timeout, hwaccel=self._hwaccel
         )
         if container.format.name == "avi":
