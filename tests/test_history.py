@@ -13,7 +13,7 @@ from torch import Tensor
 
 from streamvsr.filters.vsr import VsrFilter
 from streamvsr.models.base import Settings
-from streamvsr.models.basicvsr.history import LEAST_HISTORY, ForwardBranch, Schedule
+from streamvsr.models.basicvsr.history import LEAST_HISTORY, ForwardBranch, Schedule, States
 from tests.fakes import FakeModel
 from tests.test_basicvsr import EXACT, carried, random_model, video
 
@@ -23,9 +23,9 @@ class Counting:
 
     steps = 0
 
-    def __call__(self, frame: Tensor, state: Tensor | None, flow: Tensor | None) -> Tensor:
+    def __call__(self, frame: Tensor, states: States, flow: Tensor | None) -> Tensor:
         self.steps += 1
-        return torch.ones(1, 1, 1, 1) if state is None else state + 1
+        return states[0] + 1 if states else torch.ones(1, 1, 1, 1)
 
 
 @given(st.integers(LEAST_HISTORY, 200))

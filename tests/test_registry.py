@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import subprocess
 import sys
 from fnmatch import fnmatchcase
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from streamvsr.cli import models_command
+from streamvsr.cli import model_files, models_command
 from streamvsr.errors import CheckpointError, ModelError, UsageError
 from streamvsr.models import registry, resources
 from streamvsr.models.basicvsr.network import BasicVSRNet, RealBasicVSRNet
@@ -57,12 +58,17 @@ def test_manifest_speaks_of_models_that_exist() -> None:
     assert {k.model for k in known} == {e.name for e in registry.ENTRIES.values() if e.needs_checkpoint}
     for k in known:
         assert k.licence
-        assert k.url is None or k.sha256 or k.sha256_prefix, f"{k.name} can be fetched, but not checked"
-        assert k.sha256 is None or len(bytes.fromhex(k.sha256)) == 32
-        if k.url and k.sha256_prefix:
-            assert k.url.endswith(f"-{k.sha256_prefix}.pth")
-        if k.url:
-            assert any(fnmatchcase(k.url.rpartition("/")[2], pattern) for pattern in k.files), "fetched, but not found"
+        assert k.kmacs > 0
+        for place in k.places:
+            assert place.sha256 or place.sha256_prefix, f"{k.name} can be fetched, but not checked"
+            assert place.sha256 is None or len(bytes.fromhex(place.sha256)) == 32
+            if place.sha256_prefix:
+                assert place.file_name.endswith(f"-{place.sha256_prefix}.pth")
+            assert any(fnmatchcase(place.file_name, pattern) for pattern in k.files), "fetched, but not found"
+            assert (place.url is None) == (place.member is not None) == (place.package is not None)
+            assert place.url or re.fullmatch(r"[a-z0-9-]+==[0-9.]+", place.package or ""), (
+                "a version that never changes"
+            )
 
 
 def test_manifest_is_shipped() -> None:
@@ -212,7 +218,7 @@ def put_config(folder: Path, kind: str) -> Path:
 def test_what_can_be_fetched(cache: Path) -> None:
     assert registry.known_checkpoint("realbasicvsr").name == "realbasicvsr_x4"
     assert registry.known_checkpoint("basicvsr_vimeo90k_bi").model == "basicvsr"
-    assert registry.known_checkpoint("rt").url is None
+    assert registry.known_checkpoint("rt").places == ()
     with pytest.raises(UsageError, match="no checkpoint is called 'animesr_v3'; did you mean animesr_v2"):
         registry.known_checkpoint("animesr_v3")
 
@@ -221,14 +227,20 @@ def test_listing(cache: Path) -> None:
     path = put(cache, "BasicVSR_REDS4.pth")
     listed = {entry.entry.name: entry for entry in registry.list_models()}
     assert listed["basicvsr"].path == path
-    assert [p for _, p in listed["basicvsr"].sources] == [path, None]
+    assert [p for _, p in listed["basicvsr"].sources] == [path, None, None]
     assert {name for name, entry in listed.items() if entry.ready} == {"basicvsr", "bicubic", "identity"}
     text = models_command.listing()
-    parts = (str(path), "no checkpoint here", "148 MB, streamvsr models fetch realbasicvsr_x4", "Apache-2.0", "SPyNet")
+    parts = (
+        str(path),
+        "no checkpoint here",
+        "streamvsr models fetch realbasicvsr_x4",
+        "148 MB, from download.",
+        "SPyNet",
+    )
     for part in (*parts, "basicvsr_reds4 (Apache-2.0): here", f"go into: {cache}"):
         assert part in text
     assert max(map(len, text.splitlines())) < 200
-    text = models_command.sources()
+    text = model_files.sources()
     for part in (
         "sha256 52f77c2c",
         "sha256 0e599677...",

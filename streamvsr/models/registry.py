@@ -6,7 +6,6 @@ loads no torch: the network's module is imported when a model is loaded.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 from streamvsr.errors import CheckpointError, ModelError, UsageError
 from streamvsr.models import resources
+from streamvsr.models.manifest import Known, read_manifest
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,6 +53,7 @@ ENTRIES: Mapping[str, Entry] = {
         Entry("rt", "streamvsr.models.rt:load", "x4, small and fast, for CPUs and live use"),
         Entry("realbasicvsr", "streamvsr.models.basicvsr:load", "x4, cleans and restores real footage, for GPUs"),
         Entry("basicvsr", "streamvsr.models.basicvsr:load", "x4, for clean footage that was only shrunk"),
+        Entry("nanovsr", "streamvsr.models.nanovsr:load", "x4, light, for clean footage that was only shrunk"),
         Entry("animesr", "streamvsr.models.animesr:load", "x4, for drawn pictures, looks at neighbouring frames"),
         Entry("srvgg", "streamvsr.models.srvgg:load", "x4, frame by frame, the small Real-ESRGAN networks"),
         Entry("bicubic", "streamvsr.models.plain:load_bicubic", "x4, plain interpolation, no network", False),
@@ -60,25 +61,6 @@ ENTRIES: Mapping[str, Entry] = {
     )
 }
 AUTO = "auto"
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """A checkpoint that the manifest lists."""
-
-    name: str
-    model: str
-    files: tuple[str, ...]
-    """File names that it goes by, with ``*`` and ``?``, best first."""
-    licence: str
-    scale: int
-    note: str
-    url: str | None = None
-    """None: it comes with streamvsr."""
-    sha256: str | None = None
-    sha256_prefix: str | None = None
-    """The first digits, as the publisher states them in the file's name."""
-    size_mb: int | None = None
 
 
 class Selection(NamedTuple):
@@ -109,9 +91,7 @@ def known_checkpoints() -> tuple[Known, ...]:
     folder = resources.packaged_folder()
     if folder is None or not (folder / resources.MANIFEST).is_file():
         return ()
-    with (folder / resources.MANIFEST).open("rb") as file:
-        tables = tomllib.load(file)["checkpoint"]
-    return tuple(Known(**{**table, "files": tuple(table["files"])}) for table in tables)
+    return read_manifest(folder / resources.MANIFEST)
 
 
 def find_checkpoint(name: str) -> Path | None:
@@ -147,16 +127,16 @@ def known_checkpoint(name: str) -> Known:
     known = known_checkpoints()
     found = [k for k in known if k.name == name] or [k for k in known if k.model == name]
     if not found:
-        names = [k.name for k in known if k.url]
+        names = [k.name for k in known if k.places]
         close = get_close_matches(name, names, 1)
         hint = f"did you mean {close[0]}? " if close else ""
         raise UsageError(f"no checkpoint is called {name!r}; {hint}there are {', '.join(names)}")
-    return next((k for k in found if k.url), found[0])
+    return next((k for k in found if k.places), found[0])
 
 
 def how_to_get(name: str) -> str:
     """One sentence on where weights of the model or the checkpoint ``name`` can be had."""
-    source = next((k for k in known_checkpoints() if name in (k.model, k.name) and k.url), None)
+    source = next((k for k in known_checkpoints() if name in (k.model, k.name) and k.places), None)
     if source is None:
         return f"give a file with --checkpoint, or put one into {resources.cache_folder()}"
     return f"get it with 'streamvsr models fetch {source.name}', or give a file with --checkpoint"
@@ -248,8 +228,15 @@ def load_model(selection: Selection, config: str | Path | None = None) -> Model:
     if found.architecture != entry.name:
         raise CheckpointError(f"{path}: holds a {found.architecture} network, not {entry.name}")
     stated = dict(found.config) | (dict(described.options) if described else {})
+    return load_state(entry.name, found.state, stated, path)
+
+
+def load_state(architecture: str, state: Mapping[str, Tensor], config: Mapping[str, str], path: Path) -> Model:
+    """The model of weights that were read from ``path``. Raises ``CheckpointError`` where they do not fit."""
+    if architecture not in ENTRIES:
+        raise CheckpointError(f"{path}: says it is a {architecture!r} network; there are {', '.join(ENTRIES)}")
     try:
-        return entry.load(dict(found.state), stated)
+        return ENTRIES[architecture].load(dict(state), dict(config))
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
 

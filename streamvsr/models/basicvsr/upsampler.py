@@ -38,7 +38,7 @@ def add_upsampled(
     """
     height, width = x.shape[-2:]
     shuffles = [_by_position(p.upsample_conv) for p in (first, second)]
-    for left, top, right, bottom in _tiles(width, height, most_pixels):
+    for left, top, right, bottom in tiles(width, height, most_pixels):
         # Beside the tile. Where the picture ends, the zeros of a convolution's own padding are right.
         beside = [min(HALO_PX, n) for n in (left, top, width - right, height - bottom)]
         a, b, c, d = beside
@@ -51,8 +51,8 @@ def add_upsampled(
         base[..., SCALE * top : SCALE * bottom, SCALE * left : SCALE * right] += y
 
 
-def _tiles(width: int, height: int, most_pixels: int) -> Iterator[Box]:
-    """About square and about equal ones."""
+def tiles(width: int, height: int, most_pixels: int) -> Iterator[Box]:
+    """Tiles of at most about ``most_pixels`` that cover a picture: about square, and about equal."""
     if width * height <= most_pixels:
         yield 0, 0, width, height
         return
