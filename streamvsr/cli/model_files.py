@@ -37,7 +37,7 @@ def sources() -> str:
 
     lines = []
     for known in registry.known_checkpoints():
-        if not known.places:
+        if not known.fetchable:
             continue
         size = f", {known.size_mb} MB" if known.size_mb else ""
         lines.append(f"{known.name}: for model {known.model}, {known.licence}{size}")

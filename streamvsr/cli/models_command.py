@@ -92,7 +92,8 @@ def listing() -> str:
         state = str(listed.path) if listed.path else "ready" if listed.ready else "no checkpoint here"
         lines += [f"{listed.entry.name:13} {listed.entry.summary}", f"{'':13} {state}"]
         for known, path in listed.sources:
-            get = "here" if path else f"streamvsr models fetch {known.name}"
+            way = f"streamvsr models fetch {known.name}" if known.fetchable else f"download {known.places[0]}"
+            get = "here" if path else way if known.places else "missing: install streamvsr again"
             lines += [
                 f"{'':13} - {known.name} ({known.licence}): {get}",
                 f"{'':15} {_size(known, path)}{_origin(known)}; {speed.speed_text(known.kmacs, here)}",

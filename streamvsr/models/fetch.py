@@ -58,9 +58,9 @@ def fetch(
     """
     if not known.places:
         raise CheckpointError(f"{known.name} comes with streamvsr: there is nothing to fetch")
+    if not known.fetchable:
+        raise CheckpointError(f"{known.name} cannot be fetched: no hash is known to check it with")
     for place in known.places:
-        if not (place.sha256 or place.sha256_prefix):
-            raise CheckpointError(f"{known.name} cannot be fetched: no hash is known to check it with")
         if place.url is not None:
             _check_address(place.url)
     told = told or (lambda *_: None)

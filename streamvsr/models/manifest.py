@@ -36,6 +36,10 @@ class Place:
         return bool(self.sha256_prefix) and digest.startswith(str(self.sha256_prefix).lower())
 
     @property
+    def checkable(self) -> bool:
+        return bool(self.sha256 or self.sha256_prefix)
+
+    @property
     def hash_text(self) -> str:
         return self.sha256 or (f"{self.sha256_prefix}..." if self.sha256_prefix else "unknown")
 
@@ -58,6 +62,13 @@ class Known:
     """Thousands of multiply-accumulate operations for each input pixel: how costly the network is."""
     places: tuple[Place, ...] = ()
     """Tried in this order; none: it comes with streamvsr."""
+    weak: str | None = None
+    """The name of the same network's checkpoint that keeps noise: ``--denoise`` mixes the two."""
+
+    @property
+    def fetchable(self) -> bool:
+        """Whether it can be downloaded and checked."""
+        return bool(self.places) and all(place.checkable for place in self.places)
 
     @property
     def size_mb(self) -> int | None:
