@@ -6,13 +6,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from streamvsr.cli.talk import Talk, encodable
+from streamvsr.cli.console import Console, encodable
 from streamvsr.errors import UsageError
 
 Options = Mapping[str, str]
 
 
-def fetch_command(names: Sequence[str], options: Options, talk: Talk) -> int:
+def fetch_command(names: Sequence[str], options: Options, console: Console) -> int:
     from streamvsr.cli.download import Download
     from streamvsr.models import registry, resources
     from streamvsr.models.fetch import fetch
@@ -24,10 +24,10 @@ def fetch_command(names: Sequence[str], options: Options, talk: Talk) -> int:
         raise UsageError("streamvsr models fetch: give a name; 'streamvsr models fetch --list' shows them")
     # A wrong name is said before the first one is fetched.
     for known in [registry.known_checkpoint(name) for name in names]:
-        talk.note(f"{known.name}: {known.licence}. {known.note}")
-        with Download(known.name, talk) as shown:
-            path = fetch(known, resources.cache_folder(), told=shown.update, note=talk.warning)
-        talk.note(f"{known.name}: {path}")
+        console.note(f"{known.name}: {known.licence}. {known.note}")
+        with Download(known.name, console) as shown:
+            path = fetch(known, resources.cache_folder(), told=shown.update, note=console.warning)
+        console.note(f"{known.name}: {path}")
     return 0
 
 
@@ -46,7 +46,7 @@ def sources() -> str:
     return "\n".join(lines)
 
 
-def convert_command(names: Sequence[str], options: Options, talk: Talk) -> int:
+def convert_command(names: Sequence[str], options: Options, console: Console) -> int:
     if len(names) != 2:
         raise UsageError("streamvsr models convert: give a checkpoint and the .safetensors file to write")
     source, target = map(Path, names)
@@ -58,14 +58,14 @@ def convert_command(names: Sequence[str], options: Options, talk: Talk) -> int:
 
     metadata = convert(source, target, half="--fp16" in options, licence=options.get("--licence"))
     sizes = [path.stat().st_size / 1e6 for path in (source, target)]
-    talk.note(
+    console.note(
         f"{target}: {metadata['architecture']}, {metadata['precision']}, licence {metadata['licence']};"
         f" {sizes[0]:.1f} MB to {sizes[1]:.1f} MB"
     )
     return 0
 
 
-def verify_command(names: Sequence[str], options: Options, talk: Talk) -> int:  # noqa: ARG001
+def verify_command(names: Sequence[str], options: Options, console: Console) -> int:  # noqa: ARG001
     """A line for each file on standard output; 1 where one of them is not as it should be."""
     from streamvsr.models.verify import verify, verify_file
 
@@ -76,5 +76,5 @@ def verify_command(names: Sequence[str], options: Options, talk: Talk) -> int:  
         digest = f" sha256 {verdict.sha256}" if verdict.sha256 else ""
         print(encodable(f"{'good' if verdict.good else 'BAD '} {verdict.path}: {verdict.text}{digest}", sys.stdout))
     if not count:
-        talk.note("no checkpoints are here; 'streamvsr models' says where they are looked for")
+        console.note("no checkpoints are here; 'streamvsr models' says where they are looked for")
     return 1 if bad else 0

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from streamvsr.cli import model_files
+from streamvsr.cli.console import Console, encodable
 from streamvsr.cli.parser import asks_for_help
-from streamvsr.cli.talk import Talk, encodable
 from streamvsr.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ USAGE = """usage: streamvsr models                    list the models, and which
        streamvsr models verify [FILE...]   hash and contents of all checkpoints at hand, or of those given"""
 SWITCHES = frozenset({"--quiet", "--debug", "--list", "--measure", "--fp16", "-y"})
 VALUES = frozenset({"--licence"})
-COMMANDS: Mapping[str, tuple[Callable[[Sequence[str], Mapping[str, str], Talk], int], frozenset[str]]] = {
+COMMANDS: Mapping[str, tuple[Callable[[Sequence[str], Mapping[str, str], Console], int], frozenset[str]]] = {
     "fetch": (model_files.fetch_command, frozenset({"--list"})),
     "convert": (model_files.convert_command, frozenset({"--fp16", "--licence", "-y"})),
     "verify": (model_files.verify_command, frozenset()),
@@ -40,7 +40,7 @@ def models_command(words: Sequence[str]) -> int:
         print(USAGE)
         return 0
     names, options = _split(words)
-    talk = Talk(quiet="--quiet" in options)
+    console = Console(quiet="--quiet" in options)
     if not names:
         if unknown := options.keys() - GENERAL - {"--measure"}:
             wanted = "fetch" if "--list" in unknown else "convert"
@@ -49,7 +49,7 @@ def models_command(words: Sequence[str]) -> int:
             from streamvsr.models.speed import measure
 
             _, path = measure()
-            talk.note(f"measured, and kept in {path}")
+            console.note(f"measured, and kept in {path}")
         print(encodable(listing(), sys.stdout))
         return 0
     if names[0] not in COMMANDS:
@@ -59,7 +59,7 @@ def models_command(words: Sequence[str]) -> int:
         raise UsageError(
             f"streamvsr models {names[0]}: {min(unknown)}: not an option of it; --help shows what there is"
         )
-    return command(names[1:], options, talk)
+    return command(names[1:], options, console)
 
 
 def _split(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:

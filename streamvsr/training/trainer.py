@@ -23,10 +23,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from streamvsr.config import options_of
+from streamvsr.degrade import RECIPES
 from streamvsr.errors import CheckpointError, StreamvsrError, UsageError
 from streamvsr.media.av_errors import sink_error
 from streamvsr.training.clips import SCALE, Budget, open_clips, open_photos
-from streamvsr.training.degrade import RECIPES
 from streamvsr.training.discriminator import Discriminator, judged_as
 from streamvsr.training.losses import PerceptualLoss, charbonnier, pixel_loss, sharpened, temporal_loss
 from streamvsr.training.networks import Result, build
