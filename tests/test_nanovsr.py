@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
+from streamvsr.config import ModelOptions
 from streamvsr.errors import CheckpointError, ModelError
 from streamvsr.models import nanovsr
-from streamvsr.models.base import Settings
 from streamvsr.models.checkpoint import read
 from streamvsr.models.nanovsr import NanoVSRModel, NanoVSRSession, load
 from streamvsr.models.nanovsr.network import NanoVSRNet, collapse
@@ -165,10 +165,10 @@ def test_three_hundred_frames() -> None:
     """In one window and in many: the carried state is the same at the end, and with a bound a still scene repeats."""
     model = load(training_weights(), {})
     still = video(1).expand(300, -1, -1, -1)
-    model.tune(Settings(max_history=0))
+    model.tune(ModelOptions(max_history=0))
     one, many = whole(model, still), in_windows(model, still, 24, 8)
     assert torch.allclose(many[-8:], one[-8:], atol=1e-4)
-    model.tune(Settings(max_history=30))
+    model.tune(ModelOptions(max_history=30))
     bounded = in_windows(model, still, 24, 8)
     assert bounded.isfinite().all()
     assert torch.allclose(bounded[:20], many[:20], atol=EXACT)

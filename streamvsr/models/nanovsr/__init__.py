@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Self
 
 import torch
 from torch import Tensor
 
+from streamvsr.config import ModelOptions
 from streamvsr.errors import ModelError
-from streamvsr.models.base import Model, ModelInfo, Session, Settings
+from streamvsr.models.base import Model, ModelInfo, Session, silent
 from streamvsr.models.basicvsr.history import ForwardBranch, States
 from streamvsr.models.checks import check_window, count_of
 from streamvsr.models.nanovsr.network import SCALE, NanoVSRNet, collapse
@@ -34,17 +35,17 @@ class NanoVSRModel(Model):
 
     def __init__(self, network: NanoVSRNet) -> None:
         self.network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._settings = Settings()
+        self._options = ModelOptions()
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Self:
         self.network.to(device=device, dtype=dtype)
         return self
 
-    def tune(self, settings: Settings) -> None:
-        self._settings = settings
+    def tune(self, options: ModelOptions, warn: Callable[[str], None] = silent) -> None:  # noqa: ARG002
+        self._options = options
 
     def session(self) -> NanoVSRSession:
-        bound = self._settings.max_history
+        bound = self._options.max_history
         return NanoVSRSession(self.network, self.info.max_history if bound is None else bound)
 
 
