@@ -92,7 +92,13 @@ def known_checkpoints() -> tuple[Known, ...]:
     folder = resources.packaged_folder()
     if folder is None or not (folder / resources.MANIFEST).is_file():
         return ()
-    return read_manifest(folder / resources.MANIFEST)
+    path = folder / resources.MANIFEST
+    try:
+        return read_manifest(path)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (AttributeError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise CheckpointError(f"{path}: the list of checkpoints is damaged; install streamvsr again") from error
 
 
 def find_checkpoint(name: str) -> Path | None:
