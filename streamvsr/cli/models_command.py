@@ -92,10 +92,8 @@ def listing() -> str:
         state = str(listed.path) if listed.path else "ready" if listed.ready else "no checkpoint here"
         lines += [f"{listed.entry.name:13} {listed.entry.summary}", f"{'':13} {state}"]
         for known, path in listed.sources:
-            way = f"streamvsr models fetch {known.name}" if known.fetchable else f"download {known.places[0]}"
-            get = "here" if path else way if known.places else "missing: install streamvsr again"
             lines += [
-                f"{'':13} - {known.name} ({known.licence}): {get}",
+                f"{'':13} - {known.name} ({known.licence}): {'here' if path else _way(known)}",
                 f"{'':15} {_size(known, path)}{_origin(known)}; {speed.speed_text(known.kmacs, here)}",
                 f"{'':15} {known.note}",
             ]
@@ -104,6 +102,13 @@ def listing() -> str:
     lines.append(f"Checkpoints are looked for in: {', '.join(map(str, resources.checkpoint_folders()))}")
     lines.append(f"Fetched ones go into: {resources.cache_folder()}")
     return "\n".join(lines)
+
+
+def _way(known: Known) -> str:
+    """What brings the checkpoint here."""
+    if not known.places:
+        return "missing: install streamvsr again"
+    return f"streamvsr models fetch {known.name}" if known.fetchable else f"download {known.places[0]}"
 
 
 def _size(known: Known, path: Path | None) -> str:

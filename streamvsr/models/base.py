@@ -40,7 +40,7 @@ class ModelInfo:
 
 
 def silent(text: str) -> None:
-    """For callers who want to hear no warnings."""
+    """For callers who want no warnings."""
 
 
 class Session(ABC):

@@ -88,7 +88,7 @@ class Listed(NamedTuple):
 
 @cache
 def known_checkpoints() -> tuple[Known, ...]:
-    """The manifest's entries, in its order."""
+    """The manifest's entries, in its order. Raises ``CheckpointError`` where it is damaged."""
     folder = resources.packaged_folder()
     if folder is None or not (folder / resources.MANIFEST).is_file():
         return ()

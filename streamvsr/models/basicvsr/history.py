@@ -28,7 +28,7 @@ from torch import Tensor
 Inputs = TypeVar("Inputs")
 """What a step is made from besides states and flow: a frame, or its features."""
 States = tuple[Tensor, ...]
-"""Of the frame before and of those before it, newest first; fewer at the beginning, none at the first frame."""
+"""Of the frame before and of those before it, newest first: fewer at the beginning, none at the first frame."""
 Propagate = Callable[[Inputs, States, Tensor | None], Tensor]
 """(inputs, states of the frames before, flow to the frame before) -> state of the frame."""
 LEAST_HISTORY = 10
