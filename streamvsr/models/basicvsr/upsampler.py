@@ -52,7 +52,7 @@ def add_upsampled(
 
 
 def tiles(width: int, height: int, most_pixels: int) -> Iterator[Box]:
-    """Tiles of at most about ``most_pixels`` that cover a picture: about square, and about equal."""
+    """Tiles of about ``most_pixels`` at most that cover a picture: about square, and about equal."""
     if width * height <= most_pixels:
         yield 0, 0, width, height
         return
