@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from streamvsr.vsr.steady import SETTLING_FRAMES, Steady
 
 
 def flicker(frames: list[Tensor]) -> float:
-    return float(torch.stack([(b - a).abs().mean() for a, b in zip(frames, frames[1:], strict=False)]).mean())
+    return float(torch.stack([(b - a).abs().mean() for a, b in pairwise(frames)]).mean())
 
 
 def texture(height: int, width: int) -> Tensor:

@@ -2,7 +2,8 @@
 
 A network that sharpens makes more of every fluctuation of its input: on static scenes results changed 1.2 to 1.8 times
 as much from frame to frame as plain enlargement does, which the eye sees as boiling. Here, where the input stands
-still, the result may move away from the result before by at most what the input moves there. Elsewhere it is left alone.
+still, the result may move away from the result before by at most what the input moves there. Elsewhere it is left
+alone.
 
 Whether a place stands still is seen against a mean of the last frames, not against the frame before: a pan of a
 twentieth of a pixel a frame hides in the noise of two frames, but not in that of eight.
