@@ -32,7 +32,8 @@ from streamvsr.frames import Frame, MediaInfo, Packet, Track
 from streamvsr.media.av_errors import mask
 from streamvsr.media.demux.base import Source
 from streamvsr.media.demux.connection import Connection, StallError
-from streamvsr.media.demux.container import LIVE_SCHEMES, STDIN_NAMES, ContainerSource
+from streamvsr.media.demux.container import ContainerSource
+from streamvsr.media.demux.demuxer import LIVE_SCHEMES, STDIN_NAMES
 
 FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 5.0
 
