@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from streamvsr.models.basicvsr.upsampler import tiles
+from streamvsr.models.boxes import boxes
 from streamvsr.models.fused import convolve, convolve_to_few, weights
 from streamvsr.models.state import require
 
@@ -83,7 +83,7 @@ class NanoVSRNet(nn.Module):
         fused = convolve(states, *weights(self.fusion))
         base = functional.interpolate(frame, scale_factor=SCALE, mode="bilinear", align_corners=False)
         height, width = frame.shape[-2:]
-        for left, top, right, bottom in tiles(width, height, most_pixels):
+        for left, top, right, bottom in boxes(width, height, most_pixels):
             above, before = min(HALO_PX, top), min(HALO_PX, left)
             # Where the picture ends, the zeros of a convolution's own padding are right.
             part = self._enlarge(fused[..., top - above : bottom + HALO_PX, left - before : right + HALO_PX])
