@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from typing import Any
 
-from streamvsr.config import Config, ModelOptions, OutputOptions, check_backend, tile_px
+from streamvsr.config import Config, ModelOptions, OutputOptions, check_backend, tuning_flags
 from streamvsr.errors import UsageError
 from streamvsr.filters.base import Filter
 from streamvsr.filters.chain import Chain, segments
@@ -30,7 +30,7 @@ from streamvsr.filters.libav.graph import LibavFilter
 from streamvsr.filters.registry import VSR
 from streamvsr.frames import StreamInfo
 from streamvsr.media.demux import Source, TrimmedSource, open_source
-from streamvsr.media.mux import open_sink, same_file, wanted_format, with_usable_encoder, written_paths
+from streamvsr.media.mux import holds_rotation, open_sink, same_file, wanted_format, with_usable_encoder, written_paths
 from streamvsr.pipeline.frame_sink import FrameSink
 from streamvsr.pipeline.ring import PacketSpool, Ring
 from streamvsr.pipeline.runner import Run
@@ -72,7 +72,8 @@ def build(
             if same_file(config.input.path, path):
                 raise UsageError(f"the output '{path}' is the input itself: name another one")
         if source is None:
-            source = open_source(config.input, _source_options(config.output, steps), config.live)
+            reading = _source_options(config.output, steps, upright=frame_sink is not None)
+            source = open_source(config.input, reading, config.live)
             undo.callback(source.close)
         for line in source.warnings:
             warn(line)
@@ -176,8 +177,15 @@ def _live_ring(latency: float, info: StreamInfo) -> Ring:
     return Ring("decoded", frames, drop_oldest=True, max_age_seconds=seconds)
 
 
-def _source_options(output: OutputOptions, steps: Sequence[Step]) -> OutputOptions:
-    """Fields are left alone where the chain of -vf sees to them itself, or has no network that they could disturb."""
+def _source_options(output: OutputOptions, steps: Sequence[Step], *, upright: bool) -> OutputOptions:
+    """Fields are left alone where the chain of -vf sees to them itself, or has no network that they could disturb.
+
+    Frames are turned upright for whoever looks at width and height: filters, -s, outputs that cannot hold a rotation,
+    callers in Python (``upright``).
+    """
+    if output.autorotate is None:
+        seen = output.filters is not None or output.size is not None or upright
+        output = replace(output, autorotate=seen or not holds_rotation(output))
     return replace(output, deinterlace="off") if has_field_filter(steps) or not has_vsr(steps) else output
 
 
@@ -192,19 +200,16 @@ def _network_maker(
     """How a ``vsr`` of the chain is made; ``notes`` gets a sentence on the choice of each model."""
 
     def make(given: Mapping[str, Any], info: StreamInfo, last: bool) -> Sequence[Filter]:
-        given = dict(given)
-        scale = given.pop("scale", None)
         options = config.model
         if given.keys() & {"model", "checkpoint", "config"}:
             # Another network than that of the options: what they say of theirs does not hold for it.
             defaults = ModelOptions()
             options = replace(options, model="auto", checkpoint=None, config=None, backend=defaults.backend)
+        options = replace(options, **given)
         # The output's format is made at once where nothing comes between, and nothing before has chosen another.
         format = wanted if last and info.format == source.format else None
-        size = None if scale is None else _target_size(scale, info)
-        network, reason = make_vsr(
-            replace(options, **given), warn=warn, output_format=format, size=size, latency_seconds=latency
-        )
+        size = None if options.scale is None else _target_size(options.scale, info)
+        network, reason = make_vsr(options, warn=warn, output_format=format, size=size, latency_seconds=latency)
         notes.append(reason)
         if size is not None and not network:
             return [LibavFilter([("scale", "{}:{}:flags={}".format(*size, FINE_SCALING))])]
@@ -229,13 +234,14 @@ def _target_size(scale: float | tuple[int, int], info: StreamInfo) -> tuple[int,
     return width, height
 
 
-def make_vsr(options: ModelOptions, *, warn: Callable[[str], None], **overrides: Any) -> tuple[list[Filter], str]:
+def make_vsr(options: ModelOptions, *, warn: Callable[[str], None], **placement: Any) -> tuple[list[Filter], str]:
     """The network of ``options`` as a filter (none for ``identity``), and a sentence for the user on its choice.
 
-    ``overrides`` are keyword arguments of ``VsrFilter`` that the options do not hold, such as ``output_format``.
+    ``placement``: keyword arguments of ``VsrFilter`` that depend on where it stands in the chain, such as
+    ``output_format``.
     """
     from streamvsr.models import registry
-    from streamvsr.models.base import Model, Settings
+    from streamvsr.models.base import Model
     from streamvsr.models.device import choose_device, choose_dtype
 
     check_backend(options)
@@ -247,7 +253,7 @@ def make_vsr(options: ModelOptions, *, warn: Callable[[str], None], **overrides:
         from streamvsr.models import mmedit
 
         model: Model = mmedit.load(str(options.config), str(options.checkpoint))
-        overrides = {"propagation": "window"} | overrides
+        options = replace(options, propagation="window")
         reason = f"model {model.info.name}, in independent windows"
     else:
         # Asking for a GPU costs the import of torch, which a run without a network should not pay.
@@ -259,45 +265,14 @@ def make_vsr(options: ModelOptions, *, warn: Callable[[str], None], **overrides:
             return [], reason
         model = registry.load_model(choice, options.config, options.denoise)
         reason += f": {model.info.note}" if model.info.note else ""
-    if useless := _useless(options, model.info.settings):
+    if useless := tuning_flags(options, model.info.useless if model.info.tunable else None):
         warn(f"{', '.join(useless)}: of no use to {model.info.name}")
     from streamvsr.vsr.filter import VsrFilter
+    from streamvsr.vsr.repeats import Repeats
 
     device = choose_device(options.device)
-    settings: dict[str, Any] = {
-        "max_seq_len": options.max_seq_len,
-        "overlap": options.overlap,
-        "propagation": options.propagation,
-        "strength": 1.0 if options.strength is None else options.strength,
-        "scene_threshold": options.scene_threshold,
-        "device": device,
-        "dtype": choose_dtype(options.precision, device),
-        "threads": options.threads,
-        "warn": warn,
-        "settings": Settings(
-            max_history=options.max_history,
-            refine_threshold=options.dynamic_refine_thres,
-            refine_rule=options.refine_rule,
-            tile_px=tile_px(options.tile),
-            compile=options.compile,
-            cuda_graphs=options.cuda_graphs,
-            warn=warn,
-        ),
-    }
-    return [VsrFilter(model, **settings | overrides)], reason
-
-
-def _useless(options: ModelOptions, useful: Collection[str]) -> list[str]:
-    """The options given that set what the model has no use for."""
-    given = {
-        "--max-history": ("max_history", options.max_history),
-        "--dynamic-refine-thres": ("refine_threshold", options.dynamic_refine_thres is not None),
-        "--refine-rule": ("refine_rule", options.refine_rule),
-        "--tile": ("tile_px", tile_px(options.tile)),
-        "--compile": ("compile", options.compile),
-        "--cuda-graphs": ("cuda_graphs", options.cuda_graphs),
-    }
-    return [flag for flag, (setting, value) in given.items() if value and setting not in useful]
+    dtype = choose_dtype(options.precision, device)
+    return [Repeats(VsrFilter(model, options, device=device, dtype=dtype, warn=warn, **placement))], reason
 
 
 def _enough(source: TrimmedSource, stages: Sequence[FilterStage], end: Fraction) -> None:

@@ -13,10 +13,11 @@ PACKAGE = Path(__file__).resolve().parent.parent / "streamvsr"
 
 pytestmark = pytest.mark.io
 
-BASICS = {"errors", "frames", "config"}
+BASICS = {"errors", "frames", "config", "part_file"}
 MEDIA = BASICS | {"media", "media.color"}
 MAY_IMPORT = {
     "errors": set(),
+    "part_file": set(),
     "frames": set(),
     "config": {"errors"},
     "pipeline": {"errors", "frames"},

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import os
+import re
 import subprocess
 import sys
+import threading
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
 import torch
 
-from streamvsr.cli import models_command
+from streamvsr.cli import model_files, models_command
 from streamvsr.errors import CheckpointError, ModelError, UsageError
 from streamvsr.models import registry, resources
 from streamvsr.models.basicvsr.network import BasicVSRNet, RealBasicVSRNet
@@ -57,13 +60,18 @@ def test_manifest_speaks_of_models_that_exist() -> None:
     assert {k.model for k in known} == {e.name for e in registry.ENTRIES.values() if e.needs_checkpoint}
     for k in known:
         assert k.licence
+        assert k.kmacs > 0
         by_hand = "download it yourself" in k.note
-        assert k.url is None or k.fetchable != by_hand, f"{k.name} can be fetched, but not checked, or says it cannot"
-        assert k.sha256 is None or len(bytes.fromhex(k.sha256)) == 32
-        if k.url and k.sha256_prefix:
-            assert k.url.endswith(f"-{k.sha256_prefix}.pth")
-        if k.url:
-            assert any(fnmatchcase(k.url.rpartition("/")[2], pattern) for pattern in k.files), "fetched, but not found"
+        assert not k.places or k.fetchable != by_hand, f"{k.name} can be fetched, but not checked, or says it cannot"
+        for place in k.places:
+            assert place.sha256 is None or len(bytes.fromhex(place.sha256)) == 32
+            if place.sha256_prefix:
+                assert place.file_name.endswith(f"-{place.sha256_prefix}.pth")
+            assert any(fnmatchcase(place.file_name, pattern) for pattern in k.files), "fetched, but not found"
+            assert (place.url is None) == (place.member is not None) == (place.package is not None)
+            assert place.url or re.fullmatch(r"[a-z0-9-]+==[0-9.]+", place.package or ""), (
+                "a version that never changes"
+            )
 
 
 def test_manifest_is_shipped() -> None:
@@ -213,7 +221,7 @@ def put_config(folder: Path, kind: str) -> Path:
 def test_what_can_be_fetched(cache: Path) -> None:
     assert registry.known_checkpoint("realbasicvsr").name == "realbasicvsr_x4"
     assert registry.known_checkpoint("basicvsr_vimeo90k_bi").model == "basicvsr"
-    assert registry.known_checkpoint("rt").url is None
+    assert registry.known_checkpoint("rt").places == ()
     with pytest.raises(UsageError, match="no checkpoint is called 'animesr_v3'; did you mean animesr_v2"):
         registry.known_checkpoint("animesr_v3")
 
@@ -222,14 +230,20 @@ def test_listing(cache: Path) -> None:
     path = put(cache, "BasicVSR_REDS4.pth")
     listed = {entry.entry.name: entry for entry in registry.list_models()}
     assert listed["basicvsr"].path == path
-    assert [p for _, p in listed["basicvsr"].sources] == [path, None]
+    assert [p for _, p in listed["basicvsr"].sources] == [path, None, None]
     assert {name for name, entry in listed.items() if entry.ready} == {"basicvsr", "bicubic", "identity"}
     text = models_command.listing()
-    parts = (str(path), "no checkpoint here", "148 MB, streamvsr models fetch realbasicvsr_x4", "Apache-2.0", "SPyNet")
+    parts = (
+        str(path),
+        "no checkpoint here",
+        "streamvsr models fetch realbasicvsr_x4",
+        "148 MB, from download.",
+        "SPyNet",
+    )
     for part in (*parts, "basicvsr_reds4 (Apache-2.0): here", f"go into: {cache}"):
         assert part in text
     assert max(map(len, text.splitlines())) < 200
-    text = models_command.sources()
+    text = model_files.sources()
     for part in (
         "sha256 52f77c2c",
         "sha256 0e599677...",
@@ -237,6 +251,9 @@ def test_listing(cache: Path) -> None:
         "animesr_v2: for model animesr",
     ):
         assert part in text
+
+
+NET = "model = dict(generator=dict(type='RealBasicVSRNet', num_blocks={}))"
 
 
 class TestConfigs:
@@ -264,6 +281,39 @@ for i in range(3):
 model = {"type": "RealBasicVSR", "generator": dict(type=name, mid_channels=width, spynet_pretrained=work_dir)}
 """
         assert self.read(tmp_path, text) == ("realbasicvsr", {"mid_channels": "24"})
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("model = {'generator': {'type': ['a']}}", r"generator \['a'\] is not supported"),
+            ("n = 9\n" + "n = n * n\n" * 40 + NET.format("n"), "num_blocks"),
+            (NET.format("0x" + "f" * 5000), "num_blocks"),
+            (NET.format("9" * 6000), "limit"),
+            ("t = 'xxxxxxxx'\n" + "t = t + t\n" * 40 + NET.format(1), "values"),
+            ("t = ['x']\n" + "t = t + t\n" * 40 + NET.format(1), "values"),
+            ("t = ['x']\n" + "t = [t, t]\n" * 40 + NET.format("t"), "values"),
+            ("t = dict(a=1)\n" + "t = dict(a=t, b=t)\n" * 40 + "other = t\n" + NET.format(1), "values"),
+            ("t = 'x'\n" + "t = f'{t}{t}'\n" * 40 + NET.format(1), "values"),
+            ("t = [1]\n" + "t = [t]\n" * 300 + NET.format("t"), "has to be a number"),
+            (NET.format("-" * 3000 + "1"), "config"),
+            (NET.format("1+" * 3000 + "1"), "config"),
+            ("_base_ = '/dev/zero'", "no file that a config could stand on"),
+            ("_base_ = 'config.py'", "stand on itself"),
+            ("_base_ = ['config.py', 'config.py']", "more than 64 files|stand on itself"),
+        ],
+    )
+    def test_configs_made_to_do_harm(self, tmp_path: Path, text: str, message: str) -> None:
+        with pytest.raises(ModelError, match=message) as caught:
+            self.read(tmp_path, text)
+        assert len(str(caught.value)) < 1000
+
+    def test_a_config_through_a_pipe(self, tmp_path: Path) -> None:
+        pipe = tmp_path / "config.py"
+        os.mkfifo(pipe)
+        writer = threading.Thread(target=pipe.write_text, args=(NET.format(3),))
+        writer.start()
+        assert read_mm_config(pipe).options == {"num_blocks": "3"}
+        writer.join()
 
     def test_bases(self, tmp_path: Path) -> None:
         (tmp_path / "base.py").write_text(

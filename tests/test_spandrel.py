@@ -19,13 +19,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from streamvsr.cli import main
-from streamvsr.errors import CheckpointError, MissingExtraError, ModelError
+from streamvsr.errors import CheckpointError, ModelError
 from streamvsr.models import registry, spandrel, tiling, torchvision_shim
-from streamvsr.models.base import Settings
 from streamvsr.models.checkpoint import read
 from streamvsr.models.licence import stated
 from streamvsr.models.one_frame import FrameModel
 from tests.conftest import missing
+from tests.fakes import tuning
 from tests.one_way import in_windows, real_pair, whole
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,7 +37,7 @@ EXACT = 2e-5
 def library() -> Any:
     try:
         return spandrel._registry()
-    except MissingExtraError as error:
+    except CheckpointError as error:
         missing(str(error))
 
 
@@ -209,7 +209,7 @@ def test_tiles_of_networks_that_see_no_further_than_their_halo(name: str, files:
     model = loaded(files(name))
     frames = torch.rand(2, model.info.channels, 75, 107)
     together = whole(model, frames)
-    model.tune(Settings(tile_px=70))
+    model.tune(*tuning(tile="70"))
     assert torch.allclose(whole(model, frames), together, rtol=0, atol=EXACT)
 
 
@@ -218,7 +218,7 @@ def test_tiles_where_memory_asks_for_them(files: Callable[[str], Path], monkeypa
     model, said = loaded(files("esrgan_x4")), []
     frames = torch.rand(1, 3, 100, 140)
     together = whole(model, frames)
-    model.tune(Settings(warn=said.append))
+    model.tune(*tuning(warn=said.append))
     for free, count in ((1 << 40, 0), (1 << 27, 0), (12 << 20, 1)):
         monkeypatch.setattr(tiling, "free_bytes", lambda device, free=free: free)
         assert torch.allclose(whole(model, frames), together, rtol=0, atol=EXACT)
@@ -240,7 +240,7 @@ def test_a_network_that_runs_out_of_memory_goes_on_in_tiles(
         return forward(x)
 
     monkeypatch.setattr(model.network, "forward", spoiled)
-    model.tune(Settings(warn=said.append))
+    model.tune(*tuning(warn=said.append))
     assert torch.allclose(whole(model, frames), together, rtol=0, atol=EXACT)
     assert said == ["out of memory: going on in tiles of 105 pixels"]
 
@@ -308,7 +308,7 @@ def test_weights_that_do_not_fit_and_networks_that_cannot_run(tmp_path: Path, li
         loaded(tmp_path / "nan.pth")
     odd = Case("ESRGAN", {"in_nc": 3, "out_nc": 1, **SMALL_ESRGAN}, 4, "luma")
     torch.save(weights(odd), tmp_path / "odd.pth")
-    with pytest.raises(ModelError, match=r"odd.pth: this ESRGAN network makes 1 channels of 3"):
+    with pytest.raises(CheckpointError, match=r"odd.pth: this ESRGAN network makes 1 channels of 3"):
         loaded(tmp_path / "odd.pth")
     torch.save(state, tmp_path / "good.pth")
     with pytest.raises(CheckpointError, match="holds a network that streamvsr has not, but rt is asked for"):
@@ -361,7 +361,7 @@ def test_without_the_library_our_own_networks_run_and_others_name_the_extra(
 ) -> None:
     find = spandrel.find_spec
     monkeypatch.setattr(spandrel, "find_spec", lambda name: None if name == "spandrel" else find(name))
-    with pytest.raises(MissingExtraError, match=r"span_x2.pth: not a network .* pip install 'streamvsr\[spandrel\]'"):
+    with pytest.raises(CheckpointError, match=r"span_x2.pth: not a network .* pip install 'streamvsr\[spandrel\]'"):
         loaded(files("span_x2"))
     assert registry.load_model(registry.select("rt")).info.name == "rt"
 

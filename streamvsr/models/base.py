@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Self
 
+from streamvsr.config import ModelOptions
+
 if TYPE_CHECKING:
     import torch
 
 
 Domain = Literal["rgb", "rgba", "luma"]
-TILES_AND_COMPILER = frozenset({"tile_px", "compile", "cuda_graphs"})
-"""The settings that are of use to any network of convolutions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,12 @@ class ModelInfo:
     """False where each picture depends on its own frame alone: scenes need not be found then."""
     causal_after: int | None = None
     """Frames of look-ahead after which more of them change nothing at all (0: one frame suffices); None: no bound."""
-    settings: frozenset[str] = frozenset()
-    """The fields of ``Settings`` that are of use to it; the others are left alone."""
+    steady: bool = False
+    """Whether its result is held still where the input stands still, where the user does not say."""
+    tunable: bool = False
+    """Whether the options with ``tuning`` (``config.ModelOptions``) are of use to it; else they are left alone."""
+    useless: frozenset[str] = frozenset()
+    """Names of those that are not, where the others are."""
     note: str = ""
     """What the user should know of these weights: what they are for, from whom, under which licence."""
 
@@ -50,28 +54,8 @@ class ModelInfo:
         return {"luma": 1, "rgb": 3, "rgba": 4}[self.domain]
 
 
-def _silent(text: str) -> None:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How a model is to be run; what a model has no use for, it leaves alone."""
-
-    max_history: int | None = None
-    """See ``ModelInfo.max_history``; None: the model's own."""
-    refine_threshold: float | None = None
-    """When cleaning stops, in steps of 1/255; None: as the checkpoint or its config says."""
-    refine_rule: Literal["frame", "window"] | None = None
-    """Whether frames decide about that one by one; None: as the config says, else one by one."""
-    tile_px: int | None = None
-    """Height and width of tiles; 0: never tiles; None: as the free memory asks for."""
-    compile: bool = False
-    """Run the costly parts through torch.compile."""
-    cuda_graphs: bool = False
-    """Record them as CUDA graphs too."""
-    warn: Callable[[str], None] = _silent
-    """Gets one line for each thing that goes differently from what was asked."""
+def silent(text: str) -> None:
+    """For callers who want no warnings."""
 
 
 class Session(ABC):
@@ -107,8 +91,12 @@ class Model(ABC):
     def to(self, device: torch.device, dtype: torch.dtype) -> Self:
         """Move to ``device`` and compute in ``dtype``."""
 
-    def tune(self, settings: Settings) -> None:
-        """Take the settings for the sessions made from now on. Called before ``session``, not at all by default."""
+    def tune(self, options: ModelOptions, warn: Callable[[str], None] = silent) -> None:
+        """Take the options for the sessions created from now on; what a model has no use for, it leaves alone.
+
+        ``warn`` gets one line for each thing that goes differently from what was asked. Without a call the defaults
+        hold.
+        """
 
     @abstractmethod
     def session(self) -> Session:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Self
@@ -10,8 +10,9 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from streamvsr.config import ModelOptions, tile_px
 from streamvsr.errors import ModelError
-from streamvsr.models.base import TILES_AND_COMPILER, Domain, Model, ModelInfo, Session, Settings
+from streamvsr.models.base import Domain, Model, ModelInfo, Session, silent
 from streamvsr.models.checks import check_window
 from streamvsr.models.compiled import compiled
 from streamvsr.models.memory import peak_bytes
@@ -22,6 +23,8 @@ __all__ = ["DOMAINS", "FrameModel", "FrameSession", "Traits"]
 DOMAINS: Mapping[int, Domain] = {1: "luma", 3: "rgb", 4: "rgba"}
 """By the channels of a network."""
 
+USELESS = frozenset({"max_history", "dynamic_refine_thres", "refine_rule"})
+"""Options of networks with a memory or a cleaning stage."""
 PROBE_PX = 64
 """Side of the piece of a frame that a network's need of memory is measured on."""
 
@@ -59,9 +62,22 @@ class FrameModel(Model):
         if traits.channels_last:
             # Nearly half as fast again as the default order on CPUs.
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        useful = TILES_AND_COMPILER if traits.tiles else TILES_AND_COMPILER - {"tile_px"}
-        self.info = ModelInfo(name, scale, domain, 1, 0, temporal=False, causal_after=0, settings=useful, note=note)
-        self._settings = Settings()
+        useless = USELESS if traits.tiles else USELESS | {"tile"}
+        self.info = ModelInfo(
+            name,
+            scale,
+            domain,
+            1,
+            0,
+            temporal=False,
+            causal_after=0,
+            steady=True,
+            tunable=True,
+            useless=useless,
+            note=note,
+        )
+        self._options = ModelOptions()
+        self._warn: Callable[[str], None] = silent
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Self:
         """See ``Model.to``. Raises ``ModelError`` for a type that the network cannot compute in."""
@@ -71,26 +87,31 @@ class FrameModel(Model):
         self.network.to(device=device, dtype=dtype)
         return self
 
-    def tune(self, settings: Settings) -> None:
-        self._settings = settings
+    def tune(self, options: ModelOptions, warn: Callable[[str], None] = silent) -> None:
+        self._options, self._warn = options, warn
 
     def session(self) -> FrameSession:
-        return FrameSession(self.network, self.info, self.traits, self._settings)
+        return FrameSession(self.network, self.info, self.traits, self._options, self._warn)
 
 
 class FrameSession(Session):
     """Each frame by itself; nothing to remember but the size of tiles."""
 
-    def __init__(self, network: nn.Module, info: ModelInfo, traits: Traits, settings: Settings) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        info: ModelInfo,
+        traits: Traits,
+        options: ModelOptions,
+        warn: Callable[[str], None] = silent,
+    ) -> None:
         weight = next((p for p in network.parameters() if p.is_floating_point()), None)
         if weight is None:
             raise ModelError(f"model {info.name}: the network has no weights")
         self._network, self._info, self._traits, self._weight = network, info, traits, weight
         self._layout = torch.channels_last if traits.channels_last else torch.contiguous_format
-        self._plan = TilePlan(settings.tile_px if traits.tiles else 0, settings.warn)
-        fast = compiled(
-            network, weight.device, compile=settings.compile, graphs=settings.cuda_graphs, warn=settings.warn
-        )
+        self._plan = TilePlan(tile_px(options.tile) if traits.tiles else 0, warn)
+        fast = compiled(network, weight.device, compile=options.compile, graphs=options.cuda_graphs, warn=warn)
         self._tiled = Tiled(fast, self._plan, traits.halo_px, info.scale, traits.multiple_px)
 
     def reset(self) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from streamvsr.errors import CheckpointError, MissingExtraError, ModelError
+from streamvsr.errors import CheckpointError
 from streamvsr.models import torchvision_shim
 from streamvsr.models.licence import stated
 from streamvsr.models.one_frame import DOMAINS, FrameModel, Traits
@@ -62,10 +62,10 @@ class SpandrelNetwork(nn.Module):
 
 
 def _registry() -> Any:
-    """spandrel's own. Raises ``MissingExtraError`` where it is not installed."""
+    """spandrel's own. Raises ``CheckpointError`` where it is not installed."""
     for package in ("spandrel", "einops"):
         if find_spec(package) is None:
-            raise MissingExtraError(
+            raise CheckpointError(
                 f"not a network of streamvsr's own, and {package}, which knows many more, is not installed: pip install"
                 " 'streamvsr[spandrel]'"
             )
@@ -75,15 +75,15 @@ def _registry() -> Any:
 
 
 def known_architectures() -> tuple[str, ...]:
-    """Names of what can be run, in alphabetical order. Raises ``MissingExtraError``."""
+    """Names of what can be run, in alphabetical order. Raises ``CheckpointError``."""
     return tuple(sorted((support.architecture.name for support in _registry()), key=str.lower))
 
 
 def load(state: Mapping[str, Tensor], config: Mapping[str, str]) -> FrameModel:
     """The model of a checkpoint, on the CPU in float32; ``config`` may state its licence and its author.
 
-    Raises ``CheckpointError`` for weights that spandrel does not know or that do not fit, ``ModelError`` for networks
-    that need more than a frame, ``MissingExtraError`` where spandrel is not installed.
+    Raises ``CheckpointError`` for weights that spandrel does not know, that do not fit, or that want more than a frame,
+    and where spandrel is not installed.
     """
     registry = _registry()
     check_finite(state)
@@ -107,9 +107,11 @@ def load(state: Mapping[str, Tensor], config: Mapping[str, str]) -> FrameModel:
         raise CheckpointError(f"the weights look like {name}, but do not fit it ({reason})") from error
     inputs, outputs = descriptor.input_channels, descriptor.output_channels
     if descriptor.purpose == "Inpainting":
-        raise ModelError(f"{name} fills holes and wants a mask for each frame: there is none here")
+        raise CheckpointError(f"{name} fills holes and wants a mask for each frame: there is none here")
     if inputs != outputs or inputs not in DOMAINS:
-        raise ModelError(f"this {name} network makes {outputs} channels of {inputs}: grey, RGB and RGBA can be run")
+        raise CheckpointError(
+            f"this {name} network makes {outputs} channels of {inputs}: grey, RGB and RGBA can be run"
+        )
     torch_types = {torch.float16: descriptor.supports_half, torch.bfloat16: descriptor.supports_bfloat16}
     traits = Traits(
         halo_px=HALO_PX,

@@ -13,7 +13,6 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from streamvsr.config import options_of
 from streamvsr.degrade import RECIPES
 from streamvsr.errors import CheckpointError, StreamvsrError, UsageError
 from streamvsr.media.av_errors import sink_error
+from streamvsr.part_file import write_file
 from streamvsr.training.clips import SCALE, Budget, open_clips, open_photos
 from streamvsr.training.discriminator import Discriminator, judged_as
 from streamvsr.training.losses import PerceptualLoss, charbonnier, pixel_loss, sharpened, temporal_loss
@@ -158,7 +158,7 @@ class Trainer:
         state: dict[str, Any] = {name: part.state_dict() for name, part in self._states().items()}
         file = io.BytesIO()
         torch.save(state | {"step": self.step, "average": self.average}, file)
-        _write(path, file.getbuffer())
+        write_file(path, file.getbuffer())
 
     def load(self, path: Path) -> None:
         try:
@@ -191,7 +191,7 @@ class Trainer:
             **dict(note.split("=", 1) for note in options.notes),
         }
         weights = {key: value.detach().cpu().contiguous().clone() for key, value in self.average.items()}
-        _write(path, safetensors(weights, metadata))
+        write_file(path, safetensors(weights, metadata))
 
 
 _TOLD = frozenset(
@@ -210,19 +210,6 @@ def _others(options: TrainOptions) -> str:
             text = Path(value).name if isinstance(value, str) else value
             told += f", {face.flags[0]}" if face.kind == "flag" else f", {face.flags[0]} {text}"
     return told
-
-
-def _write(path: Path, content: bytes | memoryview) -> None:
-    """Whole or not at all: whoever kills the run in the middle of a save keeps what was there before."""
-    beside = path.with_name(f"{path.name}.part")
-    try:
-        beside.write_bytes(content)
-        beside.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            beside.unlink()
-        error.filename = str(path)
-        raise
 
 
 def _make_places(run: Path, out: Path) -> None:

@@ -69,6 +69,10 @@ def wanted_format(output: OutputOptions, info: StreamInfo) -> str:
     return planar_twin(choose_format(codec, container, info.format, 0, 0, output.pixel_format))
 
 
+def holds_rotation(output: OutputOptions) -> bool:
+    return output_format(output, stdout=output.path in STDOUT) in ROTATED
+
+
 class ContainerSink(Sink):
     """One output container with one encoded video and any number of copied or converted tracks."""
 
@@ -170,7 +174,7 @@ class ContainerSink(Sink):
             numbered = name in SEGMENT_OPTIONS and name not in ("hls", "dash")
             if numbered and "%" not in self._path:
                 raise UsageError(f"-f {name} writes several files: give '{self._path}' a number, such as part_%03d.mkv")
-            return SegmentTransport(self._path, output.overwrite, numbered=numbered, on_warning=self._warn)
+            return SegmentTransport(self._path, output.overwrite, on_warning=self._warn)
         return FileTransport(self._path, output.overwrite, live=info.live, on_warning=self._warn)
 
     def _describe(
@@ -256,6 +260,13 @@ class ContainerSink(Sink):
 
     def request_stop(self) -> None:
         self.transport.request_stop()
+
+    def break_off(self) -> None:
+        self.transport.break_off()
+
+    @property
+    def kept(self) -> str:
+        return self.transport.kept
 
     def finish(self) -> None:
         try:

@@ -15,8 +15,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-import av
-
 from streamvsr.config import OutputOptions
 from streamvsr.errors import SinkError, UsageError
 from streamvsr.frames import Frame, MediaInfo, Packet, StreamInfo
@@ -24,12 +22,14 @@ from streamvsr.media.av_errors import FOREIGN, mask, sink_error
 from streamvsr.media.encode.open_encoder import open_encoder, warn_of_losses
 from streamvsr.media.encode.options import encoder_name, output_format, split_options
 from streamvsr.media.encode.pixel_formats import choose_format, planar_twin
+from streamvsr.media.mux import container
 from streamvsr.media.mux.atomic_file import STDOUT, is_url
 from streamvsr.media.mux.base import Sink
 from streamvsr.media.mux.container import ContainerSink
 from streamvsr.media.mux.image_sequence import is_pictures
 from streamvsr.media.mux.options import segment_seconds, start, stream_tags
 from streamvsr.media.mux.tracks import AudioDecoder, plain_packet
+from streamvsr.media.open_container import open_container
 
 CARRIER = "nut"
 """Where the encoder's stream lives: a container in memory that takes any codec, and wants its parameters in front, as
@@ -125,6 +125,11 @@ def _branch(text: str) -> Branch:
     return Branch(rest, options, format, on_fail, select)  # type: ignore[arg-type]
 
 
+def holds_rotation(output: OutputOptions) -> bool:
+    """Whether all of them do."""
+    return all(container.holds_rotation(branch.output(output)) for branch in parse(output.path))
+
+
 def wanted_format(output: OutputOptions, info: StreamInfo) -> str:
     """The planar format nearest to what the encoder will be fed with."""
     codec = encoder_name(output.video_codec, CARRIER)
@@ -149,9 +154,10 @@ class TeeSink(Sink):
         self._open: list[tuple[Branch, ContainerSink]] = []
         self._failed: list[SinkError] = []
         self._done: list[str] = []
+        self._broken_off: list[ContainerSink] = []
         self._frames = 0
         try:
-            self._container = av.open(io.BytesIO(), "w", format=CARRIER)
+            self._container = open_container(io.BytesIO(), "w", format=CARRIER)
             lengths = [segment_seconds(output_format(one, stdout=one.path in STDOUT), one.options) for one in outputs]
             live = any(is_url(one.path) for one in outputs)
             self._encoder = open_encoder(
@@ -216,6 +222,15 @@ class TeeSink(Sink):
     def request_stop(self) -> None:
         for _, sink in list(self._open):
             sink.request_stop()
+
+    def break_off(self) -> None:
+        self._broken_off = [sink for _, sink in self._open]
+        for sink in self._broken_off:
+            sink.break_off()
+
+    @property
+    def kept(self) -> str:
+        return "', '".join(sink.kept for sink in self._broken_off if sink.kept)
 
     def finish(self) -> None:
         if not self._frames:

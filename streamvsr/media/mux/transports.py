@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -12,10 +13,12 @@ from typing import Any
 import av
 from av.container import OutputContainer
 
+from streamvsr import part_file
 from streamvsr.errors import SinkError, UsageError
 from streamvsr.media.mux.atomic_file import AtomicFile, OutputFile, local_path, refuse_existing
 from streamvsr.media.mux.options import BUFFER_BYTES, start
 from streamvsr.media.mux.timestamps import Timestamps
+from streamvsr.media.open_container import open_container
 
 
 class Transport(ABC):
@@ -54,6 +57,14 @@ class Transport(ABC):
         """What FFmpeg may have swallowed."""
         return None
 
+    def break_off(self) -> None:
+        """The input has broken off: what ``finish`` leaves must not look complete, where that can be helped."""
+
+    @property
+    def kept(self) -> str:
+        """After ``break_off`` and ``finish``: where that is."""
+        return ""
+
     def finish(self) -> None:
         """Write the trailer; what was written stands under its final name."""
         self.container.close()
@@ -77,7 +88,7 @@ class UrlTransport(Transport):
         self._url = url
 
     def open(self, format: str, options: Mapping[str, str], own: Mapping[str, str]) -> OutputContainer:
-        self.container = av.open(
+        self.container = open_container(
             self._url, "w", format=format, options=dict(options), container_options=dict(own), buffer_size=BUFFER_BYTES
         )
         return self.container
@@ -92,11 +103,11 @@ class FileTransport(Transport):
     def __init__(self, path: str, overwrite: bool | None, *, live: bool, on_warning: Callable[[str], None]) -> None:
         super().__init__(on_warning)
         self._live = live
-        self._target = AtomicFile(path, overwrite, in_place=live)
+        self._target = AtomicFile(path, overwrite, in_place=live, on_warning=on_warning)
         self.streamed = self._target.streamed
 
     def open(self, format: str, options: Mapping[str, str], own: Mapping[str, str]) -> OutputContainer:
-        self.container = av.open(
+        self.container = open_container(
             self._target.file, "w", format=format, options=dict(options), container_options=dict(own),
             buffer_size=BUFFER_BYTES,
         )  # fmt: skip
@@ -111,6 +122,13 @@ class FileTransport(Transport):
     @property
     def error(self) -> Exception | None:
         return self._target.file.error
+
+    def break_off(self) -> None:
+        self._target.incomplete()
+
+    @property
+    def kept(self) -> str:
+        return self._target.kept
 
     def finish(self) -> None:
         super().finish()
@@ -130,18 +148,18 @@ class FileTransport(Transport):
 class SegmentTransport(Transport):
     """Segments and playlists: each appears under its name when it is whole.
 
-    What is complete stays when the run fails; what is not is removed, and a playlist keeps its last state, without an
-    end mark.
+    What is complete stays when the run fails or its input breaks off; what is not is removed, and a playlist keeps its
+    last state, without an end mark.
     """
 
-    def __init__(self, path: str, overwrite: bool | None, *, numbered: bool, on_warning: Callable[[str], None]) -> None:
-        """``numbered``: the path is a pattern, and no file that was there before may be written over."""
+    def __init__(self, path: str, overwrite: bool | None, *, on_warning: Callable[[str], None]) -> None:
         super().__init__(on_warning)
-        self._path, self._overwrite, self._numbered = path, overwrite, numbered
+        self._path, self._overwrite = path, overwrite
         self._ours: set[str] = set()
+        """What has been written so far. A playlist is written again with every segment."""
         self._open: dict[str, _Part] = {}
         self._failed: Exception | None = None
-        self.aborted = False
+        self.aborted = self._broke_off = False
         refuse_existing(path, overwrite)
         folder = Path(path).parent
         if not folder.is_dir():
@@ -150,7 +168,7 @@ class SegmentTransport(Transport):
             raise SinkError(f"{path} may not be written")
 
     def open(self, format: str, options: Mapping[str, str], own: Mapping[str, str]) -> OutputContainer:
-        self.container = av.open(
+        self.container = open_container(
             self._path, "w", format=format, options=dict(options), container_options=dict(own),
             buffer_size=BUFFER_BYTES, io_open=self._open_part,
         )  # fmt: skip
@@ -165,10 +183,11 @@ class SegmentTransport(Transport):
             # No playlist of what is not there. An error here would be one too many for PyAV, which prints it.
             return open(os.devnull, "wb")
         try:
-            if self._numbered and name not in self._ours:
+            ours = name in self._ours
+            if not ours:
                 refuse_existing(name, self._overwrite)
                 self._ours.add(name)
-            part = _Part(name, self)
+            part = _Part(name, self, replace=ours or self._overwrite is True)
         except (OSError, UsageError) as exc:
             self._failed = self._failed or exc
             raise
@@ -184,6 +203,19 @@ class SegmentTransport(Transport):
     def error(self) -> Exception | None:
         return self._failed or next((part.error for part in self._open.values() if part.error is not None), None)
 
+    def break_off(self) -> None:
+        self._broke_off = True
+
+    @property
+    def kept(self) -> str:
+        return self._path
+
+    def finish(self) -> None:
+        if self._broke_off:
+            self.abort()
+        else:
+            super().finish()
+
     def abort(self) -> None:
         self.aborted = True
         self._close()
@@ -194,11 +226,10 @@ class SegmentTransport(Transport):
 class _Part(OutputFile):
     """One file of several: hidden until it is closed."""
 
-    def __init__(self, final: str, transport: SegmentTransport) -> None:
-        folder, name = os.path.split(final)
-        hidden = os.path.join(folder, f".{name[:50]}.{os.urandom(4).hex()}.part")
-        super().__init__(hidden)
-        self._final, self._owner = final, transport
+    def __init__(self, final: str, transport: SegmentTransport, *, replace: bool) -> None:
+        self._part = part_file.PartFile(Path(final), replace=replace)
+        super().__init__(str(self._part.path))
+        self._owner = transport
 
     def close(self) -> None:
         if self.closed:
@@ -206,9 +237,14 @@ class _Part(OutputFile):
         super().close()
         try:
             if self._owner.aborted or self.error is not None:
-                os.unlink(self.name)
+                self._part.discard()
+            elif (transport := self._part.commit()) != self._part.final:
+                raise FileExistsError(
+                    errno.EEXIST,
+                    f"another '{self._part.final}' has appeared meanwhile, and stays: ours is '{transport}'",
+                )
             else:
-                os.replace(self.name, self._final)
+                part_file.remove(part_file.abandoned(self._part.final))
         except OSError as exc:
             self.error = self.error or exc
         self._owner.closed(self)
