@@ -66,6 +66,11 @@ def from_basicsr(state: Mapping[str, Value]) -> dict[str, Value]:
     return renamed
 
 
+def own_architectures() -> tuple[str, ...]:
+    """The networks that run here without another library."""
+    return tuple(dict.fromkeys(r.architecture for r in RECOGNISERS if r.supported))
+
+
 def recognise(state: Collection[str]) -> Recogniser | None:
     """The first recogniser whose keys are there, or None."""
     return next((r for r in RECOGNISERS if r.matches(state)), None)

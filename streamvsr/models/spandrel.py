@@ -20,7 +20,8 @@ from streamvsr.errors import CheckpointError
 from streamvsr.models import torchvision_shim
 from streamvsr.models.licence import stated
 from streamvsr.models.one_frame import DOMAINS, FrameModel, Traits
-from streamvsr.models.state import check_finite
+from streamvsr.models.recognise import own_architectures
+from streamvsr.models.state import check_finite, shown
 
 __all__ = ["SpandrelNetwork", "known_architectures", "load"]
 
@@ -62,20 +63,17 @@ class SpandrelNetwork(nn.Module):
 
 
 def _registry() -> Any:
-    """spandrel's own. Raises ``CheckpointError`` where it is not installed."""
+    """spandrel's own. Raises ``CheckpointError`` where it, or what it needs, is not installed."""
     for package in ("spandrel", "einops"):
         if find_spec(package) is None:
-            raise CheckpointError(
-                f"not a network of streamvsr's own, and {package}, which knows many more, is not installed: pip install"
-                " 'streamvsr[spandrel]'"
-            )
+            raise CheckpointError(f"{package} is not installed: pip install 'streamvsr[spandrel]'")
     with torchvision_shim.replaced(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return importlib.import_module("spandrel").MAIN_REGISTRY
 
 
 def known_architectures() -> tuple[str, ...]:
-    """Names of what can be run, in alphabetical order. Raises ``CheckpointError``."""
+    """Names of what can be run, in alphabetical order. Raises ``CheckpointError`` where spandrel is not installed."""
     return tuple(sorted((support.architecture.name for support in _registry()), key=str.lower))
 
 
@@ -85,15 +83,18 @@ def load(state: Mapping[str, Tensor], config: Mapping[str, str]) -> FrameModel:
     Raises ``CheckpointError`` for weights that spandrel does not know, that do not fit, or that want more than a frame,
     and where spandrel is not installed.
     """
-    registry = _registry()
+    unknown = f"weights of an unknown network (first key: {shown(min(state, default='none'))})"
+    try:
+        registry = _registry()
+    except CheckpointError as error:
+        raise CheckpointError(f"{unknown}; spandrel knows many more, but {error}") from error
     check_finite(state)
     # A copy of the table: some architectures rename keys in it.
     given: dict[str, Any] = dict(state) | {mark: torch.zeros(1) for mark in MARKS if mark in config}
-    support = next((s for s in registry.architectures("detection") if s.detect(given)), None)
+    support = next((s for s in registry.architectures("detection") if _detects(s, given)), None)
     if support is None:
         raise CheckpointError(
-            f"weights of an unknown network (first key: {min(state, default='none')}); known beside streamvsr's own:"
-            f" {', '.join(known_architectures())}"
+            f"{unknown}; known: {', '.join(own_architectures())}, and by spandrel {', '.join(known_architectures())}"
         )
     kind, name = support.architecture.id, support.architecture.name
     try:
@@ -109,9 +110,7 @@ def load(state: Mapping[str, Tensor], config: Mapping[str, str]) -> FrameModel:
     if descriptor.purpose == "Inpainting":
         raise CheckpointError(f"{name} fills holes and wants a mask for each frame: there is none here")
     if inputs != outputs or inputs not in DOMAINS:
-        raise CheckpointError(
-            f"this {name} network makes {outputs} channels of {inputs}: grey, RGB and RGBA can be run"
-        )
+        raise CheckpointError(f"this {name} network makes {outputs} channels of {inputs}: it takes 1, 3 or 4 of each")
     torch_types = {torch.float16: descriptor.supports_half, torch.bfloat16: descriptor.supports_bfloat16}
     traits = Traits(
         halo_px=HALO_PX,
@@ -123,6 +122,14 @@ def load(state: Mapping[str, Tensor], config: Mapping[str, str]) -> FrameModel:
     )
     network = SpandrelNetwork(descriptor.eval())
     return FrameModel("spandrel", network, descriptor.scale, traits, DOMAINS[inputs], _note(name, descriptor, config))
+
+
+def _detects(support: Any, state: Mapping[str, Any]) -> bool:
+    try:
+        return bool(support.detect(state))
+    except Exception:
+        # Of keys that are there, with shapes that nobody expected.
+        return False
 
 
 def _note(name: str, descriptor: Any, config: Mapping[str, str]) -> str:

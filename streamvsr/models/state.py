@@ -15,8 +15,13 @@ SHOWN_CHARS = 80
 """Of each."""
 
 
+def shown(key: str) -> str:
+    """A name as an error shows it."""
+    return key if len(key) <= SHOWN_CHARS else f"{key[:SHOWN_CHARS]}..."
+
+
 def _some(keys: Iterable[str]) -> str:
-    names = sorted(key if len(key) <= SHOWN_CHARS else f"{key[:SHOWN_CHARS]}..." for key in keys)
+    names = sorted(map(shown, keys))
     rest = len(names) - NAMED_KEYS
     return ", ".join(names[:NAMED_KEYS]) + (f" and {rest} more" if rest > 0 else "")
 
