@@ -36,6 +36,12 @@ def temporal_loss(outputs: Sequence[Tensor], truth: Tensor) -> Tensor:
     return pixel_loss(changes, truth[1:] - truth[:-1])
 
 
+def gradient_loss(outputs: Tensor, wanted: Tensor) -> Tensor:
+    """Mean absolute difference of the steps from pixel to pixel, across and down: edges as sharp; (N, C, H, W) each."""
+    difference = outputs - wanted
+    return (difference.diff(dim=-1).abs().mean() + difference.diff(dim=-2).abs().mean()) / 2
+
+
 def sharpened(pictures: Tensor) -> Tensor:
     """Unsharp masking where it does not amplify noise (Real-ESRGAN, sec. 3.4): (N, C, H, W) 0..1 -> the same."""
     sigma = 0.3 * ((USM_KERNEL_PX - 1) * 0.5 - 1) + 0.8
