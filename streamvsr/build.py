@@ -240,6 +240,10 @@ def make_vsr(options: ModelOptions, *, warn: Callable[[str], None], **overrides:
 
     check_backend(options)
     if options.backend == "mmedit":
+        if options.denoise is not None:
+            raise UsageError(
+                "--denoise: networks of mmedit cannot be told how much to clean; --strength works with all"
+            )
         from streamvsr.models import mmedit
 
         model: Model = mmedit.load(str(options.config), str(options.checkpoint))
@@ -251,9 +255,9 @@ def make_vsr(options: ModelOptions, *, warn: Callable[[str], None], **overrides:
         gpu = unclear and choose_device(options.device).type == "cuda"
         choice = registry.select(options.model, options.checkpoint, options.config, gpu)
         reason = choice.reason
-        if choice.entry.name == "identity":
+        if choice.entry.name == "identity" and options.denoise is None:
             return [], reason
-        model = registry.load_model(choice, options.config)
+        model = registry.load_model(choice, options.config, options.denoise)
     if not model.info.tunable and (useless := _tuning(options)):
         warn(f"{', '.join(useless)}: of no use to {model.info.name}")
     from streamvsr.filters.vsr import VsrFilter
@@ -263,6 +267,7 @@ def make_vsr(options: ModelOptions, *, warn: Callable[[str], None], **overrides:
         "max_seq_len": options.max_seq_len,
         "overlap": options.overlap,
         "propagation": options.propagation,
+        "strength": 1.0 if options.strength is None else options.strength,
         "scene_threshold": options.scene_threshold,
         "device": device,
         "dtype": choose_dtype(options.precision, device),

@@ -213,6 +213,14 @@ class ModelOptions:
     refine_rule: Literal["frame", "window"] | None = option(
         None, "--refine-rule", help="decided for a frame or a window", metavar="RULE", choices=("frame", "window")
     )
+    strength: float | None = option(
+        None, "--strength", help="1: the network's result, 0: plain enlargement", kind="number", metavar="N", least=0,
+        most=1,
+    )  # fmt: skip
+    """None: 1, or what ``auto`` chooses."""
+    denoise: float | None = option(
+        None, "--denoise", help="1: clean, 0: keep noise (realesr-general)", kind="number", metavar="N", least=0, most=1
+    )
     device: str = option("auto", "--device", help="auto, cpu, cuda, cuda:1, mps", metavar="NAME")
     precision: Literal["auto", "fp32", "fp16", "bf16"] = option(
         "auto", "--precision", help="auto, fp32, fp16 or bf16", metavar="NAME", choices=("auto", "fp32", "fp16", "bf16")

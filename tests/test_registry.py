@@ -57,7 +57,8 @@ def test_manifest_speaks_of_models_that_exist() -> None:
     assert {k.model for k in known} == {e.name for e in registry.ENTRIES.values() if e.needs_checkpoint}
     for k in known:
         assert k.licence
-        assert k.url is None or k.sha256 or k.sha256_prefix, f"{k.name} can be fetched, but not checked"
+        by_hand = "download it yourself" in k.note
+        assert k.url is None or k.fetchable != by_hand, f"{k.name} can be fetched, but not checked, or says it cannot"
         assert k.sha256 is None or len(bytes.fromhex(k.sha256)) == 32
         if k.url and k.sha256_prefix:
             assert k.url.endswith(f"-{k.sha256_prefix}.pth")
@@ -331,3 +332,41 @@ class TestPlain:
         assert len(list(session.window(torch.rand(4, 1, 5, 6), 4, range(1, 3)))) == 2
         with pytest.raises(ModelError, match="1, H, W"):
             session.window(torch.rand(4, 3, 5, 6), 4, range(4))
+
+
+def _pair(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """The two checkpoints of realesr-general, small, as files of ``folder``."""
+    from safetensors.torch import save_file
+
+    from streamvsr.models.srvgg import SRVGGNet
+
+    strong, weak = (SRVGGNet(4, 2, 4).state_dict() for _ in range(2))
+    save_file(strong, folder / "realesr-general-x4v3.safetensors", {"architecture": "srvgg"})
+    save_file(weak, folder / "realesr-general-wdn-x4v3.safetensors", {"architecture": "srvgg"})
+    return strong, weak
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_denoise_mixes_the_weights_of_the_two_checkpoints(share: float, tmp_path: Path) -> None:
+    strong, weak = _pair(tmp_path)
+    model = registry.load_model(
+        registry.select(checkpoint=tmp_path / "realesr-general-x4v3.safetensors"), denoise=share
+    )
+    found = model.network.state_dict()  # type: ignore[attr-defined]
+    for key, value in strong.items():
+        torch.testing.assert_close(found[key], share * value + (1 - share) * weak[key])
+
+
+def test_denoise_without_the_second_checkpoint_says_where_to_get_it(tmp_path: Path) -> None:
+    _pair(tmp_path)
+    (tmp_path / "realesr-general-wdn-x4v3.safetensors").unlink()
+    choice = registry.select(checkpoint=tmp_path / "realesr-general-x4v3.safetensors")
+    with pytest.raises(CheckpointError, match=r"realesr-general-wdn-x4v3.*download https://.*put it into"):
+        registry.load_model(choice, denoise=0.5)
+    registry.load_model(choice, denoise=1.0)
+
+
+@pytest.mark.parametrize("model", ["rt", "rt-real", "bicubic", "identity"])
+def test_denoise_is_refused_by_a_model_without_such_a_knob(model: str) -> None:
+    with pytest.raises(UsageError, match=r"--denoise: .*realesr-general-x4v3 can"):
+        registry.load_model(registry.select(model), denoise=1.0)

@@ -50,7 +50,8 @@ def listing() -> str:
             if known.name == listed.entry.name:
                 continue
             size = f"{known.size_mb} MB, " if known.size_mb else ""
-            get = "here" if path or known.url is None else f"{size}streamvsr models fetch {known.name}"
+            way = f"streamvsr models fetch {known.name}" if known.fetchable else f"download {known.url}"
+            get = "here" if path or known.url is None else f"{size}{way}"
             lines += [f"{'':13} - {known.name} ({known.licence}): {get}", f"{'':15} {known.note}"]
     lines.append(f"Checkpoints are looked for in: {', '.join(map(str, resources.checkpoint_folders()))}")
     lines.append(f"Fetched ones go into: {resources.cache_folder()}")
@@ -63,7 +64,7 @@ def sources() -> str:
 
     lines = []
     for known in registry.known_checkpoints():
-        if known.url is None:
+        if not known.fetchable:
             continue
         size = f", {known.size_mb} MB" if known.size_mb else ""
         lines += [

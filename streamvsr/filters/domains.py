@@ -12,6 +12,9 @@ A picture of another size than the network makes is resized in float on the netw
 codes: bicubic, with the kernel stretched where it gets smaller, so that nothing aliases. Chroma that did not go through
 the network is brought from its own grid to the final one in a single step.
 
+With a strength below 1 the result is mixed, in float32 and before it is resized or rounded, with the bicubic
+enlargement of what the network was given: ``strength * result + (1 - strength) * plain``. At 1 nothing is computed.
+
 Alpha is resized bicubically, and opaque where only the output has it. Nothing is rounded before the output's codes are.
 What a network of scale 1 leaves alone stays bit for bit as it was: of its result in R'G'B' only the difference to its
 input is brought to a YUV or grey output.
@@ -69,7 +72,9 @@ class Domain(ABC):
         device: torch.device,
         dtype: torch.dtype,
         size: tuple[int, int] | None = None,
+        strength: float = 1.0,
     ) -> None:
+        self._strength = strength
         self._scale: convert.Scale = scale
         self._size = size
         self._target = target
@@ -86,6 +91,8 @@ class Domain(ABC):
         ``taken`` is what ``take`` made of the frame.
         """
         result = result.to(torch.float32)
+        if self._strength < 1:
+            result = self._plain(result, frame, taken).lerp(result, self._strength)
         if self._size is not None and self._size != tuple(result.shape[1:]):
             (height, width), (_, rows, columns) = self._size, result.shape
             result = resample(result, self._size, (Fraction(height, rows), Fraction(width, columns)))
@@ -96,6 +103,13 @@ class Domain(ABC):
         if self._target.alpha:
             planes = (*planes, self._alpha(frame, (result.shape[1], result.shape[2])))
         return replace(frame, planes=planes, format=self._target, color=written)
+
+    def _plain(self, result: Tensor, frame: Frame, taken: Tensor) -> Tensor:
+        """What the network was given, enlarged to the shape of ``result``."""
+        # Half precision has too few bits for a picture of ten: its values are read again.
+        values = taken if taken.dtype == torch.float32 else self._take(self._as_read(frame))
+        height, width = result.shape[1:]
+        return resample(values, (height, width), (Fraction(height, frame.height), Fraction(width, frame.width)))
 
     @abstractmethod
     def _take(self, frame: Frame) -> Tensor:
@@ -156,7 +170,9 @@ def domain_for(
     device: torch.device,
     dtype: torch.dtype,
     size: tuple[int, int] | None = None,
+    strength: float = 1.0,
 ) -> Domain:
-    """``size``: (height, width) of the pictures to give, where that is not what the network makes."""
+    """``size``: (height, width) of the pictures to give, where that is not what the network makes. ``strength``: how
+    much of the network's result they have, 0..1; the rest is plain enlargement."""
     make = LumaDomain if model.domain == "luma" else RgbDomain
-    return make(model.scale, target, device, dtype, size)
+    return make(model.scale, target, device, dtype, size, strength)

@@ -83,6 +83,8 @@ OWN: Mapping[str, Own] = {
                 Param("scene_threshold", "number", None, "how much change begins a scene; 0: off", 0, 255),
                 Param("max_history", "integer", None, "frames a state goes back; 0: all", 0),
                 Param("tile", "text", None, "tiles for large pictures: auto, off, or N pixels"),
+                Param("strength", "number", None, "1: the network's result, 0: plain enlargement", 0, 1),
+                Param("denoise", "number", None, "1: clean, 0: keep noise (realesr-general)", 0, 1),
             ),
             about=_ABOUT_VSR,
         ),

@@ -63,6 +63,7 @@ class VsrFilter(Filter):
     ``output_format``: a name of ``frames.PIXEL_FORMATS``; the input's own format where None.
     ``size``: (width, height) of the pictures to give; what the network makes where None. The picture keeps its shape on
     the screen: the sample aspect ratio changes with it, as FFmpeg's ``scale`` has it.
+    ``strength``: 0..1, how much of the network's result the frames have; the rest is bicubic enlargement.
     ``scene_threshold``: scenes are found by ``SceneDetector`` and begin as at a discontinuity; 0 looks for none. It
     costs one frame more of look-ahead, and the frame that begins a scene leaves with ``discontinuity`` set.
     ``latency_seconds``: of a live stream. Windows then are as short as it asks for; a ``max_seq_len`` that is given
@@ -84,6 +85,7 @@ class VsrFilter(Filter):
         propagation: Literal["carry", "window"] = "carry",
         output_format: str | None = None,
         size: tuple[int, int] | None = None,
+        strength: float = 1.0,
         scene_threshold: float = 0.0,
         device: torch.device = CPU,
         dtype: torch.dtype = torch.float32,
@@ -113,6 +115,7 @@ class VsrFilter(Filter):
         self._model = model
         self._output_format = output_format
         self._size = size
+        self._strength = strength
         self._device = device
         self._dtype = dtype
         self._threads = threads
@@ -147,7 +150,7 @@ class VsrFilter(Filter):
         self._info = info
         scale = self._model.info.scale
         width, height = self._size or (info.width * scale, info.height * scale)
-        self._domain = domain_for(self._model.info, target, self._device, self._dtype, (height, width))
+        self._domain = domain_for(self._model.info, target, self._device, self._dtype, (height, width), self._strength)
         ratio = info.sample_aspect_ratio * Fraction(info.width * height, info.height * width)
         if self._latency_seconds is not None:
             self._warm_up(self._session, self._domain, info)

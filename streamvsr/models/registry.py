@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from fnmatch import fnmatch
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -79,6 +80,13 @@ class Known:
     sha256_prefix: str | None = None
     """The first digits, as the publisher states them in the file's name."""
     size_mb: int | None = None
+    weak: str | None = None
+    """The name of the same network's checkpoint that keeps noise: ``--denoise`` mixes the two."""
+
+    @property
+    def fetchable(self) -> bool:
+        """Whether it can be downloaded and checked."""
+        return self.url is not None and bool(self.sha256 or self.sha256_prefix)
 
 
 class Selection(NamedTuple):
@@ -147,17 +155,20 @@ def known_checkpoint(name: str) -> Known:
     known = known_checkpoints()
     found = [k for k in known if k.name == name] or [k for k in known if k.model == name]
     if not found:
-        names = [k.name for k in known if k.url]
+        names = [k.name for k in known if k.fetchable]
         close = get_close_matches(name, names, 1)
         hint = f"did you mean {close[0]}? " if close else ""
         raise UsageError(f"no checkpoint is called {name!r}; {hint}there are {', '.join(names)}")
-    return next((k for k in found if k.url), found[0])
+    return next((k for k in found if k.fetchable), found[0])
 
 
 def how_to_get(name: str) -> str:
     """One sentence on where weights of the model or the checkpoint ``name`` can be had."""
-    source = next((k for k in known_checkpoints() if name in (k.model, k.name) and k.url), None)
+    source = next((k for k in known_checkpoints() if name in (k.model, k.name) and k.fetchable), None)
     if source is None:
+        address = next((k.url for k in known_checkpoints() if name == k.name and k.url), None)
+        if address is not None:
+            return f"download {address} and put it into {resources.cache_folder()}"
         return f"give a file with --checkpoint, or put one into {resources.cache_folder()}"
     return f"get it with 'streamvsr models fetch {source.name}', or give a file with --checkpoint"
 
@@ -233,12 +244,16 @@ def _select_auto(device_has_gpu: bool) -> Selection:
     raise CheckpointError("the weights that come with streamvsr are missing: install it again, or give --checkpoint")
 
 
-def load_model(selection: Selection, config: str | Path | None = None) -> Model:
+def load_model(selection: Selection, config: str | Path | None = None, denoise: float | None = None) -> Model:
     """Build the selected model on the CPU in float32. ``config``: an mm config, whose numbers have to fit the weights.
+    ``denoise``: 1 is the checkpoint itself, 0 the one that keeps noise, values between mix their weights (Wang et al.,
+    "Deep network interpolation for continuous imagery effect transition", CVPR 2019).
 
-    Raises ``CheckpointError`` naming the file where the weights do not fit, ``ModelError`` where the config is wrong.
+    Raises ``UsageError`` for ``denoise`` where the checkpoint has no such partner, ``CheckpointError`` naming the file
+    where the weights do not fit, ``ModelError`` where the config is wrong.
     """
     entry, path, _ = selection
+    weak = None if denoise is None else _weak_partner(selection)
     if not entry.needs_checkpoint or path is None:
         return entry.load({}, {})
     described = _network_config(config)
@@ -248,10 +263,40 @@ def load_model(selection: Selection, config: str | Path | None = None) -> Model:
     if found.architecture != entry.name:
         raise CheckpointError(f"{path}: holds a {found.architecture} network, not {entry.name}")
     stated = dict(found.config) | (dict(described.options) if described else {})
+    state = dict(found.state)
+    if denoise is not None and weak is not None and denoise < 1:
+        state = _mixed(state, _weak_weights(weak, path), denoise, weak)
     try:
-        return entry.load(dict(found.state), stated)
+        return entry.load(state, stated)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
+
+
+def _weak_partner(selection: Selection) -> Known:
+    path = selection.path
+    known = known_checkpoints()
+    for one in known:
+        if path is not None and one.weak and any(fnmatch(path.name, pattern) for pattern in one.files):
+            return next(k for k in known if k.name == one.weak)
+    which = selection.entry.name if path is None else path.name
+    able = ", ".join(k.name for k in known if k.weak)
+    raise UsageError(f"--denoise: {which} cannot be told how much to clean; {able} can, and --strength works with all")
+
+
+def _weak_weights(weak: Known, beside: Path) -> dict[str, Tensor]:
+    path = _in_folder(beside.parent, weak) or _find([weak])
+    if path is None:
+        raise CheckpointError(f"--denoise below 1 needs {weak.name} too: {how_to_get(weak.name)}")
+    from streamvsr.models.checkpoint import read
+
+    return dict(read(path).state)
+
+
+def _mixed(state: dict[str, Tensor], weak: dict[str, Tensor], share: float, known: Known) -> dict[str, Tensor]:
+    """``share`` of ``state``, the rest of ``weak``."""
+    if {k: v.shape for k, v in state.items()} != {k: v.shape for k, v in weak.items()}:
+        raise CheckpointError(f"--denoise: the weights of {known.name} are not of the same network")
+    return {key: weak[key].float().lerp(value.float(), share) for key, value in state.items()}
 
 
 def list_models() -> tuple[Listed, ...]:
