@@ -31,7 +31,7 @@ from material import DATA, ROOT, need
 from safetensors.torch import load_file
 
 import streamvsr
-from streamvsr.media.color import luma_to_tensor
+from streamvsr.media.color.yuv import luma_to_tensor
 from streamvsr.models.rt.network import RTNet
 
 SIZE = (180, 320)

@@ -30,7 +30,7 @@ from torch.nn import functional
 from streamvsr.models.basicvsr import load
 from streamvsr.models.basicvsr.network import RealBasicVSRNet
 from streamvsr.models.mm_shim import import_mmedit
-from streamvsr.windows import Windows
+from streamvsr.vsr.windows import Windows
 
 CONFIG = {"mid_channels": 64, "num_propagation_blocks": 20, "num_cleaning_blocks": 20}
 

@@ -55,7 +55,7 @@ def main() -> None:
     rings, spool = [Ring("decoded"), Ring("finished")], PacketSpool()
     run = Run(
         SourceStage(SlowSource(), rings[0], spool),
-        [FilterStage("model", SlowModel(), rings[0], rings[1], lets_go_on_stop=True)],
+        [FilterStage("model", SlowModel(), rings[0], rings[1], discard_on_stop=True)],
         SinkStage(SlowSink(), rings[1], spool),
         rings,
         spool,

@@ -20,8 +20,8 @@ import av
 import numpy as np
 from material import CLIPS, need
 
-from streamvsr.filters.scenes import SceneDetector
 from streamvsr.frames import PIXEL_FORMATS, Color, Frame
+from streamvsr.vsr.scenes import SceneDetector
 
 TRUE_CUTS = {
     "bbb_480p_30s": {285, 378},

@@ -35,7 +35,7 @@ from torch.nn.functional import interpolate
 
 from streamvsr.models import registry
 from streamvsr.models.base import Model, Settings
-from streamvsr.windows import Windows
+from streamvsr.vsr.windows import Windows
 
 CLIPS = {
     "moving, as filmed": ("gopro_drone_480p.mp4", 300, 200, False),

@@ -17,8 +17,8 @@ from functools import partial
 import torch
 from material import DATA, need
 
+from streamvsr.degrade import RECIPES
 from streamvsr.training.clips import Budget, open_clips
-from streamvsr.training.degrade import RECIPES
 from streamvsr.training.networks import build
 from streamvsr.training.options import TrainOptions
 from streamvsr.training.sequences import Sampler

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from streamvsr.pipeline.delivery import Reader
+    from streamvsr.pipeline.frame_sink import FrameReader
     from streamvsr.pipeline.stats import Progress
 
 Time: TypeAlias = Fraction | float | str
@@ -75,7 +75,7 @@ class VideoFrame:
 
     def numpy(self) -> NDArray[np.uint8] | NDArray[np.uint16]:
         """A new (height, width, 3) array of R'G'B', full range: uint8, or uint16 up to 65535 for deeper video."""
-        from streamvsr.media.arrays import rgb_array
+        from streamvsr.media.color.arrays import rgb_array
 
         return rgb_array(self.raw)
 
@@ -83,7 +83,7 @@ class VideoFrame:
         """A new (3, height, width) tensor of R'G'B' in 0..1, float32 unless ``dtype`` says otherwise."""
         import torch
 
-        from streamvsr.media.color import to_rgb
+        from streamvsr.media.color.yuv import to_rgb
 
         return to_rgb(self.raw, torch.device(device or "cpu"), dtype or torch.float32)[0]
 
@@ -94,7 +94,7 @@ class VideoFrame:
 class Frames(Iterator[VideoFrame]):
     """One pass over a clip. It is over with the last frame, an error, ``close``, ``with``, or when it is dropped."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: FrameReader) -> None:
         self._reader = reader
         # The loop was left by `break`: its iterator goes, and the work with it. At the program's end that has to come
         # before the interpreter freezes the threads that it waits for.
@@ -143,12 +143,12 @@ class Clip:
     def __iter__(self) -> Frames:
         """Open the input and begin; raises ``StreamvsrError`` for whatever can be known before the first frame."""
         from streamvsr.build import build
-        from streamvsr.pipeline.delivery import Delivery, Reader
+        from streamvsr.pipeline.frame_sink import FrameReader, FrameSink
 
         # Nobody takes the sound: it is not even read.
         output = replace(self.config.output, no_audio=True, no_subtitles=True, no_data=True)
-        config, delivery = replace(self.config, output=output), Delivery()
-        return Frames(Reader(build(config, warn=_log.warning, delivery=delivery), delivery))
+        config, frame_sink = replace(self.config, output=output), FrameSink()
+        return Frames(FrameReader(build(config, warn=_log.warning, frame_sink=frame_sink), frame_sink))
 
     def write(
         self, path: str | os.PathLike[str], *, on_progress: Callable[[Progress], None] | None = None, **options: Any

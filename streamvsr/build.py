@@ -26,16 +26,16 @@ from streamvsr.filters.compose import (
     size_column,
 )
 from streamvsr.filters.language import Link, parse
-from streamvsr.filters.libav import LibavFilter
+from streamvsr.filters.libav.graph import LibavFilter
 from streamvsr.filters.registry import VSR
 from streamvsr.frames import StreamInfo
-from streamvsr.pipeline.delivery import Delivery
+from streamvsr.media.demux import Source, TrimmedSource, open_source
+from streamvsr.media.mux import open_sink, same_file, wanted_format, with_usable_encoder, written_paths
+from streamvsr.pipeline.frame_sink import FrameSink
 from streamvsr.pipeline.ring import PacketSpool, Ring
 from streamvsr.pipeline.runner import Run
 from streamvsr.pipeline.stages import FilterStage, SinkLike, SinkStage, SourceStage
-from streamvsr.sinks import open_sink, same_file, wanted_format, with_usable_encoder, written_paths
-from streamvsr.sources import Source, Trimmed, open_source
-from streamvsr.windows import LATENCY_PARTS
+from streamvsr.vsr.windows import LATENCY_PARTS
 
 DECODED_FRAMES = 16
 """Frames that wait between decoder and network: enough to smooth a decoder's bursts, small beside a window."""
@@ -52,7 +52,7 @@ LIVE_LATENCY_SECONDS = 2.0
 
 
 def build(
-    config: Config, *, warn: Callable[[str], None], source: Source | None = None, delivery: Delivery | None = None
+    config: Config, *, warn: Callable[[str], None], source: Source | None = None, frame_sink: FrameSink | None = None
 ) -> Run:
     """Open everything that ``config`` names and wire it; nothing flows before ``Run.start``.
 
@@ -68,7 +68,7 @@ def build(
             undo.callback(source.close)
         # Before anything is opened: a wrong chain shall say so at once.
         steps, notes = _steps(config)
-        for path in written_paths(config.output) if delivery is None else ():
+        for path in written_paths(config.output) if frame_sink is None else ():
             if same_file(config.input.path, path):
                 raise UsageError(f"the output '{path}' is the input itself: name another one")
         if source is None:
@@ -80,24 +80,24 @@ def build(
         info = source.info.video
         live, latency = info.live, config.live.max_latency or LIVE_LATENCY_SECONDS
         idle = latency / 2 if live else None
-        networks = sum(step.own is not None and step.own.name == VSR for step in steps)
+        networks = sum(step.entry is not None and step.entry.name == VSR for step in steps)
         share = latency / max(1, networks) if live else None
-        output = with_usable_encoder(config.output, warn) if delivery is None else config.output
-        wanted = wanted_format(output, info) if delivery is None else delivery.wanted_format(info)
+        output = with_usable_encoder(config.output, warn) if frame_sink is None else config.output
+        wanted = wanted_format(output, info) if frame_sink is None else frame_sink.wanted_format(info)
         reached: list[StreamInfo] = []
         filters, info = configure(steps, info, _network_maker(config, info, wanted, share, notes, warn), reached)
         chains = [Chain(segment) for segment in segments(filters)]
         for chain in chains:
             undo.callback(chain.close)
-        bounded: Trimmed | None = None
+        bounded: TrimmedSource | None = None
         if config.output.frames is not None:
             # Where the chain keeps the count, networks need not look at frames behind the last.
-            source = bounded = Trimmed(source, frames=config.output.frames if keeps_count(steps) else None)
+            source = bounded = TrimmedSource(source, frames=config.output.frames if keeps_count(steps) else None)
         media = source.info.with_video(info)
         sink: SinkLike
-        if delivery is not None:
-            delivery.open(media)
-            sink = delivery
+        if frame_sink is not None:
+            frame_sink.open(media)
+            sink = frame_sink
         else:
             try:
                 sink = open_sink(output, media, names=getattr(source, "names", None), on_warning=warn)
@@ -111,12 +111,12 @@ def build(
         spool = PacketSpool()
         rings = [_live_ring(latency, info) if live else Ring("decoded", DECODED_FRAMES)]
         stages = []
-        last_network = max((n for n, chain in enumerate(chains) if chain.filters[0].segment_of_its_own), default=-1)
+        last_network = max((n for n, chain in enumerate(chains) if chain.filters[0].own_thread), default=-1)
         for number, chain in enumerate(chains):
             name = "+".join(one.name for one in chain.filters)
             rings.append(Ring(name, LIVE_FINISHED_FRAMES if live else FINISHED_FRAMES))
-            lets_go = number <= last_network
-            stages.append(FilterStage(name, chain, rings[-2], rings[-1], lets_go_on_stop=lets_go, idle_seconds=idle))
+            discard = number <= last_network
+            stages.append(FilterStage(name, chain, rings[-2], rings[-1], discard_on_stop=discard, idle_seconds=idle))
         encode = SinkStage(sink, rings[-1], spool, max_frames=config.output.frames)
         if bounded is not None:
             encode.on_enough = partial(_enough, bounded, stages)
@@ -197,8 +197,8 @@ def _network_maker(
         options = config.model
         if given.keys() & {"model", "checkpoint", "config"}:
             # Another network than that of the options: what they say of theirs does not hold for it.
-            own = ModelOptions()
-            options = replace(options, model="auto", checkpoint=None, config=None, backend=own.backend)
+            entry = ModelOptions()
+            options = replace(options, model="auto", checkpoint=None, config=None, backend=entry.backend)
         # The output's format is made at once where nothing comes between, and nothing before has chosen another.
         format = wanted if last and info.format == source.format else None
         size = None if scale is None else _target_size(scale, info)
@@ -260,7 +260,7 @@ def make_vsr(options: ModelOptions, *, warn: Callable[[str], None], **overrides:
         model = registry.load_model(choice, options.config, options.denoise)
     if not model.info.tunable and (useless := _tuning(options)):
         warn(f"{', '.join(useless)}: of no use to {model.info.name}")
-    from streamvsr.filters.vsr import VsrFilter
+    from streamvsr.vsr.filter import VsrFilter
 
     device = choose_device(options.device)
     settings: dict[str, Any] = {
@@ -299,7 +299,7 @@ def _tuning(options: ModelOptions) -> list[str]:
     return [flag for flag, value in given.items() if value]
 
 
-def _enough(source: Trimmed, stages: Sequence[FilterStage], end: Fraction) -> None:
+def _enough(source: TrimmedSource, stages: Sequence[FilterStage], end: Fraction) -> None:
     """The last frame that is wanted ends at ``end``."""
     source.cut(end)
     for stage in stages:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from streamvsr.build import build
 from streamvsr.config import Config, InputOptions, OutputOptions
 from streamvsr.errors import UsageError
+from streamvsr.media.demux import open_source, part_of
+from streamvsr.media.demux.with_tracks import SourceWithTracks
 from streamvsr.pipeline.runner import Run
-from streamvsr.sources import open_source, part_of
-from streamvsr.sources.with_tracks import WithTracks
 
 
 def build_merge(config: Config, audio_from: str, *, warn: Callable[[str], None]) -> Run:
@@ -25,5 +25,5 @@ def build_merge(config: Config, audio_from: str, *, warn: Callable[[str], None])
     except BaseException:
         pictures.close()
         raise
-    source = WithTracks(pictures, video, times=given.rate is None)
+    source = SourceWithTracks(pictures, video, times=given.rate is None)
     return build(config, warn=warn, source=part_of(source, output))

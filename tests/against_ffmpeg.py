@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from streamvsr.config import InputOptions, OutputOptions
-from streamvsr.filters import libav
 from streamvsr.filters.chain import Chain
 from streamvsr.filters.compose import compose, configure
 from streamvsr.filters.language import parse
+from streamvsr.filters.libav import graph as libav
 from streamvsr.frames import Frame
-from streamvsr.sources import open_source
+from streamvsr.media.demux import open_source
 
 _CONFIG = re.compile(r"config in time_base: (\d+)/(\d+), frame_rate: (\d+)/(\d+)")
 _FRAME = re.compile(r" n: *\d+ pts: *(-?\d+) .*? fmt:(\S+) .*?sar:(\d+)/(\d+) s:(\d+)x(\d+) ")

@@ -266,8 +266,8 @@ def mean_rgb(path: Path, stream: dict[str, Any]) -> list[float]:
     import av
     import numpy as np
 
-    from streamvsr.media.color import to_rgb
-    from streamvsr.media.pictures import color_of, from_av, resolve_color
+    from streamvsr.media.av_frames import color_of, from_av, resolve_color
+    from streamvsr.media.color.yuv import to_rgb
 
     with av.open(str(path)) as container:
         found = next(s for s in container.streams.video if s.index == stream["index"])

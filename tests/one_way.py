@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from streamvsr.models.base import Model
-from streamvsr.windows import Step, Windows
+from streamvsr.vsr.windows import Step, Windows
 
 
 def whole(model: Model, frames: Tensor) -> Tensor:

@@ -18,9 +18,9 @@ import numpy as np
 
 from streamvsr.config import InputOptions, OutputOptions
 from streamvsr.frames import PIXEL_FORMATS, Frame, MediaInfo, PixelFormat, Plane, StreamInfo
-from streamvsr.sinks import open_sink
-from streamvsr.sinks.container import ContainerSink
-from streamvsr.sources.container import ContainerSource
+from streamvsr.media.demux.container import ContainerSource
+from streamvsr.media.mux import open_sink
+from streamvsr.media.mux.container import ContainerSink
 
 WIDTH, HEIGHT = 64, 48
 BITS = 8

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from streamvsr.cli import main
-from streamvsr.cli.batch import BatchTalk, Job, Line, plan
+from streamvsr.cli.batch import BatchConsole, Job, Line, plan
 from streamvsr.errors import UsageError
 from streamvsr.pipeline.stats import Progress
 from tests.outputs import info, numbers, readable, until, write
@@ -150,11 +150,11 @@ class Terminal(io.StringIO):
 def test_on_a_terminal_the_line_is_painted_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     screen = Terminal()
-    talk = BatchTalk(stream=screen)
-    line = Line(talk, "[1/2] a name that is much longer than the screen is wide.mp4")
+    console = BatchConsole(stream=screen)
+    line = Line(console, "[1/2] a name that is much longer than the screen is wide.mp4")
     progress = Progress(12, 10, 20, None, Fraction(2, 5), 0, (), 2.0, 5.0)
     line.update(progress)
-    talk.warning("something")
+    console.warning("something")
     line.update(progress)
     line.close(progress)
     line.close(None)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamvsr.cli import habits
+from streamvsr.cli import ffmpeg_compat as habits
 from streamvsr.cli.parser import parse
 from streamvsr.cli.tokens import FLAGS
 from streamvsr.config import GROUPS, Config, InputOptions, ModelOptions, OutputOptions, RunOptions, options_of

@@ -9,6 +9,7 @@ from fractions import Fraction
 
 import pytest
 
+from streamvsr.cli.console import Console, encodable, one_line, redact
 from streamvsr.cli.progress import (
     Bar,
     NoDisplay,
@@ -20,7 +21,6 @@ from streamvsr.cli.progress import (
     plain_line,
 )
 from streamvsr.cli.stats_table import stats_table
-from streamvsr.cli.talk import Talk, encodable, one_line, redact
 from streamvsr.pipeline.stats import Progress, RingLevel, StageStats
 
 pytestmark = pytest.mark.io
@@ -95,7 +95,7 @@ def test_plain_lines_come_now_and_then_and_at_the_end(monkeypatch: pytest.Monkey
     now = 100.0
     monkeypatch.setattr("streamvsr.cli.progress.time.monotonic", lambda: now)
     out = io.StringIO()
-    display = make_display(Talk(stream=out))
+    display = make_display(Console(stream=out))
     assert isinstance(display, PlainLines)
     for step in range(60):
         now = 100.0 + step / 5
@@ -106,38 +106,38 @@ def test_plain_lines_come_now_and_then_and_at_the_end(monkeypatch: pytest.Monkey
 
 
 def test_quiet_shows_nothing() -> None:
-    assert isinstance(make_display(Talk(quiet=True, stream=Terminal())), NoDisplay)
+    assert isinstance(make_display(Console(quiet=True, stream=Terminal())), NoDisplay)
 
 
 def test_a_dumb_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "dumb")
-    assert isinstance(make_display(Talk(stream=Terminal())), PlainLines)
+    assert isinstance(make_display(Console(stream=Terminal())), PlainLines)
 
 
 def test_a_terminal_without_rich_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setitem(sys.modules, "rich.console", None)
-    assert isinstance(make_display(Talk(stream=Terminal())), PlainLines)
+    assert isinstance(make_display(Console(stream=Terminal())), PlainLines)
 
 
 def test_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "100")
     out = Terminal()
-    talk = Talk(stream=out)
-    bar = make_display(talk)
+    console = Console(stream=out)
+    bar = make_display(console)
     assert isinstance(bar, Bar)
     bar.update(replace(HALF_WAY, dropped=2))
     painted = out.getvalue()
     for text in ("120/312", "8.0 fps", "eta 00:00:24", "rings 3/16 1/16", "dropped 2"):
         assert text in painted
     assert painted.isascii()  # the terminal says that it cannot show more
-    talk.warning("[bold]brackets[/] are not markup")
+    console.warning("[bold]brackets[/] are not markup")
     assert "warning: [bold]brackets[/] are not markup\n" in out.getvalue()
     bar.close(HALF_WAY)
     bar.close(HALF_WAY)
     assert "7.5 fps  in 00:00:16" in out.getvalue()
-    talk.note("after")
+    console.note("after")
     assert out.getvalue().endswith("after\n")
     assert capsys.readouterr().out == ""
 
@@ -146,7 +146,7 @@ def test_bar_without_a_known_length(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "100")
     out = Terminal()
-    bar = make_display(Talk(stream=out))
+    bar = make_display(Console(stream=out))
     bar.update(replace(HALF_WAY, frames_total=None, seconds_total=None))
     bar.close(None)
     assert "eta --:--:--" in out.getvalue()
@@ -184,7 +184,7 @@ def test_stats_table_of_no_stages() -> None:
 def test_credentials_never_reach_the_screen(text: str, shown: str) -> None:
     assert redact(text) == shown
     out = io.StringIO()
-    Talk(stream=out).error(text)
+    Console(stream=out).error(text)
     assert out.getvalue() == f"error: {shown}\n"
 
 
@@ -202,4 +202,4 @@ def test_a_lost_screen_is_no_error() -> None:
         def write(self, text: str) -> int:
             raise BrokenPipeError
 
-    Talk(stream=Lost()).warning("nobody reads this")
+    Console(stream=Lost()).warning("nobody reads this")

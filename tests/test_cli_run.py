@@ -189,7 +189,7 @@ def test_ffmpeg_may_not_print_passwords(bench: Bench, monkeypatch: pytest.Monkey
 
 def test_a_failing_screen_aborts_the_run(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.run = FakeRun(seconds=60)
-    monkeypatch.setattr(app, "make_display", lambda talk: 1 / 0)
+    monkeypatch.setattr(app, "make_display", lambda console: 1 / 0)
     assert main(["a", "b"]) == 1
     assert bench.run.log == ["start", "abort"]
 

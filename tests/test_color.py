@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from streamvsr.errors import FilterError
 from streamvsr.frames import PIXEL_FORMATS, Color, Frame, PixelFormat, Plane
-from streamvsr.media.color import (
+from streamvsr.media.color.resample import resample
+from streamvsr.media.color.yuv import (
     FULL_GRID,
     KR_KB,
     Grid,
@@ -28,7 +29,6 @@ from streamvsr.media.color import (
     tensor_to_luma,
     to_rgb,
 )
-from streamvsr.media.resample import resample
 
 BARS = np.array([[1, 1, 1], [1, 1, 0], [0, 1, 1], [0, 1, 0], [1, 0, 1], [1, 0, 0], [0, 0, 1], [0.2, 0.5, 0.7]]) * 0.75
 """R'G'B' of eight flat bars, 16 pixels wide."""

@@ -14,7 +14,7 @@ import pytest
 
 from streamvsr.cli import main
 from streamvsr.frames import PIXEL_FORMATS, Color, Frame
-from streamvsr.media.pictures import from_av, to_av
+from streamvsr.media.av_frames import from_av, to_av
 from tests.test_color import BARS, reference_codes
 
 WIDTH, HEIGHT, WIDE = 256, 48, 32

@@ -21,10 +21,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from streamvsr import build
 from streamvsr.config import ModelOptions
 from streamvsr.errors import ModelError
-from streamvsr.filters import vsr as vsr_module
-from streamvsr.filters.vsr import VsrFilter
 from streamvsr.frames import PIXEL_FORMATS, Frame, StreamInfo
-from streamvsr.media import color, resample, transfer
+from streamvsr.media.color import resample, transfer
+from streamvsr.media.color import yuv as color
 from streamvsr.models import registry
 from streamvsr.models.base import Model, Settings
 from streamvsr.models.basicvsr import BasicVSRModel
@@ -33,6 +32,8 @@ from streamvsr.models.basicvsr.cleaning import RefineRule
 from streamvsr.models.basicvsr.network import BasicVSRNet
 from streamvsr.models.compiled import compiled
 from streamvsr.models.device import choose_device
+from streamvsr.vsr import filter as vsr_module
+from streamvsr.vsr.filter import VsrFilter
 from tests.test_basicvsr import carried, random_model, video
 
 META = torch.device("meta")

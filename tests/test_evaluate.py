@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from streamvsr.cli import main
+from streamvsr.degrade import standard as degrade
 from streamvsr.errors import SourceError, UsageError
-from streamvsr.media.shrink import split_shrink
-from streamvsr.metrics import degrade
+from streamvsr.media.color.shrink import split_shrink
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 

@@ -282,7 +282,7 @@ def test_the_display(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     import io
 
     from streamvsr.cli import download
-    from streamvsr.cli.talk import Talk
+    from streamvsr.cli.console import Console
 
     class Screen(io.StringIO):
         def isatty(self) -> bool:
@@ -291,13 +291,13 @@ def test_the_display(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(download, "LINE_INTERVAL_SECONDS", 0.0)
     screen = Screen()
-    with download.Download("small", Talk(stream=screen)) as shown:
+    with download.Download("small", Console(stream=screen)) as shown:
         shown.update(1_000_000, None)
         shown.update(2_000_000, 4_000_000)
         shown.update(4_000_000, 4_000_000)
     text = screen.getvalue()
     assert "small" in text
     assert ("4.0/4.0 MB" in text) if terminal else ("small: 2.0 of 4.0 MB" in text)
-    with download.Download("small", Talk(stream=screen, quiet=True)) as shown:
+    with download.Download("small", Console(stream=screen, quiet=True)) as shown:
         shown.update(1, 1)
     assert screen.getvalue() == text

@@ -20,11 +20,11 @@ import pytest
 from streamvsr.cli import main
 from streamvsr.errors import UsageError
 from streamvsr.frames import PIXEL_FORMATS, Frame, Mastering, StreamInfo
+from streamvsr.media.av_frames import from_av, rescaled
+from streamvsr.media.decode.clock import TimestampConcat
+from streamvsr.media.decode.conform import Orientation, orientation_of
 from streamvsr.media.hdr import mastering_of
-from streamvsr.media.pictures import from_av, rescaled
-from streamvsr.media.shaping import Orientation, orientation_of
 from streamvsr.media.timecode import moved
-from streamvsr.sources.clock import Joins
 
 pytestmark = pytest.mark.io
 
@@ -279,7 +279,7 @@ def test_recordings_behind_each_other_keep_sound_and_picture_together(
 
 
 def test_joins_move_all_streams_alike() -> None:
-    joins, tick = Joins(), Fraction(1, 10)
+    joins, tick = TimestampConcat(), Fraction(1, 10)
     given = [(0, 0), (1, 0), (0, 10), (1, 10), (0, 20), (1, 20), (1, 0), (0, 0), (0, 10), (1, 10), (0, 11)]
     moved_by = [joins.ticks(stream, dts, 10, tick) for stream, dts in given]
     # The second recording begins where the first ends; a step back of a second or less is disorder.
@@ -344,7 +344,7 @@ def test_time_codes_count_as_smpte_does(code: str, seconds: Fraction, rate: Frac
 )
 def test_unknown_options_of_the_input_are_named(words: list[str], said: str, make: Make, tmp_path: Path) -> None:
     from streamvsr.config import InputOptions, OutputOptions
-    from streamvsr.sources import open_source
+    from streamvsr.media.demux import open_source
 
     source = make("a.mkv", *moving(RATE), "-c:v", "ffv1")
     options = {words[0][1:]: words[1]}
@@ -362,7 +362,7 @@ def test_raw_video_without_a_size_is_named(words: list[str], capsys: pytest.Capt
 
 def test_pictures_have_no_options_of_demuxers(make: Make, tmp_path: Path) -> None:
     from streamvsr.config import InputOptions, OutputOptions
-    from streamvsr.sources import open_source
+    from streamvsr.media.demux import open_source
 
     make("1.png", *moving(RATE), "-frames:v", "1")
     given = InputOptions(path=str(tmp_path / "1.png"), options={"framerate": "30"})
@@ -404,7 +404,7 @@ def test_x265_with_fewer_pictures_than_it_looks_ahead(count: int, make: Make, ff
 
 def test_a_change_of_matrix_and_depth_does_not_change_the_colours() -> None:
     from streamvsr.frames import Color
-    from streamvsr.media.shaping import Fitter
+    from streamvsr.media.decode.conform import Fitter
 
     first = Color(1, 1, 1, full_range=False)
     info = StreamInfo(96, 64, PIXEL_FORMATS["yuv420p"], Fraction(1, 25), Fraction(25), color=first)

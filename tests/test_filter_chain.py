@@ -18,12 +18,12 @@ from streamvsr import build as building
 from streamvsr.cli import main
 from streamvsr.config import Config, InputOptions, ModelOptions, OutputOptions
 from streamvsr.errors import FilterError, StreamvsrError, UsageError
-from streamvsr.filters import libav_info
 from streamvsr.filters.base import Filter
 from streamvsr.filters.compose import compose, configure, has_vsr
+from streamvsr.filters.cv.frame_filter import FrameFilter
 from streamvsr.filters.language import parse
-from streamvsr.filters.pictures import PictureFilter
-from streamvsr.filters.registry import OWN, STAND_INS
+from streamvsr.filters.libav import info as libav_info
+from streamvsr.filters.registry import ENTRIES, STAND_INS
 from streamvsr.frames import PIXEL_FORMATS, Frame, StreamInfo
 
 pytestmark = pytest.mark.io
@@ -110,7 +110,7 @@ def test_what_the_pictures_do_not_allow(chain: str, column: int, says: str) -> N
 
 @pytest.mark.parametrize("size", [(16255, 16255), (16256, 16256), (100000, 2552), (100000, 2553)])
 def test_the_largest_picture_is_ffmpegs(size: tuple[int, int]) -> None:
-    class Blank(PictureFilter):
+    class Blank(FrameFilter):
         name = "blank"
 
         def configure(self, info: StreamInfo) -> StreamInfo:
@@ -252,7 +252,7 @@ def test_a_transcoder_needs_no_torch(tmp_path: Path, ffmpeg: str) -> None:
 
 
 def test_every_stand_in_is_needed_and_there() -> None:
-    known = {*libav_info.names(), *(own.written for own in OWN.values())}
+    known = {*libav_info.names(), *(own.written for own in ENTRIES.values())}
     for name, instead in STAND_INS.items():
         assert not libav_info.has(name), f"{name} is here: take it out of the table"
         words = instead.replace("nothing here", "").replace(",", " ").replace("=", " ").split()
@@ -260,7 +260,7 @@ def test_every_stand_in_is_needed_and_there() -> None:
 
 
 def test_names_of_both() -> None:
-    for own in OWN.values():
+    for own in ENTRIES.values():
         assert own.prefixed == libav_info.has(own.name), f"{own.name}: cv. alone reaches what FFmpeg has too"
 
 
@@ -272,12 +272,12 @@ def test_the_list_of_filters(capsys: pytest.CaptureFixture[str]) -> None:
     assert max(map(len, out.splitlines())) <= 79
 
 
-@pytest.mark.parametrize("name", [own.written for own in OWN.values() if own.name != "vsr"])
+@pytest.mark.parametrize("name", [own.written for own in ENTRIES.values() if own.name != "vsr"])
 def test_our_filters_are_explained(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["filters", name]) == 0
     out = capsys.readouterr().out
     assert len(out.splitlines()) > 4
-    for param in OWN[name.removeprefix("cv.")].params:
+    for param in ENTRIES[name.removeprefix("cv.")].params:
         assert f"\n  {param.name} " in out
 
 
@@ -306,7 +306,7 @@ def test_where_the_time_goes(tmp_path: Path, ffmpeg: str, capsys: pytest.Capture
 
 def test_the_documentation_names_every_filter_of_ours() -> None:
     text = (Path(__file__).parent.parent / "docs" / "filters.md").read_text()
-    for own in OWN.values():
+    for own in ENTRIES.values():
         options = ":".join(param.name for param in own.params)
         assert own.name == "vsr" or f"| `{own.written}={options}` |" in text
         assert own.name != "vsr" or all(f"`{param.name}`" in text for param in own.params)

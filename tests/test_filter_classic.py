@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from streamvsr.errors import FilterError
 from streamvsr.filters.base import Filter
-from streamvsr.filters.classic import Gaussian, Laplacian, Mean, Median, UnsharpMask
-from streamvsr.filters.edges import Canny, Sobel
-from streamvsr.filters.enlarge import Bicubic, Bilinear, Lanczos, Nearest
-from streamvsr.filters.equalize import Equalize
-from streamvsr.filters.registry import OWN
-from streamvsr.filters.traditional import Traditional
+from streamvsr.filters.cv.classic import Gaussian, Laplacian, Mean, Median, UnsharpMask
+from streamvsr.filters.cv.edges import Canny, Sobel
+from streamvsr.filters.cv.enlarge import Bicubic, Bilinear, Lanczos, Nearest
+from streamvsr.filters.cv.equalize import Equalize
+from streamvsr.filters.cv.traditional import Traditional
+from streamvsr.filters.registry import ENTRIES
 from streamvsr.frames import PIXEL_FORMATS, Color, Frame, PixelFormat, StreamInfo
 
 ndimage = pytest.importorskip("scipy.ndimage")
@@ -360,19 +360,19 @@ def test_canny_draws_skimages_lines(format: str) -> None:
         assert (ndimage.binary_dilation(other, near) | ~inner)[one].mean() > 0.93
 
 
-@pytest.mark.parametrize("name", [own.name for own in OWN.values() if own.name != "vsr"])
+@pytest.mark.parametrize("name", [own.name for own in ENTRIES.values() if own.name != "vsr"])
 @pytest.mark.parametrize("format", sorted(PIXEL_FORMATS))
 def test_every_filter_at_every_format(name: str, format: str) -> None:
     frame = picture(format, 31, 17)
     before = [plane.copy() for plane in frame.planes]
-    through(OWN[name].make({}), frame)
+    through(ENTRIES[name].make({}), frame)
     assert all(np.array_equal(a, b) for a, b in zip(before, frame.planes, strict=True)), "nobody writes into a plane"
 
 
-@pytest.mark.parametrize("name", [own.name for own in OWN.values() if own.name != "vsr"])
+@pytest.mark.parametrize("name", [own.name for own in ENTRIES.values() if own.name != "vsr"])
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (5, 1)])
 def test_tiny_pictures(name: str, size: tuple[int, int]) -> None:
-    through(OWN[name].make({}), picture("yuv420p", *size))
+    through(ENTRIES[name].make({}), picture("yuv420p", *size))
 
 
 def test_equalize_with_clahe_at_every_format() -> None:

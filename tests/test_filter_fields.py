@@ -11,7 +11,7 @@ from streamvsr.config import InputOptions, OutputOptions
 from streamvsr.filters.compose import compose, configure
 from streamvsr.filters.language import parse
 from streamvsr.frames import Frame
-from streamvsr.sources import open_source
+from streamvsr.media.demux import open_source
 from tests.against_ffmpeg import by_ffmpeg, by_us
 
 pytestmark = pytest.mark.io

@@ -16,9 +16,9 @@ import pytest
 from streamvsr.errors import FilterError
 from streamvsr.filters.base import Filter
 from streamvsr.filters.chain import Chain, segments
-from streamvsr.filters.libav import LibavFilter
+from streamvsr.filters.libav.graph import LibavFilter
 from streamvsr.frames import PIXEL_FORMATS, Color, Frame, PixelFormat, StreamInfo
-from streamvsr.media.pictures import to_av
+from streamvsr.media.av_frames import to_av
 
 pytestmark = pytest.mark.io
 
@@ -224,7 +224,7 @@ class Note(Filter):
         self.diary = diary
         self.times = times
         self.lookahead = late
-        self.segment_of_its_own = own
+        self.own_thread = own
         self.waiting: list[Frame] = []
         self.raises: Exception | None = None
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from streamvsr.filters.vsr import VsrFilter
 from streamvsr.models.base import Settings
 from streamvsr.models.basicvsr.history import LEAST_HISTORY, ForwardBranch, Schedule
+from streamvsr.vsr.filter import VsrFilter
 from tests.fakes import FakeModel
 from tests.test_basicvsr import EXACT, carried, random_model, video
 

@@ -15,7 +15,7 @@ import pytest
 from streamvsr.config import InputOptions, LiveOptions, OutputOptions
 from streamvsr.errors import StreamLostError
 from streamvsr.frames import Frame, Packet
-from streamvsr.sources.live import StreamSource
+from streamvsr.media.demux.live import LiveSource
 from tests.live_run import QUICK, Streamvsr, recording
 from tests.outputs import Shown, readable, unread, until
 from tests.rtsp_server import RtspServer, make_clip
@@ -184,9 +184,9 @@ def test_print_config_hides_them_too() -> None:
         assert run.end() == 0
 
 
-def source_of(server: RtspServer) -> StreamSource:
+def source_of(server: RtspServer) -> LiveSource:
     limits = LiveOptions(reconnect=120)
-    return StreamSource(InputOptions(server.url("/camera")), OutputOptions(), limits)
+    return LiveSource(InputOptions(server.url("/camera")), OutputOptions(), limits)
 
 
 def test_what_comes_back_is_a_new_scene_and_other_sound_is_left_out(

@@ -17,9 +17,9 @@ from streamvsr import build as build_module
 from streamvsr.build import build
 from streamvsr.config import Config, InputOptions, LiveOptions, OutputOptions
 from streamvsr.errors import UsageError
-from streamvsr.filters.vsr import VsrFilter
 from streamvsr.frames import PIXEL_FORMATS, StreamInfo
 from streamvsr.models.base import Model, ModelInfo, Session
+from streamvsr.vsr.filter import VsrFilter
 from tests.fakes import FakeModel, numbered
 from tests.live_run import recording
 from tests.rtsp_server import RtspServer, make_clip

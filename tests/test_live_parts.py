@@ -16,17 +16,17 @@ import streamvsr
 from streamvsr.cli.parser import parse
 from streamvsr.config import LiveOptions
 from streamvsr.errors import NoVideoError, SourceError, StreamLostError
-from streamvsr.filters.deadline import Deadline
 from streamvsr.frames import PIXEL_FORMATS, Frame, MediaInfo, Packet, StreamInfo
+from streamvsr.media.demux.base import Source
+from streamvsr.media.demux.connection import NEWEST_FRAMES, Connection, StallError
+from streamvsr.media.demux.live import TimeLine
 from streamvsr.pipeline import ring as ring_module
 from streamvsr.pipeline.ring import PacketSpool, Ring
 from streamvsr.pipeline.runner import Run
 from streamvsr.pipeline.stages import FilterStage, SinkStage, SourceStage
 from streamvsr.pipeline.stats import LatencyMeter
-from streamvsr.sources.base import Source
-from streamvsr.sources.connection import NEWEST_FRAMES, Connection, SilentError
-from streamvsr.sources.live import TimeLine
-from streamvsr.windows import LATENCY_PARTS, fitting, window_for
+from streamvsr.vsr.deadline import Deadline
+from streamvsr.vsr.windows import LATENCY_PARTS, fitting, window_for
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.io
@@ -148,9 +148,9 @@ def test_windows_grow_to_what_a_quick_network_allows() -> None:
     told: list[str] = []
     deadline = Deadline(2.0, 12, told.append, fixed=False)
     assert deadline.length == 2
-    deadline.saw(2, 2, 3.0)  # It warms up.
+    deadline.observe(2, 2, 3.0)  # It warms up.
     assert deadline.length == 2
-    deadline.saw(2, 1, 0.01)
+    deadline.observe(2, 1, 0.01)
     assert deadline.length == 12
     assert not told
 
@@ -158,17 +158,17 @@ def test_windows_grow_to_what_a_quick_network_allows() -> None:
 def test_windows_shrink_for_a_slow_one_and_it_is_told() -> None:
     told: list[str] = []
     deadline = Deadline(2.0, 12, told.append, fixed=False)
-    deadline.saw(2, 2, 0.3)
-    deadline.saw(2, 2, 0.2)
+    deadline.observe(2, 2, 0.3)
+    deadline.observe(2, 2, 0.2)
     assert deadline.length == 5, "0.5 s at 0.1 s a frame"
     assert "5 frames instead of 12" in told[0]
-    deadline.saw(5, 5, 0.6)
-    deadline.saw(5, 5, 0.4)
-    deadline.saw(5, 5, 0.6)
+    deadline.observe(5, 5, 0.6)
+    deadline.observe(5, 5, 0.4)
+    deadline.observe(5, 5, 0.6)
     assert deadline.length == 5, "one slow window may be chance"
-    deadline.saw(5, 5, 0.6)
+    deadline.observe(5, 5, 0.6)
     assert deadline.length == 4
-    deadline.saw(4, 4, 0.9)
+    deadline.observe(4, 4, 0.9)
     assert deadline.length == 2, "not one that takes nearly twice as long as it may"
 
 
@@ -178,7 +178,7 @@ def test_what_cannot_be_held_is_told_once(fixed: bool) -> None:
     deadline = Deadline(2.0, 8 if fixed else 1, told.append, fixed=fixed)
     length = deadline.length
     for _ in range(10):
-        deadline.saw(length, length, 3.0)
+        deadline.observe(length, length, 3.0)
     assert deadline.length == length
     assert [line for line in told if "cannot be held" in line] == told
 
@@ -187,13 +187,13 @@ def test_latency_is_that_of_the_frames_that_leave(monkeypatch: pytest.MonkeyPatc
     clock = _Clock(monkeypatch)
     meter = LatencyMeter()
     for n in range(10):
-        meter.came(n * TICK)
+        meter.arrived(n * TICK)
         clock.now += 1
-    meter.left(7 * TICK)
+    meter.departed(7 * TICK)
     assert meter.seconds == 3
     clock.now += 4
-    meter.left(8 * TICK)
-    meter.left(8 * TICK)
+    meter.departed(8 * TICK)
+    meter.departed(8 * TICK)
     assert (meter.seconds, meter.most_seconds) == (6, 6)
 
 
@@ -272,7 +272,7 @@ def test_silence_is_told_in_its_time_and_the_thread_let_go() -> None:
     connection = filled(camera)
     items = connection.items(0.05, INF)
     next(items)
-    with pytest.raises(SilentError):
+    with pytest.raises(StallError):
         next(items)
     connection.leave()
     assert camera.closed.wait(60)
@@ -286,7 +286,7 @@ def test_an_opening_that_never_ends_is_not_waited_for() -> None:
         return camera
 
     connection = Connection(make)
-    with pytest.raises(SilentError):
+    with pytest.raises(StallError):
         connection.opened(0.05)
     connection.leave()
     gate.set()
@@ -296,7 +296,7 @@ def test_an_opening_that_never_ends_is_not_waited_for() -> None:
 def test_the_newest_frames_are_kept_for_a_reader_that_is_being_built() -> None:
     camera = Camera(NEWEST_FRAMES + 10, gate=threading.Event())
     connection = Connection(lambda: camera)
-    connection.hurry()
+    connection.request_stop()
     connection.opened(60)
     with connection._changed:
         assert connection._changed.wait_for(lambda: connection.let_go == 10, 60)
@@ -354,7 +354,7 @@ class _Sink:
         self.frames.append(one.pts)
 
     def write_packet(self, packet: Packet) -> None: ...
-    def hurry(self) -> None: ...
+    def request_stop(self) -> None: ...
 
     def finish(self) -> None:
         self.ending = "finished"
@@ -367,7 +367,7 @@ def test_a_lost_stream_is_written_to_its_end_and_then_told() -> None:
     sink, chain = _Sink(), _Chain()
     rings, spool = [Ring("a"), Ring("b")], PacketSpool()
     camera = Camera(3, error=StreamLostError("gone"))
-    stages = [FilterStage("f", chain, rings[0], rings[1], lets_go_on_stop=False)]
+    stages = [FilterStage("f", chain, rings[0], rings[1], discard_on_stop=False)]
     run = Run(SourceStage(camera, rings[0], spool), stages, SinkStage(sink, rings[1], spool), rings, spool, live=True)
     run.start()
     assert run.wait(60)
@@ -379,7 +379,7 @@ def test_a_lost_stream_is_written_to_its_end_and_then_told() -> None:
 def test_what_waits_for_more_leaves_when_nothing_comes() -> None:
     sink, chain, camera = _Sink(), _Chain(), Camera(2, gate=threading.Event())
     rings, spool = [Ring("a"), Ring("b")], PacketSpool()
-    stages = [FilterStage("f", chain, rings[0], rings[1], lets_go_on_stop=False, idle_seconds=0.05)]
+    stages = [FilterStage("f", chain, rings[0], rings[1], discard_on_stop=False, idle_seconds=0.05)]
     run = Run(SourceStage(camera, rings[0], spool), stages, SinkStage(sink, rings[1], spool), rings, spool, live=True)
     run.start()
     assert chain.idled.wait(60)

@@ -15,7 +15,7 @@ from streamvsr.models.animesr.network import AnimeSRNet, Shape
 from streamvsr.models.base import Model
 from streamvsr.models.basicvsr.network import BasicVSRNet, RealBasicVSRNet
 from streamvsr.models.srvgg import SRVGGNet
-from streamvsr.windows import Windows
+from streamvsr.vsr.windows import Windows
 
 
 def small(network: torch.nn.Module, seed: int = 0) -> dict[str, torch.Tensor]:

@@ -12,8 +12,8 @@ import pytest
 
 from streamvsr.errors import UsageError
 from streamvsr.frames import Packet
-from streamvsr.media.stamps import Stamps
-from streamvsr.media.tracks import audio_specific_config, av_packet
+from streamvsr.media.mux.timestamps import Timestamps
+from streamvsr.media.mux.tracks import audio_specific_config, av_packet
 from tests.outputs import Shown, distance, median, remake
 
 pytestmark = pytest.mark.io
@@ -265,9 +265,9 @@ def test_attachments_stay_in_matroska(tmp_path: Path, ffprobe: str, clips: Path)
 
 def test_a_damaged_subtitle_ends_its_track_and_nothing_else(clips: Path, tmp_path: Path) -> None:
     from streamvsr.config import InputOptions, OutputOptions
-    from streamvsr.media.passthrough import TrackPlan
-    from streamvsr.media.tracks import SubtitleWriter
-    from streamvsr.sources.container import ContainerSource
+    from streamvsr.media.demux.container import ContainerSource
+    from streamvsr.media.mux.track_plan import TrackPlan
+    from streamvsr.media.mux.tracks import SubtitleWriter
 
     source = ContainerSource(InputOptions(path=str(clips / "nasa_multitrack.mp4")), OutputOptions())
     track = next(t for t in source.info.tracks if t.kind == "subtitle")
@@ -297,7 +297,7 @@ class _Stream:
 @pytest.mark.parametrize("flags", [0, 0x20000])
 def test_stamps_are_complete_and_increase(flags: int) -> None:
     warnings: list[str] = []
-    stamps = Stamps(_Stream(), flags, warnings.append)
+    stamps = Timestamps(_Stream(), flags, warnings.append)
     given = [(None, None), (20, None), (40, 40), (40, 40), (10, 10), (60, 60)]
     made = []
     for pts, dts in given:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from streamvsr.errors import StreamvsrError
 from streamvsr.frames import PIXEL_FORMATS, Color, Frame, PixelFormat
-from streamvsr.media.pictures import color_after, color_of, from_av, resolve_color, target_format, to_av
+from streamvsr.media.av_frames import color_after, color_of, from_av, resolve_color, target_format, to_av
 
 pytestmark = pytest.mark.io
 

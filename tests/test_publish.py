@@ -23,7 +23,7 @@ from streamvsr.cli import main
 from streamvsr.cli.parser import parse
 from streamvsr.errors import SinkError, UsageError
 from streamvsr.frames import Frame, StreamInfo
-from streamvsr.sinks.container import ContainerSink
+from streamvsr.media.mux.container import ContainerSink
 from tests.outputs import Shown, frames, info, numbers, readable, until, write
 from tests.rtmp_server import RtmpServer
 from tests.rtsp_server import RtspServer, make_clip
@@ -188,7 +188,7 @@ def test_who_is_in_a_hurry_does_not_wait_for_a_connection() -> None:
         sink = sink_for(
             f"tcp://127.0.0.1:{server.getsockname()[1]}", stream, timeout=1e6, preset="ultrafast", options={"qp": "0"}
         )
-        threading.Timer(1.0, sink.hurry).start()
+        threading.Timer(1.0, sink.request_stop).start()
         with pytest.raises(SinkError, match="taken nothing for"):
             _write(sink, noise(stream, 10_000))
         sink.abort()

@@ -15,13 +15,13 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
+from streamvsr.degrade.codec import CODECS, through
 from streamvsr.errors import CheckpointError
 from streamvsr.models.registry import select
 from streamvsr.models.rt import RTModel, is_rt, load
 from streamvsr.models.rt.network import RTNet
 from streamvsr.training import evaluate_rt
 from streamvsr.training.clips import load_sequence, low_resolution
-from streamvsr.training.degrade.codec import CODECS, through
 from tests.conftest import ROOT
 
 CHECKPOINT = ROOT / "checkpoints" / "rt.safetensors"

@@ -88,7 +88,7 @@ class FakeSink:
             raise Failure("sink")
         self.frames.append(frame)
 
-    def hurry(self) -> None:
+    def request_stop(self) -> None:
         pass
 
     def write_packet(self, packet: Packet) -> None:
@@ -107,7 +107,7 @@ def make(source: FakeSource, chains: list[FakeChain], sink: FakeSink, *, max_fra
     spool = PacketSpool()
     rings = [Ring(f"ring {n}", frames=3) for n in range(len(chains) + 1)]
     segments = [
-        FilterStage(f"segment {n}", chain, rings[n], rings[n + 1], lets_go_on_stop=True)
+        FilterStage(f"segment {n}", chain, rings[n], rings[n + 1], discard_on_stop=True)
         for n, chain in enumerate(chains)
     ]
     return Run(

@@ -11,9 +11,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamvsr.filters.scenes import SceneDetector
-from streamvsr.filters.vsr import VsrFilter
 from streamvsr.frames import PIXEL_FORMATS, Color, Frame, StreamInfo
+from streamvsr.vsr.filter import VsrFilter
+from streamvsr.vsr.scenes import SceneDetector
 from tests.fakes import FakeModel, numbered
 from tests.test_basicvsr import random_model
 

@@ -14,8 +14,8 @@ from streamvsr.build import build
 from streamvsr.config import Config, InputOptions, ModelOptions, OutputOptions
 from streamvsr.errors import UsageError
 from streamvsr.frames import PIXEL_FORMATS, Color, Frame, MediaInfo, StreamInfo
-from streamvsr.sinks import open_sink, wanted_format
-from streamvsr.sinks.picture_folder import PictureSink
+from streamvsr.media.mux import open_sink, wanted_format
+from streamvsr.media.mux.image_sequence import ImageSequenceSink
 from tests.outputs import frames, info, numbers
 
 pytestmark = pytest.mark.io
@@ -123,7 +123,7 @@ def test_tracks_are_named_when_pictures_are_written(tmp_path: Path) -> None:
 def test_one_named_picture_does_not_replace_the_input(tmp_path: Path) -> None:
     media = SimpleNamespace(video=SimpleNamespace(format=PIXEL_FORMATS["gbrp"]), tracks=())
     output = OutputOptions(path=str(tmp_path / "b.png"), overwrite=True)
-    sink = PictureSink(output, media, names=["a.png"], on_warning=print)  # type: ignore[arg-type]
+    sink = ImageSequenceSink(output, media, names=["a.png"], on_warning=print)  # type: ignore[arg-type]
     assert sink._name(0) == "b.png"
 
 

@@ -18,8 +18,8 @@ import pytest
 from streamvsr.config import OutputOptions
 from streamvsr.errors import ReaderLeftError, SinkError, UsageError
 from streamvsr.frames import MediaInfo
-from streamvsr.sinks import open_sink, same_file
-from streamvsr.sinks.target import OutputFile
+from streamvsr.media.mux import open_sink, same_file
+from streamvsr.media.mux.atomic_file import OutputFile
 from tests.outputs import CFR, Shown, frames, info, numbers, sink_for, write
 
 pytestmark = pytest.mark.io

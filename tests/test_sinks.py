@@ -12,9 +12,9 @@ import pytest
 from streamvsr.config import OutputOptions
 from streamvsr.errors import SinkError, UsageError
 from streamvsr.frames import PIXEL_FORMATS, Color, Frame
-from streamvsr.media.encoder_options import encoder_name, parse_rate
-from streamvsr.media.pixel_choice import choose_format
-from streamvsr.sinks import wanted_format
+from streamvsr.media.encode.options import encoder_name, parse_rate
+from streamvsr.media.encode.pixel_formats import choose_format
+from streamvsr.media.mux import wanted_format
 from tests.outputs import CFR, Shown, frames, info, numbers, sink_for, write
 
 pytestmark = pytest.mark.io
@@ -140,7 +140,7 @@ def test_rotation_that_is_lost_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["yuv420p", "gbrp", "gbrp10le", "yuv444p10le", "gray", "yuva420p", "gbrap"])
 def test_ffv1_is_exact(tmp_path: Path, name: str) -> None:
-    from streamvsr.media.pictures import from_av
+    from streamvsr.media.av_frames import from_av
 
     rng = np.random.default_rng(1)
     layout = PIXEL_FORMATS[name]

@@ -8,7 +8,7 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamvsr.sources.clock import Clock, ConstantClock, Shift
+from streamvsr.media.decode.clock import Clock, ConstantClock, Shift
 
 STAMPS = st.lists(st.one_of(st.none(), st.integers(-(2**40), 2**40)), min_size=1, max_size=50)
 

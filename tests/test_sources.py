@@ -18,11 +18,11 @@ import pytest
 from streamvsr.config import InputOptions, OutputOptions
 from streamvsr.errors import NoVideoError, SourceError, UsageError
 from streamvsr.frames import Frame, Packet
-from streamvsr.sources import Source, Trimmed, open_source
-from streamvsr.sources import container as container_module
-from streamvsr.sources.container import ContainerSource
-from streamvsr.sources.picture_folder import PictureSource, natural_key
-from streamvsr.sources.stdin import PipeReader, SpoolReader, open_stdin
+from streamvsr.media.demux import Source, TrimmedSource, open_source
+from streamvsr.media.demux import container as container_module
+from streamvsr.media.demux.container import ContainerSource
+from streamvsr.media.demux.image_sequence import ImageSequenceSource, natural_key
+from streamvsr.media.demux.stdin import PipeReader, SpoolReader, open_stdin
 
 pytestmark = pytest.mark.io
 
@@ -101,7 +101,7 @@ def from_file(name: str, **options: Any) -> Opener:
 
 
 def from_pictures(name: str) -> Opener:
-    return lambda clips: PictureSource(InputOptions(path=str(clips / name)), OutputOptions())
+    return lambda clips: ImageSequenceSource(InputOptions(path=str(clips / name)), OutputOptions())
 
 
 def from_pipe(name: str) -> Opener:
@@ -133,7 +133,7 @@ OPENERS: dict[str, Opener] = {
     "folder": from_pictures("pictures"),
     "pattern": from_pictures("deep_%04d.tif"),
     "glob": from_pictures("pictures/*.png"),
-    "trimmed": lambda clips: Trimmed(from_file("movie.mp4")(clips), None, Fraction(1000)),
+    "trimmed": lambda clips: TrimmedSource(from_file("movie.mp4")(clips), None, Fraction(1000)),
 }
 
 
@@ -224,7 +224,7 @@ def test_cutting(clips: Path, name: str, given: dict[str, Any], output: dict[str
     options = OutputOptions(**output)
     source = open_source(InputOptions(path=str(clips / name), **given), options)
     if options.frames is not None:
-        source = Trimmed(source, frames=options.frames)
+        source = TrimmedSource(source, frames=options.frames)
     frames, packets = read(source)
     assert [number_of(f) for f in frames] == list(expected)
     if expected and (given or output):
@@ -366,7 +366,7 @@ def test_names_are_kept_for_those_who_write_pictures(clips: Path) -> None:
     options = InputOptions(path=str(clips / "pictures"), start=Fraction(1, 5))
     source = open_source(options, OutputOptions(start=Fraction(1, 5)))
     frames, _ = read(source)
-    assert isinstance(source, Trimmed)
+    assert isinstance(source, TrimmedSource)
     assert [Path(n).name for n in source.names] == [f"shot {number_of(f)}.png" for f in frames]
 
 

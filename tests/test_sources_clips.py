@@ -19,10 +19,10 @@ import pytest
 from streamvsr.config import InputOptions, OutputOptions
 from streamvsr.errors import NoVideoError, SourceError
 from streamvsr.frames import Frame, Packet
-from streamvsr.sources import Trimmed, open_source
-from streamvsr.sources import container as container_module
-from streamvsr.sources.container import ContainerSource
-from streamvsr.sources.stdin import open_stdin
+from streamvsr.media.demux import TrimmedSource, open_source
+from streamvsr.media.demux import container as container_module
+from streamvsr.media.demux.container import ContainerSource
+from streamvsr.media.demux.stdin import open_stdin
 from tests.outputs import unread, until
 
 pytestmark = pytest.mark.io
@@ -174,7 +174,7 @@ def test_a_file_that_was_cut_off_is_told(shared_data: Path, tmp_path: Path, name
         clip = cut
     cut.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
     for frames, expected in ((None, True), (3, False)):
-        source = Trimmed(open_source(InputOptions(path=str(cut)), OutputOptions()), frames=frames)
+        source = TrimmedSource(open_source(InputOptions(path=str(cut)), OutputOptions()), frames=frames)
         assert any(isinstance(item, Frame) for item in list(source))
         source.close()
         assert any("it has been cut off" in line for line in source.warnings) == expected
@@ -183,8 +183,8 @@ def test_a_file_that_was_cut_off_is_told(shared_data: Path, tmp_path: Path, name
 READ_STDIN = """
 from streamvsr.config import InputOptions, OutputOptions
 from streamvsr.frames import Frame
-from streamvsr.sources import open_source
-from streamvsr.sources.container import ContainerSource
+from streamvsr.media.demux import open_source
+from streamvsr.media.demux.container import ContainerSource
 print(sum(isinstance(i, Frame) for i in open_source(InputOptions(path="-"), OutputOptions())))
 """
 

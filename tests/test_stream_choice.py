@@ -10,7 +10,7 @@ from av.stream import Disposition
 
 from streamvsr.config import OutputOptions
 from streamvsr.errors import NoVideoError, UsageError
-from streamvsr.sources.selection import select
+from streamvsr.media.demux.selection import select
 
 
 def stream(index: int, kind: str, size: tuple[int, int] = (0, 0), flags: int = 0, **tags: str) -> Any:

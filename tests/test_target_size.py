@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from streamvsr.errors import FilterError
-from streamvsr.filters.vsr import VsrFilter
 from streamvsr.frames import PIXEL_FORMATS, Frame
+from streamvsr.vsr.filter import VsrFilter
 from tests.fakes import FakeModel
 from tests.test_vsr import FULL, LIMITED, info_of, noise, number_of, patch, run, stream
 

@@ -17,11 +17,11 @@ import pytest
 from streamvsr.config import OutputOptions
 from streamvsr.errors import SinkError, UsageError
 from streamvsr.frames import MediaInfo
-from streamvsr.sinks import open_sink
-from streamvsr.sinks.container import ContainerSink
-from streamvsr.sinks.relay import Relay
-from streamvsr.sinks.target import OutputFile
-from streamvsr.sinks.tee import Branch, TeeSink, parse
+from streamvsr.media.mux import open_sink
+from streamvsr.media.mux.atomic_file import OutputFile
+from streamvsr.media.mux.container import ContainerSink
+from streamvsr.media.mux.relay import Relay
+from streamvsr.media.mux.tee import Branch, TeeSink, parse
 from tests.outputs import Shown, frames, info, numbers, until
 from tests.rtsp_server import make_clip
 from tests.test_publish import noise
@@ -143,7 +143,7 @@ def test_a_connection_that_takes_nothing_holds_nobody(tmp_path: Path) -> None:
         # Many times what its buffers hold; in one thread with the file, which would stand still.
         for frame in noise(tee.stream, 250):
             tee.sink.write_frame(frame)
-        tee.sink.hurry()
+        tee.sink.request_stop()
         with pytest.raises(SinkError, match=r"\*\*\*@.*taken nothing.*\(complete: .*a\.mkv\)"):
             tee.sink.finish()
     assert len(numbers(tmp_path / "a.mkv")) == 250

@@ -22,12 +22,12 @@ from safetensors import safe_open
 
 from streamvsr.cli import main
 from streamvsr.cli.own_options import take
+from streamvsr.degrade import RECIPES
 from streamvsr.errors import CheckpointError, StreamvsrError, UsageError
 from streamvsr.models.checkpoint import read
 from streamvsr.models.registry import load_model, select
 from streamvsr.training import evaluate_rt
 from streamvsr.training.clips import Budget, Frames, HeldClip, load_sequence, open_clips, open_photos
-from streamvsr.training.degrade import RECIPES
 from streamvsr.training.options import TrainOptions, merged
 from streamvsr.training.sequences import Sampler
 from streamvsr.training.trainer import Trainer, train

@@ -13,13 +13,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamvsr.degrade import RECIPES, Frame, Walk
+from streamvsr.degrade.blur import Blur, gaussian, ringing
+from streamvsr.degrade.codec import CODECS, through
+from streamvsr.degrade.noise import Jpeg, Noise
+from streamvsr.degrade.recipes import SHAPES
+from streamvsr.degrade.resize import Resize
 from streamvsr.training.clips import low_resolution
-from streamvsr.training.degrade import RECIPES, Frame, Walk
-from streamvsr.training.degrade.blur import Blur, gaussian, ringing
-from streamvsr.training.degrade.codec import CODECS, through
-from streamvsr.training.degrade.noise import Jpeg, Noise
-from streamvsr.training.degrade.recipes import SHAPES
-from streamvsr.training.degrade.resize import Resize
 from streamvsr.training.options import DEGRADATIONS
 from tests.conftest import ROOT
 

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamvsr.errors import FilterError, ModelError, UsageError
-from streamvsr.filters.vsr import VsrFilter
 from streamvsr.frames import PIXEL_FORMATS, Color, Frame, PixelFormat, Plane, StreamInfo
-from streamvsr.media.color import KR_KB, from_rgb, to_rgb
+from streamvsr.media.color.yuv import KR_KB, from_rgb, to_rgb
+from streamvsr.vsr.filter import VsrFilter
 from tests.fakes import FakeModel, FakeSession, numbered
 
 LIMITED, FULL = Color(matrix=6, full_range=False), Color(matrix=6, full_range=True)
@@ -376,7 +376,7 @@ def test_strength_1_computes_nothing_and_changes_no_bit(
     def none(*_: object) -> None:
         raise AssertionError("the plain enlargement was computed")
 
-    monkeypatch.setattr("streamvsr.filters.domains.Domain._plain", none)
+    monkeypatch.setattr("streamvsr.vsr.domains.Domain._plain", none)
     (full,) = run(VsrFilter(Shifted(scale=4, domain=domain), strength=1.0), [frame])
     for a, b in zip(almost.planes, full.planes, strict=True):
         np.testing.assert_array_equal(a, b)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamvsr.errors import UsageError
-from streamvsr.windows import Step, Windows
+from streamvsr.vsr.windows import Step, Windows
 
 pytestmark = pytest.mark.io
 

@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
+from streamvsr.cli.console import Console, encodable, redact
 from streamvsr.cli.interrupts import INTERRUPTED, Interrupts, loading
 from streamvsr.cli.output_check import settle_output
 from streamvsr.cli.parser import parse
 from streamvsr.cli.progress import Display, NoDisplay, make_display
-from streamvsr.cli.talk import Talk, encodable, redact
 from streamvsr.config import Config
 from streamvsr.errors import ReaderLeftError, StreamvsrError
 
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run streamvsr with ``argv`` (``sys.argv[1:]`` unless given) and return the exit code. Never raises."""
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
-    talk = Talk()
+    console = Console()
     try:
         code = _command(words)
         # Here, not when the interpreter ends: there a reader that left would be reported as an ignored exception.
@@ -58,15 +58,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return ReaderLeftError.exit_code
     except StreamvsrError as error:
         if debug:
-            talk.traceback(error)
+            console.traceback(error)
         if not isinstance(error, ReaderLeftError):
-            talk.error(error)
+            console.error(error)
         return error.exit_code
     except Exception as error:
         if debug:
-            talk.traceback(error)
+            console.traceback(error)
         hint = "please report" if debug else "please report; --debug shows the traceback"
-        talk.error(f"internal: {type(error).__name__}: {error} ({hint})")
+        console.error(f"internal: {type(error).__name__}: {error} ({hint})")
         return 1
 
 
@@ -107,27 +107,27 @@ def run_config(
     config: Config,
     notes: Sequence[str] = (),
     *,
-    talk: Talk | None = None,
-    show: Callable[[Talk], Display] | None = None,
+    console: Console | None = None,
+    show: Callable[[Console], Display] | None = None,
     make: Callable[..., Run] | None = None,
 ) -> int:
     """Build and run ``config``; ``notes`` are told first. Raises ``StreamvsrError`` and whatever else went wrong.
 
     ``make`` builds the run instead of ``build.build``, and is called like it.
     """
-    talk = talk or Talk(quiet=config.run.quiet)
+    console = console or Console(quiet=config.run.quiet)
     for note in notes:
-        talk.note(note)
-    config = settle_output(config, talk)
+        console.note(note)
+    config = settle_output(config, console)
     with loading():
         from streamvsr.build import build
     with Interrupts() as interrupts:
         if config.run.debug and any(redact(path) != path for path in (config.input.path, config.output.path)):
-            talk.note("FFmpeg's own messages are left out: they would show the password in the URL")
+            console.note("FFmpeg's own messages are left out: they would show the password in the URL")
         elif config.run.debug:
             _show_ffmpeg_messages()
         try:
-            run = (make or build)(config, warn=talk.warning)
+            run = (make or build)(config, warn=console.warning)
         except Exception as error:
             if interrupts.count:
                 # Inside an import (torch takes seconds) it may come out as any error.
@@ -137,11 +137,11 @@ def run_config(
         display: Display = NoDisplay()
         run.start()
         try:
-            told = _tell(run, talk, 0)
-            display = (show or make_display)(talk)
-            ending = _watch(run, display, interrupts, talk)
+            told = _tell(run, console, 0)
+            display = (show or make_display)(console)
+            ending = _watch(run, display, interrupts, console)
             display.close(run.progress())
-            _tell(run, talk, told)
+            _tell(run, console, told)
         except BaseException:
             # Also a failing screen is no reason to leave half an output behind.
             display.close(None)
@@ -149,26 +149,26 @@ def run_config(
             run.wait(ABORT_SECONDS)
             raise
         if config.run.stats:
-            talk.block(_stats(run))
+            console.block(_stats(run))
         if ending == "aborted":
-            talk.note("aborted")
+            console.note("aborted")
             return INTERRUPTED
         run.result()
         if ending == "stopped":
             done = run.progress().frames_out
             what = f"{done} frames are in {config.output.path}" if done else "nothing was written"
-            talk.note(f"interrupted: {what}")
+            console.note(f"interrupted: {what}")
             return INTERRUPTED
         return 0
 
 
-def _watch(run: Run, display: Display, interrupts: Interrupts, talk: Talk) -> str:
+def _watch(run: Run, display: Display, interrupts: Interrupts, console: Console) -> str:
     """Wait for the run and hand signals on to it; how it was told to end: "", "stopped" or "aborted"."""
     ending = ""
     while not run.wait(LOOK_SECONDS):
         if interrupts.count >= 1 and not ending:
             ending = "stopped"
-            talk.note("stopping: the output is being finished; interrupt again to drop it")
+            console.note("stopping: the output is being finished; interrupt again to drop it")
             run.stop()
         if interrupts.count >= 2 and ending == "stopped":
             ending = "aborted"
@@ -177,11 +177,11 @@ def _watch(run: Run, display: Display, interrupts: Interrupts, talk: Talk) -> st
     return ending
 
 
-def _tell(run: Run, talk: Talk, told: int) -> int:
+def _tell(run: Run, console: Console, told: int) -> int:
     """Tell the run's notes from number ``told`` on; how many there are by now."""
     notes = list(run.notes)
     for note in notes[told:]:
-        talk.note(note)
+        console.note(note)
     return len(notes)
 
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from streamvsr.cli.console import Console, encodable
 from streamvsr.cli.interrupts import INTERRUPTED, loading
 from streamvsr.cli.parser import Invocation
 from streamvsr.cli.progress import Display, average_fps, clock, done_fraction, eta_seconds
-from streamvsr.cli.talk import Talk, encodable
 from streamvsr.config import VIDEOS, Config
 from streamvsr.errors import StreamvsrError, UsageError
 
@@ -39,9 +39,9 @@ def run_batch(invocation: Invocation, run: Callable[..., int]) -> int:
     config, call = invocation.config, invocation.call
     assert config is not None
     assert call.output_folder is not None
-    talk = BatchTalk(quiet=config.run.quiet)
+    console = BatchConsole(quiet=config.run.quiet)
     for note in invocation.notes:
-        talk.note(note)
+        console.note(note)
     jobs = plan(invocation.inputs, call.output_folder, call.suffix)
     with loading():
         from streamvsr.build import check_chain
@@ -53,26 +53,26 @@ def run_batch(invocation: Invocation, run: Callable[..., int]) -> int:
         label = f"[{number}/{len(jobs)}] {os.path.basename(job.source.rstrip('/'))}"
         if call.skip_existing and _is_there(job.target):
             skipped += 1
-            talk.note(f"{label}: is there already")
+            console.note(f"{label}: is there already")
             continue
         before = _stamp(job.target)
         try:
-            code = run(_config_of(config, job), talk=talk, show=lambda talk, label=label: Line(talk, label))
+            code = run(_config_of(config, job), console=console, show=lambda console, label=label: Line(console, label))
         except KeyboardInterrupt:
             code = INTERRUPTED
         except StreamvsrError as error:
             if config.run.debug:
-                talk.traceback(error)
-            talk.error(f"{label}: {error}")
+                console.traceback(error)
+            console.error(f"{label}: {error}")
             failures.append((job, str(error)))
             continue
         if code == INTERRUPTED:
             if _stamp(job.target) != before:
-                _set_aside(job.target, talk)
-            _sum_up(talk, done, skipped, failures, len(jobs) - number + 1)
+                _set_aside(job.target, console)
+            _sum_up(console, done, skipped, failures, len(jobs) - number + 1)
             return INTERRUPTED
         done += 1
-    _sum_up(talk, done, skipped, failures, 0)
+    _sum_up(console, done, skipped, failures, 0)
     return 1 if failures else 0
 
 
@@ -149,27 +149,27 @@ def _stamp(target: str) -> tuple[int, int] | None:
     return found.st_ino, 0 if os.path.isdir(target) else found.st_mtime_ns
 
 
-def _set_aside(target: str, talk: Talk) -> None:
+def _set_aside(target: str, console: Console) -> None:
     path = Path(target)
     partial = path.with_name(f"{path.stem}{PARTIAL}{path.suffix}")
     try:
         path.replace(partial)
     except OSError as error:
-        talk.warning(f"'{path}' is cut short, and could not be renamed: {error.strerror}")
+        console.warning(f"'{path}' is cut short, and could not be renamed: {error.strerror}")
     else:
-        talk.note(f"it is called {partial} now: cut short, not done")
+        console.note(f"it is called {partial} now: cut short, not done")
 
 
-def _sum_up(talk: Talk, done: int, skipped: int, failures: Sequence[tuple[Job, str]], left: int) -> None:
+def _sum_up(console: Console, done: int, skipped: int, failures: Sequence[tuple[Job, str]], left: int) -> None:
     parts = [f"{done} done", *([f"{skipped} were there already"] if skipped else [])]
     parts += [f"{len(failures)} failed"] if failures else []
     parts += [f"{left} left undone"] if left else []
-    talk.note(", ".join(parts))
+    console.note(", ".join(parts))
     for job, reason in failures:
-        talk.error(f"{job.source}: {reason}")
+        console.error(f"{job.source}: {reason}")
 
 
-class BatchTalk(Talk):
+class BatchConsole(Console):
     """Says what runs repeat, such as the choice of the network, once; errors and warnings always."""
 
     def __init__(self, *, quiet: bool = False, stream: TextIO | None = None) -> None:
@@ -185,13 +185,13 @@ class BatchTalk(Talk):
 class Line(Display):
     """One line for a run: repainted on a terminal, printed at the end elsewhere."""
 
-    def __init__(self, talk: Talk, label: str) -> None:
-        self._talk, self._label = talk, label
-        stream = talk.stream
-        self._stream = stream if stream is not None and stream.isatty() and not talk.quiet else None
+    def __init__(self, console: Console, label: str) -> None:
+        self._console, self._label = console, label
+        stream = console.stream
+        self._stream = stream if stream is not None and stream.isatty() and not console.quiet else None
         self._width = 0
         if self._stream is not None:
-            talk.write_through(self._above)
+            console.write_through(self._above)
 
     def update(self, progress: Progress) -> None:
         if self._stream is not None:
@@ -204,11 +204,11 @@ class Line(Display):
     def close(self, progress: Progress | None) -> None:
         if self._stream is not None:
             self._paint("")
-            self._talk.write_through(None)
+            self._console.write_through(None)
             self._stream = None
         if progress is not None:
             took = clock(progress.elapsed_seconds)
-            self._talk.note(
+            self._console.note(
                 f"{self._label}: {progress.frames_out} frames in {took}, {average_fps(progress):.1f} frames a second"
             )
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from streamvsr.cli.talk import Talk
+from streamvsr.cli.console import Console
 
 LINE_INTERVAL_SECONDS = 5.0
 REPAINT_SECONDS = 0.1
@@ -16,16 +16,16 @@ REPAINT_SECONDS = 0.1
 
 
 class Download:
-    """A context that is told the bytes: ``with Download("name", talk) as shown: shown.update(done, total)``."""
+    """A context that is told the bytes: ``with Download("name", console) as shown: shown.update(done, total)``."""
 
-    def __init__(self, name: str, talk: Talk) -> None:
-        self._name, self._talk = name, talk
+    def __init__(self, name: str, console: Console) -> None:
+        self._name, self._console = name, console
         self._last = time.monotonic()
         self._bars = None
-        on_screen = talk.stream is not None and talk.stream.isatty() and os.environ.get("TERM") != "dumb"
-        if not talk.quiet and on_screen:
+        on_screen = console.stream is not None and console.stream.isatty() and os.environ.get("TERM") != "dumb"
+        if not console.quiet and on_screen:
             from rich import progress
-            from rich.console import Console
+            from rich.console import Console as RichConsole
 
             self._bars = progress.Progress(
                 progress.TextColumn("{task.description}", markup=False),
@@ -33,7 +33,7 @@ class Download:
                 progress.DownloadColumn(),
                 progress.TransferSpeedColumn(),
                 progress.TimeRemainingColumn(),
-                console=Console(file=talk.stream, highlight=False),
+                console=RichConsole(file=console.stream, highlight=False),
                 auto_refresh=False,
                 redirect_stdout=False,
                 redirect_stderr=False,
@@ -63,4 +63,4 @@ class Download:
         elif now - self._last >= LINE_INTERVAL_SECONDS:
             self._last = now
             of = f" of {total / 1e6:.1f}" if total else ""
-            self._talk.note(f"{self._name}: {done / 1e6:.1f}{of} MB")
+            self._console.note(f"{self._name}: {done / 1e6:.1f}{of} MB")

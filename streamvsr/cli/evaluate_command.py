@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from streamvsr.cli.console import Console
 from streamvsr.cli.interrupts import Interrupts
 from streamvsr.cli.metrics_command import Line, print_table, write
 from streamvsr.cli.own_options import options_help, take
 from streamvsr.cli.parser import asks_for_help, parse_paths
-from streamvsr.cli.talk import Talk
 from streamvsr.config import Config, InputOptions, OutputOptions
 from streamvsr.errors import UsageError
 from streamvsr.metrics.options import EvaluateOptions, check
@@ -59,7 +59,7 @@ def evaluate_command(words: Sequence[str]) -> int:
     if options.pictures and options.folder is None:
         raise UsageError("--pictures needs -o FOLDER to write them to")
     folder = None if options.folder is None else _folder(Path(options.folder), config.output.overwrite, options)
-    talk = Talk(quiet=config.run.quiet)
+    console = Console(quiet=config.run.quiet)
     # As build() does, but before anything here imports torch.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -70,15 +70,15 @@ def evaluate_command(words: Sequence[str]) -> int:
         plot.check()
     plan = prepare(methods(paths[0], config.model, options.chains), paths[1], options, config.output.frames)
     for line in plan.tools.notes:
-        talk.note(line)
+        console.note(line)
     if plan.at is not None:
-        talk.note(f"no-reference metrics at frames {', '.join(map(str, sorted(plan.at)))} alone")
+        console.note(f"no-reference metrics at frames {', '.join(map(str, sorted(plan.at)))} alone")
     results = []
     pictures = folder if options.pictures else None
     # A signal that ends the process at once would leave the inputs that were made behind.
     with Interrupts():
         for result in evaluate(
-            plan, warn=talk.warning, note=talk.note, told=lambda what: Line(talk, what), folder=pictures
+            plan, warn=console.warning, note=console.note, told=lambda what: Line(console, what), folder=pictures
         ):
             results.append(result)
             if folder is not None:

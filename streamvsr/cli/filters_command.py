@@ -6,8 +6,8 @@ import sys
 import textwrap
 from collections.abc import Sequence
 
+from streamvsr.cli.console import encodable
 from streamvsr.cli.help import WIDTH
-from streamvsr.cli.talk import encodable
 from streamvsr.errors import UsageError
 
 _USAGE = """\
@@ -30,12 +30,12 @@ def filters_command(words: Sequence[str]) -> int:
 
 def listing() -> str:
     """Every filter with a line on what it does: ours, FFmpeg's, and what stands in for those that are missing."""
-    from streamvsr.filters import libav_info
-    from streamvsr.filters.registry import OWN, STAND_INS
+    from streamvsr.filters.libav import info as libav_info
+    from streamvsr.filters.registry import ENTRIES, STAND_INS
 
     lines = ["streamvsr's own:"]
-    lines += [_row(own.written, own.summary) for own in OWN.values()]
-    both = [own.name for own in OWN.values() if own.prefixed]
+    lines += [_row(entry.written, entry.summary) for entry in ENTRIES.values()]
+    both = [entry.name for entry in ENTRIES.values() if entry.prefixed]
     lines += [
         "",
         *textwrap.wrap(
@@ -56,24 +56,24 @@ def listing() -> str:
 
 def explanation(name: str) -> str:
     """What one filter does, with its options. Raises ``UsageError`` where there is none of that name."""
-    from streamvsr.filters import libav_info
-    from streamvsr.filters.libav_check import bare_name, unknown_filter
-    from streamvsr.filters.registry import find_own
+    from streamvsr.filters.libav import info as libav_info
+    from streamvsr.filters.libav.check import bare_name, unknown_filter
+    from streamvsr.filters.registry import find_entry
 
-    own = find_own(name)
-    if own is not None:
-        lines = [f"{own.written}: {own.summary}", "", own.explanation(), "", "options, in this order:"]
-        for param in own.params:
+    entry = find_entry(name)
+    if entry is not None:
+        lines = [f"{entry.written}: {entry.summary}", "", entry.explanation(), "", "options, in this order:"]
+        for param in entry.params:
             default = {None: "", True: " (1)", False: " (0)"}.get(param.default, f" ({param.default})")
             wants = "" if param.kind == "text" else f"; {param.wants}"
             lines.append(_row(f"{param.name}{default}", param.help + wants))
-        return "\n".join(lines if own.params else lines[:-2])
+        return "\n".join(lines if entry.params else lines[:-2])
     bare = bare_name(name)
     if not libav_info.has(bare):
         raise UsageError(unknown_filter(name))
     about = libav_info.info(bare)
     lines = [f"{bare} (FFmpeg's): {about.description}"]
-    if find_own(f"cv.{bare}") is not None:
+    if find_entry(f"cv.{bare}") is not None:
         lines.append(f"streamvsr's own of that name is cv.{bare}.")
     if not about.in_a_chain:
         lines.append("It cannot stand in a chain: it has not just one video input and one video output.")

@@ -10,10 +10,10 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from streamvsr.cli.console import Console, encodable
 from streamvsr.cli.interrupts import Interrupts
 from streamvsr.cli.own_options import options_help, take
 from streamvsr.cli.parser import asks_for_help, parse_paths
-from streamvsr.cli.talk import Talk, encodable
 from streamvsr.config import Config, ModelOptions, OutputOptions
 from streamvsr.errors import SinkError, UsageError
 from streamvsr.metrics.options import MetricsOptions, check
@@ -62,7 +62,7 @@ def metrics_command(words: Sequence[str]) -> int:
         refuse(flag, path, config.output.overwrite)
         if path is not None and targets.count(path) > 1:
             raise UsageError(f"{flag} {path}: two files under one name")
-    talk = Talk(quiet=config.run.quiet)
+    console = Console(quiet=config.run.quiet)
 
     from streamvsr.metrics import plot, report
     from streamvsr.metrics.compare import compare
@@ -72,7 +72,7 @@ def metrics_command(words: Sequence[str]) -> int:
     with Interrupts():
         scores = compare(
             paths[0], paths[1] if len(paths) == 2 else None, config, options, shortest=options.shortest,
-            warn=talk.warning, note=talk.note, told=Line(talk),
+            warn=console.warning, note=console.note, told=Line(console),
         )  # fmt: skip
     if options.csv is not None:
         write(options.csv, report.csv_text(scores).encode())
@@ -90,20 +90,20 @@ def metrics_command(words: Sequence[str]) -> int:
 class Line:
     """Says now and then how many frames have been measured."""
 
-    def __init__(self, talk: Talk, what: str = "") -> None:
-        self._talk, self._what, self._last = talk, what, time.monotonic()
+    def __init__(self, console: Console, what: str = "") -> None:
+        self._console, self._what, self._last = console, what, time.monotonic()
 
     def __call__(self, frames: int, expected: int | None) -> None:
         now = time.monotonic()
         if now - self._last >= LINE_SECONDS:
             self._last = now
-            self._talk.note(f"{self._what}frame={frames}{'' if expected is None else f'/{expected}'} measured")
+            self._console.note(f"{self._what}frame={frames}{'' if expected is None else f'/{expected}'} measured")
 
 
 def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """On standard output; as wide as the terminal, and as wide as needed elsewhere."""
     from rich import box
-    from rich.console import Console
+    from rich.console import Console as RichConsole
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -112,7 +112,7 @@ def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for row in rows:
         table.add_row(*(encodable(cell, sys.stdout) for cell in row))
     wide = None if sys.stdout.isatty() else 10_000
-    Console(file=sys.stdout, width=wide, highlight=False, markup=False).print(table)
+    RichConsole(file=sys.stdout, width=wide, highlight=False, markup=False).print(table)
 
 
 def refuse(flag: str, path: str | None, overwrite: bool | None) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from streamvsr.cli.console import Console, encodable
 from streamvsr.cli.parser import asks_for_help
-from streamvsr.cli.talk import Talk, encodable
 from streamvsr.errors import UsageError
 
 USAGE = """usage: streamvsr models                    list the models, and which of them could run here
@@ -34,7 +34,7 @@ def models_command(words: Sequence[str]) -> int:
         return 0
     if not names[1:]:
         raise UsageError("streamvsr models fetch: give a name; 'streamvsr models fetch --list' shows them")
-    _fetch(names[1:], Talk(quiet="--quiet" in switches))
+    _fetch(names[1:], Console(quiet="--quiet" in switches))
     return 0
 
 
@@ -75,14 +75,14 @@ def sources() -> str:
     return "\n".join(lines)
 
 
-def _fetch(names: Sequence[str], talk: Talk) -> None:
+def _fetch(names: Sequence[str], console: Console) -> None:
     from streamvsr.cli.download import Download
     from streamvsr.models import registry, resources
     from streamvsr.models.fetch import fetch
 
     # A wrong name is said before the first one is fetched.
     for known in [registry.known_checkpoint(name) for name in names]:
-        talk.note(f"{known.name}: {known.licence}. {known.note}")
-        with Download(known.name, talk) as shown:
+        console.note(f"{known.name}: {known.licence}. {known.note}")
+        with Download(known.name, console) as shown:
             path = fetch(known, resources.cache_folder(), told=shown.update)
-        talk.note(f"{known.name}: {path}")
+        console.note(f"{known.name}: {path}")

@@ -6,12 +6,12 @@ import os
 import sys
 from dataclasses import replace
 
-from streamvsr.cli.talk import Talk
+from streamvsr.cli.console import Console
 from streamvsr.config import Config
 from streamvsr.errors import SinkError, UsageError
 
 
-def settle_output(config: Config, talk: Talk) -> Config:
+def settle_output(config: Config, console: Console) -> Config:
     """``config``, with ``overwrite`` set where the user has agreed to it.
 
     Raises ``UsageError`` where the output can never work, ``SinkError`` where the file exists and is to be kept.
@@ -29,7 +29,7 @@ def settle_output(config: Config, talk: Talk) -> Config:
     if config.output.overwrite:
         return config
     if config.output.overwrite is None and _can_ask(config):
-        if talk.ask(f"File '{target}' already exists. Overwrite?"):
+        if console.ask(f"File '{target}' already exists. Overwrite?"):
             return replace(config, output=replace(config.output, overwrite=True))
         raise SinkError(f"'{target}' is kept, nothing was done")
     raise SinkError(f"'{target}' already exists; -y overwrites it")

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from streamvsr.cli.talk import Talk
+from streamvsr.cli.console import Console
 
 if TYPE_CHECKING:
     from streamvsr.pipeline.stats import Progress
@@ -95,8 +95,8 @@ class NoDisplay(Display):
 class PlainLines(Display):
     """A line now and then, and one at the end."""
 
-    def __init__(self, talk: Talk, interval_seconds: float = LINE_INTERVAL_SECONDS) -> None:
-        self._talk, self._interval = talk, interval_seconds
+    def __init__(self, console: Console, interval_seconds: float = LINE_INTERVAL_SECONDS) -> None:
+        self._console, self._interval = console, interval_seconds
         self._last = time.monotonic()
         self._closed = False
 
@@ -104,29 +104,29 @@ class PlainLines(Display):
         now = time.monotonic()
         if now - self._last >= self._interval:
             self._last = now
-            self._talk.note(plain_line(progress))
+            self._console.note(plain_line(progress))
 
     def close(self, progress: Progress | None) -> None:
         if not self._closed and progress is not None:
-            self._talk.note(plain_line(progress, final=True))
+            self._console.note(plain_line(progress, final=True))
         self._closed = True
 
 
 class Bar(Display):
-    """rich's progress bar, repainted by ``update``; what ``talk`` says meanwhile goes above it."""
+    """rich's progress bar, repainted by ``update``; what ``console`` says meanwhile goes above it."""
 
-    def __init__(self, talk: Talk) -> None:
-        from rich.console import Console
+    def __init__(self, console: Console) -> None:
+        from rich.console import Console as RichConsole
         from rich.progress import BarColumn, TextColumn
         from rich.progress import Progress as Bars
 
-        self._talk = talk
-        console = Console(file=talk.stream, highlight=False)
+        self._console = console
+        rich_console = RichConsole(file=console.stream, highlight=False)
         self._bars = Bars(
             TextColumn("{task.fields[frames]}", markup=False),
             BarColumn(bar_width=None),
             TextColumn("{task.fields[state]}", markup=False),
-            console=console,
+            console=rich_console,
             auto_refresh=False,
             # Standard output may carry the video: rich must not put itself in between.
             redirect_stdout=False,
@@ -135,7 +135,7 @@ class Bar(Display):
         )
         self._task = self._bars.add_task("", total=None, frames="", state="")
         self._bars.start()
-        talk.write_through(lambda text: console.print(text, markup=False, soft_wrap=True))
+        console.write_through(lambda text: rich_console.print(text, markup=False, soft_wrap=True))
         self._open = True
 
     def update(self, progress: Progress) -> None:
@@ -148,7 +148,7 @@ class Bar(Display):
         self._open = False
         if progress is not None:
             self._paint(progress, [f"{average_fps(progress):.1f} fps", f"in {clock(progress.elapsed_seconds)}"])
-        self._talk.write_through(None)
+        self._console.write_through(None)
         with suppress(OSError):
             self._bars.stop()
 
@@ -173,12 +173,12 @@ class Bar(Display):
             )
 
 
-def make_display(talk: Talk) -> Display:
-    """The display that suits ``talk`` and where it writes."""
-    if talk.quiet or talk.stream is None:
+def make_display(console: Console) -> Display:
+    """The display that suits ``console`` and where it writes."""
+    if console.quiet or console.stream is None:
         return NoDisplay()
-    if talk.stream.isatty() and os.environ.get("TERM") != "dumb":
+    if console.stream.isatty() and os.environ.get("TERM") != "dumb":
         # Without rich, as in a cut-down image, lines do.
         with suppress(ImportError):
-            return Bar(talk)
-    return PlainLines(talk)
+            return Bar(console)
+    return PlainLines(console)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from streamvsr.cli import habits
+from streamvsr.cli import ffmpeg_compat as habits
 from streamvsr.config import GROUPS, CallOptions, Option, options_of
 from streamvsr.errors import UsageError
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from streamvsr.cli.console import Console
 from streamvsr.cli.interrupts import INTERRUPTED, Interrupts
 from streamvsr.cli.own_options import options_help, take
 from streamvsr.cli.parser import asks_for_help
-from streamvsr.cli.talk import Talk
 from streamvsr.errors import UsageError
 from streamvsr.training.options import TrainOptions, merged
 
@@ -47,14 +47,14 @@ def train_command(words: Sequence[str]) -> int:
     # Not above: --help and wrong options need no torch.
     from streamvsr.training.trainer import train
 
-    talk = Talk()
+    console = Console()
     with Interrupts() as interrupts:
         interrupts.arm()
-        trainer = train(options, talk.note, lambda: interrupts.count > 0)
+        trainer = train(options, console.note, lambda: interrupts.count > 0)
     if interrupts.count:
-        talk.note(f"interrupted at step {trainer.step} of {options.steps}; the same command with --resume goes on")
+        console.note(f"interrupted at step {trainer.step} of {options.steps}; the same command with --resume goes on")
         return INTERRUPTED
-    talk.note(f"{options.out}: step {trainer.step} of {options.steps}")
+    console.note(f"{options.out}: step {trainer.step} of {options.steps}")
     return 0
 
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from streamvsr.media.arrays import Pixels
+from streamvsr.media.color.arrays import Pixels
 
 HEIGHT_SHARE = 18
 """Capital letters are one part in so many of the picture's height."""

@@ -15,7 +15,7 @@ from streamvsr.compare.label import Label, fitting_scale
 from streamvsr.compare.options import CompareOptions, parse_zoom
 from streamvsr.errors import UsageError
 from streamvsr.frames import Frame, StreamInfo
-from streamvsr.media.arrays import Pixels, rgb_array
+from streamvsr.media.color.arrays import Pixels, rgb_array
 
 FILTERS = {
     "nearest": cv2.INTER_NEAREST,

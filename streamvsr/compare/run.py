@@ -14,11 +14,11 @@ from streamvsr.compare.source import CompareSource
 from streamvsr.config import Config, InputOptions, ModelOptions, OutputOptions
 from streamvsr.errors import StreamvsrError, UsageError
 from streamvsr.media.av_errors import mask
-from streamvsr.pipeline.delivery import Delivery, Reader
+from streamvsr.media.demux import Source, part_of
+from streamvsr.media.demux.image_sequence import is_pictures
+from streamvsr.media.mux.image_sequence import is_pictures as writes_pictures
+from streamvsr.pipeline.frame_sink import FrameReader, FrameSink
 from streamvsr.pipeline.runner import Run
-from streamvsr.sinks.picture_folder import is_pictures as writes_pictures
-from streamvsr.sources import Source, part_of
-from streamvsr.sources.picture_folder import is_pictures
 
 UNTOUCHED = ModelOptions(model="identity")
 INPUT_LABEL = "input"
@@ -38,10 +38,10 @@ def build_compare(paths: Sequence[str], options: CompareOptions, config: Config,
     clock = pictures.index(False) if False in pictures and len(paths) > 1 else 0
     output = config.output
     with ExitStack() as undo:
-        readers: list[Reader] = []
+        readers: list[FrameReader] = []
         for number, one in enumerate(configs):
-            delivery = Delivery(packets=number == 0)
-            reader = Reader(_built(one, warn, delivery), delivery)
+            frame_sink = FrameSink(packets=number == 0)
+            reader = FrameReader(_built(one, warn, frame_sink), frame_sink)
             undo.callback(reader.close)
             readers.append(reader)
         _warn_of_colors(readers, warn)
@@ -67,9 +67,9 @@ def build_compare(paths: Sequence[str], options: CompareOptions, config: Config,
         return run
 
 
-def _built(config: Config, warn: Callable[[str], None], delivery: Delivery) -> Run:
+def _built(config: Config, warn: Callable[[str], None], frame_sink: FrameSink) -> Run:
     try:
-        return build(config, warn=warn, delivery=delivery)
+        return build(config, warn=warn, frame_sink=frame_sink)
     except StreamvsrError as error:
         # The chain was not given as -vf, and there may be several.
         place = str(error).removeprefix("-vf, ")
@@ -119,7 +119,7 @@ def _names(paths: Sequence[str]) -> list[str]:
     return ["/".join(one[shared:]) for one in parts]
 
 
-def _warn_of_colors(readers: Sequence[Reader], warn: Callable[[str], None]) -> None:
+def _warn_of_colors(readers: Sequence[FrameReader], warn: Callable[[str], None]) -> None:
     """Primaries and transfer are not converted: what is HDR and what is not would look wrong beside each other."""
     tags = {(r.media.video.color.primaries, r.media.video.color.transfer) for r in readers}
     stated = {tag for tag in tags if 2 not in tag}

@@ -15,17 +15,17 @@ from streamvsr.compare.pairing import by_frames, by_time
 from streamvsr.compare.schedule import ASSUMED_RATE, make_schedule
 from streamvsr.errors import UsageError
 from streamvsr.frames import PIXEL_FORMATS, Frame, MediaInfo, Packet, StreamInfo
-from streamvsr.media.arrays import Pixels, with_rgb
-from streamvsr.media.pictures import color_after, from_av, to_av
-from streamvsr.pipeline.delivery import Reader
-from streamvsr.sources.base import Source
+from streamvsr.media.av_frames import color_after, from_av, to_av
+from streamvsr.media.color.arrays import Pixels, with_rgb
+from streamvsr.media.demux.base import Source
+from streamvsr.pipeline.frame_sink import FrameReader
 
 
 class CompareSource(Source):
     """Owns the readers. Sound comes from the first; where the picture stands still, the sound does too."""
 
     def __init__(
-        self, readers: Sequence[Reader], options: CompareOptions, *, mode: str, labels: Sequence[str],
+        self, readers: Sequence[FrameReader], options: CompareOptions, *, mode: str, labels: Sequence[str],
         pair: str, clock: int, sound: bool, rgb: bool,
     ) -> None:  # fmt: skip
         """``clock``: the input whose time stamps are taken. ``rgb``: make RGB rather than 4:2:0, for pictures."""

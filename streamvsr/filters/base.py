@@ -19,7 +19,7 @@ class Filter(ABC):
     name: str
     lookahead: int = 0
     """How many frames after a frame have to arrive before that frame can leave."""
-    segment_of_its_own: bool = False
+    own_thread: bool = False
     """True where the work is worth a thread of its own (a network); ``chain.segments`` cuts the chain there."""
 
     @abstractmethod

@@ -96,7 +96,7 @@ class Chain(Filter):
 
 
 def segments(filters: Iterable[Filter]) -> list[list[Filter]]:
-    """The filters in runs that a thread each may work on: those of ``segment_of_its_own`` stand alone.
+    """The filters in runs that a thread each may work on: those of ``own_thread`` stand alone.
 
     >>> segments([a, b, vsr, c])
     [[a, b], [vsr], [c]]
@@ -104,9 +104,9 @@ def segments(filters: Iterable[Filter]) -> list[list[Filter]]:
     runs: list[list[Filter]] = []
     joinable = False
     for link in filters:
-        if joinable and not link.segment_of_its_own:
+        if joinable and not link.own_thread:
             runs[-1].append(link)
         else:
             runs.append([link])
-        joinable = not link.segment_of_its_own
+        joinable = not link.own_thread
     return runs

@@ -14,10 +14,10 @@ from typing import Any
 from streamvsr.errors import FilterError, StreamvsrError
 from streamvsr.filters.base import Filter
 from streamvsr.filters.language import Link
-from streamvsr.filters.libav import LibavFilter
-from streamvsr.filters.libav_check import bare_name, check_link
+from streamvsr.filters.libav.check import bare_name, check_link
+from streamvsr.filters.libav.graph import LibavFilter
 from streamvsr.filters.params import bind
-from streamvsr.filters.registry import VSR, Own, find_own
+from streamvsr.filters.registry import VSR, FilterEntry, find_entry
 from streamvsr.frames import StreamInfo
 
 Vsr = Callable[[Mapping[str, Any], StreamInfo, bool], Sequence[Filter]]
@@ -53,13 +53,13 @@ class Step:
     """One filter to be: a link of ours, or neighbouring links of FFmpeg's."""
 
     links: tuple[Link, ...]
-    own: Own | None = None
+    entry: FilterEntry | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def make(self, info: StreamInfo, vsr: Vsr, last: bool) -> Sequence[Filter]:
-        if self.own is None:
+        if self.entry is None:
             return [LibavFilter(self._spec())]
-        return vsr(self.options, info, last) if self.own.name == VSR else [self.own.make(self.options)]
+        return vsr(self.options, info, last) if self.entry.name == VSR else [self.entry.make(self.options)]
 
     def column(self, info: StreamInfo, size: tuple[int, int] | None = None) -> int:
         """Where the link stands that cannot work on these pictures, or the first that gives them ``size``."""
@@ -80,12 +80,12 @@ def compose(links: Iterable[Link]) -> tuple[Step, ...]:
     """The steps of a chain. Raises ``UsageError``, pointing at the place, for what can be known to be wrong."""
     steps: list[Step] = []
     for link in links:
-        own = find_own(link.name)
-        if own is not None:
-            steps.append(Step((link,), own, bind(own.params, link)))
+        entry = find_entry(link.name)
+        if entry is not None:
+            steps.append(Step((link,), entry, bind(entry.params, link)))
             continue
         check_link(link)
-        if steps and steps[-1].own is None:
+        if steps and steps[-1].entry is None:
             steps[-1] = Step((*steps[-1].links, link))
         else:
             steps.append(Step((link,)))
@@ -93,12 +93,12 @@ def compose(links: Iterable[Link]) -> tuple[Step, ...]:
 
 
 def has_vsr(steps: Iterable[Step]) -> bool:
-    return any(step.own is not None and step.own.name == VSR for step in steps)
+    return any(step.entry is not None and step.entry.name == VSR for step in steps)
 
 
 def has_field_filter(steps: Iterable[Step]) -> bool:
     """Whether the chain sees to interlaced pictures itself."""
-    return any(bare_name(link.name) in FIELD_FILTERS for step in steps if step.own is None for link in step.links)
+    return any(bare_name(link.name) in FIELD_FILTERS for step in steps if step.entry is None for link in step.links)
 
 
 def configure(
@@ -135,7 +135,7 @@ def configure(
 
 def keeps_count(steps: Sequence[Step]) -> bool:
     """Whether it is known that as many frames come out as go in."""
-    return all(step.own is not None or all(link.name in ONE_FOR_ONE for link in step.links) for step in steps)
+    return all(step.entry is not None or all(link.name in ONE_FOR_ONE for link in step.links) for step in steps)
 
 
 def size_column(steps: Sequence[Step], reached: Sequence[StreamInfo], info: StreamInfo) -> int:

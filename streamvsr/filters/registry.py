@@ -20,7 +20,7 @@ OURS, FFMPEGS = "cv.", "av."
 
 
 @dataclass(frozen=True, slots=True)
-class Own:
+class FilterEntry:
     """One of our filters."""
 
     name: str
@@ -64,14 +64,14 @@ def _planes(default: Literal["luma", "all"]) -> Param:
 
 _SIZE = Param("size", "size", 4.0, "how many times larger, or the size itself", 1, 64)
 _WINDOW = Param("size", "odd", 3, "side of the window", 3, 31)
-_SHARPEN = _BLUR = "streamvsr.filters.classic:"
-_RESIZE, _EDGES, _HISTOGRAM = (f"streamvsr.filters.{name}:" for name in ("enlarge", "edges", "equalize"))
+_SHARPEN = _BLUR = "streamvsr.filters.cv.classic:"
+_RESIZE, _EDGES, _HISTOGRAM = (f"streamvsr.filters.cv.{name}:" for name in ("enlarge", "edges", "equalize"))
 
-OWN: Mapping[str, Own] = {
-    own.name: own
-    for own in (
-        Own(
-            VSR, "the network: larger and clean, looking at neighbouring frames", "streamvsr.filters.vsr:VsrFilter",
+ENTRIES: Mapping[str, FilterEntry] = {
+    entry.name: entry
+    for entry in (
+        FilterEntry(
+            VSR, "the network: larger and clean, looking at neighbouring frames", "streamvsr.vsr.filter:VsrFilter",
             (
                 Param("model", "text", None, "auto, or a name that 'streamvsr models' lists"),
                 Param("checkpoint", "text", None, "weights; they say which network it is"),
@@ -88,7 +88,7 @@ OWN: Mapping[str, Own] = {
             ),
             about=_ABOUT_VSR,
         ),
-        Own(
+        FilterEntry(
             "laplacian", "sharpens with the Laplacian", _SHARPEN + "Laplacian",
             (
                 Param("amount", "number", 1.0, "how much is added", 0, 10),
@@ -96,7 +96,7 @@ OWN: Mapping[str, Own] = {
                 _planes("luma"),
             ),
         ),
-        Own(
+        FilterEntry(
             "unsharp_mask", "sharpens by the difference to a Gaussian blur", _SHARPEN + "UnsharpMask",
             (
                 Param("sigma", "number", 1.0, "of the blur, in pixels", 0.1, 50),
@@ -105,8 +105,8 @@ OWN: Mapping[str, Own] = {
                 _planes("luma"),
             ),
         ),
-        Own("mean", "smooths: the mean of a window", _BLUR + "Mean", (_WINDOW, _planes("all"))),
-        Own(
+        FilterEntry("mean", "smooths: the mean of a window", _BLUR + "Mean", (_WINDOW, _planes("all"))),
+        FilterEntry(
             "gaussian", "smooths: a Gaussian window", _BLUR + "Gaussian",
             (
                 Param("size", "odd", 5, "side of the window", 1, 99),
@@ -114,12 +114,14 @@ OWN: Mapping[str, Own] = {
                 _planes("all"),
             ),
         ),
-        Own("median", "removes specks: the median of a window", _BLUR + "Median", (_WINDOW, _planes("all")), True),
-        Own("nearest", "larger: the nearest pixel", _RESIZE + "Nearest", (_SIZE,)),
-        Own("bilinear", "larger: bilinear interpolation", _RESIZE + "Bilinear", (_SIZE,)),
-        Own("bicubic", "larger: bicubic interpolation", _RESIZE + "Bicubic", (_SIZE,)),
-        Own("lanczos", "larger: Lanczos interpolation with 8 taps", _RESIZE + "Lanczos", (_SIZE,)),
-        Own(
+        FilterEntry(
+            "median", "removes specks: the median of a window", _BLUR + "Median", (_WINDOW, _planes("all")), True
+        ),
+        FilterEntry("nearest", "larger: the nearest pixel", _RESIZE + "Nearest", (_SIZE,)),
+        FilterEntry("bilinear", "larger: bilinear interpolation", _RESIZE + "Bilinear", (_SIZE,)),
+        FilterEntry("bicubic", "larger: bicubic interpolation", _RESIZE + "Bicubic", (_SIZE,)),
+        FilterEntry("lanczos", "larger: Lanczos interpolation with 8 taps", _RESIZE + "Lanczos", (_SIZE,)),
+        FilterEntry(
             "equalize", "spreads the histogram of luma", _HISTOGRAM + "Equalize",
             (
                 Param("clahe", "flag", False, "in tiles and limited in contrast (CLAHE)"),
@@ -128,11 +130,11 @@ OWN: Mapping[str, Own] = {
                 Param("strength", "number", 1.0, "how much of the result is taken", 0, 1),
             ),
         ),
-        Own(
+        FilterEntry(
             "sobel", "edges: the gradient's magnitude", _EDGES + "Sobel",
             (Param("scale", "number", 1.0, "times the magnitude", 0, 100),), True,
         ),
-        Own(
+        FilterEntry(
             "canny", "edges: thin lines", _EDGES + "Canny",
             (
                 Param("low", "number", 50.0, "weak edges, in 8-bit levels of gradient", 0, 1443),
@@ -140,9 +142,9 @@ OWN: Mapping[str, Own] = {
                 Param("sigma", "number", 1.4, "blur before, in pixels; 0 for none", 0, 50),
             ),
         ),
-        Own(
+        FilterEntry(
             "traditional", "sharpen, smooth, enlarge: laplacian, gaussian 5x5, bicubic x4",
-            "streamvsr.filters.traditional:Traditional",
+            "streamvsr.filters.cv.traditional:Traditional",
             (Param("size", "size", 4.0, "how many times larger, or the size itself", 1, 64),),
         ),
     )
@@ -194,12 +196,12 @@ STAND_INS: Mapping[str, str] = {
 """FFmpeg's filters that PyAV's builds leave out, and what does nearly the same."""
 
 
-def find_own(name: str) -> Own | None:
+def find_entry(name: str) -> FilterEntry | None:
     """Our filter of that name, as it stands in a chain; None where the name is FFmpeg's or nobody's."""
     bare = name.removeprefix(OURS)
-    own = OWN.get(bare)
-    return None if own is None or (own.prefixed and bare == name) else own
+    entry = ENTRIES.get(bare)
+    return None if entry is None or (entry.prefixed and bare == name) else entry
 
 
-def own_names() -> tuple[str, ...]:
-    return tuple(own.written for own in OWN.values())
+def entry_names() -> tuple[str, ...]:
+    return tuple(entry.written for entry in ENTRIES.values())

@@ -10,8 +10,8 @@ import av
 from av.codec.hwaccel import HWAccel, hwdevices_available
 
 from streamvsr.media.av_errors import FOREIGN
-from streamvsr.media.encoder_options import HARDWARE, SOFTWARE_TWIN, is_encoder
-from streamvsr.media.pixel_choice import encoder_formats
+from streamvsr.media.encode.options import HARDWARE, SOFTWARE_TWIN, is_encoder
+from streamvsr.media.encode.pixel_formats import encoder_formats
 
 NO_DECODERS = frozenset({"drm", "opencl"})
 """Devices that FFmpeg lists and that only hold pictures."""

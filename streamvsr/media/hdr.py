@@ -17,7 +17,7 @@ import av
 from av.sidedata.sidedata import Type
 
 from streamvsr.frames import Mastering, StreamInfo
-from streamvsr.media.pictures import side_data
+from streamvsr.media.av_frames import side_data
 
 PQ, HLG = 16, 18
 """H.273 TransferCharacteristics of SMPTE ST 2084 and of ARIB STD-B67."""

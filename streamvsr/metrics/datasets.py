@@ -20,7 +20,7 @@ from pathlib import Path
 
 from streamvsr.config import VIDEOS
 from streamvsr.errors import SourceError, UsageError
-from streamvsr.sources.picture_folder import SUFFIXES, natural_key
+from streamvsr.media.demux.image_sequence import SUFFIXES, natural_key
 
 TRUTHS = ("gt", "hr", "truth", "original", "high_res", "train_sharp", "val_sharp", "test_sharp", "sharp")
 INPUTS = (

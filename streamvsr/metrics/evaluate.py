@@ -11,18 +11,18 @@ from pathlib import Path
 import cv2
 
 from streamvsr.config import Config, InputOptions, ModelOptions, OutputOptions
+from streamvsr.degrade.standard import Recipe, make_clip, parse_recipe
 from streamvsr.errors import SinkError, UsageError
 from streamvsr.frames import Frame
-from streamvsr.media.arrays import rgb_array
-from streamvsr.media.shrink import split_shrink
+from streamvsr.media.color.arrays import rgb_array
+from streamvsr.media.color.shrink import split_shrink
 from streamvsr.metrics.compare import UNTOUCHED, Told, open_reader
 from streamvsr.metrics.datasets import VIDEOLQ_FRAMES, Clip, find_clips
-from streamvsr.metrics.degrade import Recipe, make_clip, parse_recipe
 from streamvsr.metrics.measure import Measure, Scores, pairs
 from streamvsr.metrics.options import EvaluateOptions, frames_at
 from streamvsr.metrics.samples import matrix_of
 from streamvsr.metrics.tools import Tools, load
-from streamvsr.pipeline.delivery import Reader
+from streamvsr.pipeline.frame_sink import FrameReader
 
 CONFIGS = (".py",)
 WEIGHTS = (".pth", ".pt", ".safetensors")
@@ -139,7 +139,7 @@ def _run(
     output = OutputOptions(frames=plan.frames, filters=way.chain)
     with ExitStack() as undo:
 
-        def opened(path: str, model: ModelOptions, output: OutputOptions) -> Reader:
+        def opened(path: str, model: ModelOptions, output: OutputOptions) -> FrameReader:
             reader = open_reader(Config(InputOptions(path=path), output, model), warn)
             undo.callback(reader.close)
             return reader

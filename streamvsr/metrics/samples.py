@@ -33,7 +33,7 @@ def matrix_of(reference: StreamInfo, result: StreamInfo | None = None) -> int:
 
 def luma(frame: Frame, matrix: int) -> Values:
     """(H, W) codes of Y' with ``matrix``; a frame that was made with another one is converted by way of R'G'B'."""
-    from streamvsr.media.color import forward_matrix, luma_values, to_rgb
+    from streamvsr.media.color.yuv import forward_matrix, luma_values, to_rgb
 
     own = frame.color.matrix
     if frame.format.family == "rgb":
@@ -49,7 +49,7 @@ def luma(frame: Frame, matrix: int) -> Values:
 
 def rgb(frame: Frame) -> Values:
     """(H, W, 3) of R', G', B'."""
-    from streamvsr.media.color import to_rgb
+    from streamvsr.media.color.yuv import to_rgb
 
     found: Values = np.ascontiguousarray(to_rgb(frame)[0].permute(1, 2, 0).mul_(PEAK).numpy())
     return found

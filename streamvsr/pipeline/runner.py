@@ -110,7 +110,7 @@ class Run:
         for stage in self._stages:
             stage.stopping.set()
         self._source.interrupt()
-        self._sink.hurry()
+        self._sink.request_stop()
         # Not left to the source's thread: it may be stuck in a read, and the rest must end without it.
         self._rings[0].finish()
 
@@ -120,7 +120,7 @@ class Run:
         for stage in self._stages:
             stage.stopping.set()
         self._source.interrupt()
-        self._sink.hurry()
+        self._sink.request_stop()
         self._abort_rings()
 
     def result(self) -> None:
@@ -198,7 +198,7 @@ class Run:
         for other in self._stages:
             other.stopping.set()
         self._source.interrupt()
-        self._sink.hurry()
+        self._sink.request_stop()
         self._abort_rings()
 
     def _begin_ending(self, *, stopped: bool) -> None:

@@ -37,7 +37,7 @@ class ChainLike(Protocol):
 class SinkLike(Protocol):
     def write_frame(self, frame: Frame) -> None: ...
     def write_packet(self, packet: Packet) -> None: ...
-    def hurry(self) -> None: ...
+    def request_stop(self) -> None: ...
     def finish(self) -> None: ...
     def abort(self) -> None: ...
 
@@ -85,7 +85,7 @@ class SourceStage(Stage):
             if self._realtime:
                 self._hold(float(item.seconds))
             if self.latency is not None:
-                self.latency.came(item.seconds)
+                self.latency.arrived(item.seconds)
             if not self.output.put(item, self.clock):
                 return
             self.clock.frames += 1
@@ -107,7 +107,7 @@ class SourceStage(Stage):
 class FilterStage(Stage):
     """A segment of the filter chain between two rings.
 
-    ``lets_go_on_stop``: whether frames that have not been through this segment are let go when the run is stopped
+    ``discard_on_stop``: whether frames that have not been through this segment are let go when the run is stopped
     (true up to the last network, which may need minutes for them), or still worked off (behind it).
     """
 
@@ -118,7 +118,7 @@ class FilterStage(Stage):
         source: Ring,
         output: Ring,
         *,
-        lets_go_on_stop: bool,
+        discard_on_stop: bool,
         idle_seconds: float | None = None,
     ) -> None:
         """``idle_seconds``: after so long without a frame the chain is asked for what it holds back (live inputs)."""
@@ -128,7 +128,7 @@ class FilterStage(Stage):
         self._chain = chain
         self.clock.parts = getattr(chain, "parts", tuple)
         self._source = source
-        self._lets_go_on_stop = lets_go_on_stop
+        self._discard_on_stop = discard_on_stop
         self._idle_seconds = idle_seconds
         self.enough = threading.Event()
         """No more frames are wanted. The input is still taken in, and let go: sound may stand behind it."""
@@ -145,7 +145,7 @@ class FilterStage(Stage):
             if not self._emit(self._chain.push(frame)):
                 self._source.close()
                 return
-        if not self._let_go():
+        if not self._discarding():
             self._emit(self._chain.flush())
 
     def close(self) -> None:
@@ -155,7 +155,7 @@ class FilterStage(Stage):
         """Pass frames on as they are made; False when no more are wanted."""
         # The generator is closed here and now: one left suspended would keep a window's tensors alive.
         with closing(_closable(frames)) as lazy:
-            while not self._let_go():
+            while not self._discarding():
                 frame = next(lazy, None)
                 if frame is None:
                     return True
@@ -164,8 +164,8 @@ class FilterStage(Stage):
                 self.clock.frames += 1
         return self.enough.is_set()
 
-    def _let_go(self) -> bool:
-        return self.enough.is_set() or (self._lets_go_on_stop and self.stopping.is_set())
+    def _discarding(self) -> bool:
+        return self.enough.is_set() or (self._discard_on_stop and self.stopping.is_set())
 
 
 FAR_SECONDS = 10
@@ -219,7 +219,7 @@ class SinkStage(Stage):
             self.rate.tick(self.clock.frames)
             self.position_seconds = seconds
             if self.latency is not None:
-                self.latency.left(seconds)
+                self.latency.departed(seconds)
             last = frame
             if self.on_frame is not None:
                 self.on_frame(frame)
@@ -234,9 +234,9 @@ class SinkStage(Stage):
         self._sink.finish()
         self._done = True
 
-    def hurry(self) -> None:
+    def request_stop(self) -> None:
         """Called by the runner's ``stop``, from another thread."""
-        self._sink.hurry()
+        self._sink.request_stop()
 
     def close(self) -> None:
         if not self._done:

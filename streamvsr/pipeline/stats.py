@@ -90,11 +90,11 @@ class LatencyMeter:
         self.most_seconds: float | None = None
         self._came: deque[tuple[Fraction, float]] = deque(maxlen=self.MOST_FRAMES)
 
-    def came(self, seconds: Fraction) -> None:
+    def arrived(self, seconds: Fraction) -> None:
         """A frame with this time stamp arrived."""
         self._came.append((seconds, time.monotonic()))
 
-    def left(self, seconds: Fraction) -> None:
+    def departed(self, seconds: Fraction) -> None:
         """A frame with this time stamp went out; those before it that did not were dropped."""
         while self._came and self._came[0][0] <= seconds:
             self.seconds = time.monotonic() - self._came.popleft()[1]

@@ -20,8 +20,8 @@ from torch import Tensor
 from streamvsr.config import VIDEOS
 from streamvsr.errors import SourceError
 from streamvsr.media.av_errors import source_error
-from streamvsr.media.shrink import antialiased, split_shrink
-from streamvsr.sources.picture_folder import SUFFIXES, natural_key
+from streamvsr.media.color.shrink import antialiased, split_shrink
+from streamvsr.media.demux.image_sequence import SUFFIXES, natural_key
 
 SCALE = 4
 """All networks that are trained here enlarge by four: clips are cut to multiples of it."""

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from streamvsr.errors import CheckpointError, StreamvsrError
-from streamvsr.media.shrink import split_shrink
+from streamvsr.media.color.shrink import split_shrink
 from streamvsr.models.rt.network import RTNet, bicubic_kernel
 from streamvsr.training.clips import load_sequence, low_resolution
 from streamvsr.training.sequences import triples

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
 from streamvsr.errors import CheckpointError
-from streamvsr.media.color import KR_KB
+from streamvsr.media.color.yuv import KR_KB
 from streamvsr.models.basicvsr.network import BasicVSRNet, RealBasicVSRNet
 from streamvsr.models.checkpoint import read
 from streamvsr.models.rt.color import RTColorNet, fold, unfold

@@ -14,7 +14,7 @@ from streamvsr.errors import UsageError
 
 MODELS = ("rt", "basicvsr", "realbasicvsr")
 DEGRADATIONS = ("clean", "light", "real", "web", "paper")
-"""The recipes of ``streamvsr.training.degrade``, whose import takes torch."""
+"""The recipes of ``streamvsr.degrade``, whose import takes torch."""
 READ_BY = ("architecture", "scale", "channels", "blocks")
 """Keys of a checkpoint's metadata that say what it is."""
 

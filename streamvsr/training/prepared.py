@@ -22,11 +22,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as safetensors
 from torch import Tensor
 
+from streamvsr.degrade import RECIPES
 from streamvsr.errors import CheckpointError, SourceError, UsageError
 from streamvsr.models import registry
 from streamvsr.models.base import Model
 from streamvsr.training.clips import SCALE, Budget, open_clips, open_photos
-from streamvsr.training.degrade import RECIPES
 from streamvsr.training.files import write_whole
 from streamvsr.training.options import TrainOptions
 from streamvsr.training.sequences import Sampler

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from streamvsr.degrade import Recipe
 from streamvsr.errors import SourceError
 from streamvsr.training.clips import Clip, Frames
-from streamvsr.training.degrade import Recipe
 
 MAX_PAN_PX = 10.0
 """The fastest pan over a photo, in ground-truth pixels a frame (2.5 low-resolution pixels)."""

@@ -1,0 +1,87 @@
+"""What the command line says: one line each for errors, warnings and notes, all on standard error.
+
+Standard output may carry the video. Lines may come from any thread, also while a progress bar is on the screen.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TextIO
+
+_CREDENTIALS = re.compile(r"(?<=://)[^\s'\"]*@")
+_SECRETS = re.compile(
+    r"(?i)(?<=[?&])((?:[a-z_-]*(?:token|password|passwd|passphrase|pwd|secret|signature|key)|auth|pass|sig|user(?:name)?)=)"
+    r"[^&#\s'\"]+"
+)
+
+
+def redact(text: str) -> str:
+    """``text`` without the user names, passwords and tokens of the URLs in it.
+
+    The last guard before the screen: whoever writes a URL down elsewhere has to take them out there.
+    """
+    return _SECRETS.sub(r"\1***", _CREDENTIALS.sub("***@", text))
+
+
+def one_line(text: str) -> str:
+    """``text`` on one line, with nothing in it that a terminal would obey: tags and file names may hold anything."""
+    return "".join(c if c.isprintable() else " " if c in "\n\t" else ascii(c)[1:-1] for c in text.strip())
+
+
+def encodable(text: str, stream: TextIO) -> str:
+    """``text`` with what the encoding of ``stream`` lacks written as escapes: consoles are not all UTF-8."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+class Console:
+    """The voice of one command. Safe to use from any thread."""
+
+    def __init__(self, *, quiet: bool = False, stream: TextIO | None = None) -> None:
+        """``stream``: where to write, standard error unless given."""
+        self.quiet = quiet
+        self.stream: TextIO | None = sys.stderr if stream is None else stream
+        """None where there is no standard error, as in a program without a console."""
+        self._lock = threading.Lock()
+        self._writer: Callable[[str], None] | None = None
+
+    def write_through(self, writer: Callable[[str], None] | None) -> None:
+        """Give lines to ``writer`` while a progress bar owns the last line of the screen; None ends that."""
+        with self._lock:
+            self._writer = writer
+
+    def error(self, text: object) -> None:
+        self._line(f"error: {one_line(str(text))}")
+
+    def warning(self, text: object) -> None:
+        if not self.quiet:
+            self._line(f"warning: {one_line(str(text))}")
+
+    def note(self, text: object) -> None:
+        if not self.quiet:
+            self._line(one_line(str(text)))
+
+    def block(self, text: str) -> None:
+        """Several lines that belong together, such as a table."""
+        self._line(text)
+
+    def traceback(self, error: BaseException) -> None:
+        self._line("".join(traceback.format_exception(error)).rstrip())
+
+    def ask(self, question: str) -> bool:
+        """A question on the terminal; anything but a yes is a no, so is the end of the input."""
+        print(f"{one_line(redact(question))} [y/N] ", end="", file=self.stream, flush=True)
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+    def _line(self, text: str) -> None:
+        # A log that nobody reads any more is no reason to lose hours of work.
+        with self._lock, suppress(OSError):
+            if self._writer is not None:
+                self._writer(redact(text))
+            elif self.stream is not None:
+                print(redact(text), file=self.stream, flush=True)

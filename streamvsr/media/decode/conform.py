@@ -1,0 +1,239 @@
+"""Decoded pictures to those that a run was set up for: de-interlaced, upright, of one size, format and colour.
+
+::
+
+    decoder ──► Deinterlacer ──► turned (-autorotate) ──► fitted to the first picture ──► frames
+
+A picture that needs none of it passes as it is. Each comes out exactly once, in order, with what was put in beside it
+(its time stamp). De-interlacing holds one picture back, because it looks at both neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import pairwise
+from typing import Generic, TypeVar
+
+import av
+import numpy as np
+from av.sidedata.sidedata import Type
+
+from streamvsr.frames import Color, PixelFormat, StreamInfo
+from streamvsr.media.av_frames import RGB, color_of, padded, rescaled, resolve_color, side_data, target_format
+
+T = TypeVar("T")
+"""What travels beside a picture."""
+
+DEINTERLACER = ("bwdif", "mode=send_frame:parity=auto:deint=interlaced")
+"""One picture for one, pictures that are not flagged as interlaced untouched."""
+
+SAME_SHAPE = Fraction(1, 50)
+"""Pictures whose shapes on the screen differ by less are stretched, others get black bars."""
+
+MAX_TOLD_CHANGES = 5
+"""Further changes of size are made without a line: a broken stream may change with every picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Orientation:
+    """How a player turns a picture: by ``rotation`` degrees counter-clockwise, then mirrored left to right."""
+
+    rotation: int = 0
+    mirrored: bool = False
+
+    @property
+    def filters(self) -> tuple[tuple[str, str], ...]:
+        """FFmpeg's filters that turn the pixels so; none where it is no multiple of 90 degrees."""
+        turn = {90: ("transpose", "cclock"), 180: ("", ""), 270: ("transpose", "clock")}.get(self.rotation % 360)
+        made = [turn] if turn is not None and turn[0] else []
+        if self.rotation % 360 == 180:
+            made = [("hflip", ""), ("vflip", "")]
+        return (*made, *([("hflip", "")] if self.mirrored and self.rotation % 90 == 0 else []))
+
+    @property
+    def swaps_sides(self) -> bool:
+        return self.rotation % 180 == 90
+
+
+def orientation_of(picture: av.VideoFrame) -> Orientation:
+    """What the display matrix of a picture says (from its container, or from the stream's own messages)."""
+    side = side_data(picture, Type.DISPLAYMATRIX)
+    if side is None:
+        return Orientation()
+    m = np.frombuffer(side, "<i4", 9).astype(float)
+    # (x, y) goes to (m0 x + m3 y, m1 x + m4 y); a negative determinant mirrors.
+    mirrored = bool(m[0] * m[4] - m[1] * m[3] < 0)
+    if not mirrored:
+        return Orientation(int(picture.rotation))
+    width, height = np.hypot(m[0], m[3]), np.hypot(m[1], m[4])
+    clockwise = np.degrees(np.arctan2(m[1] / height, -m[0] / width)) if width and height else 0.0
+    return Orientation(-round(float(clockwise)), mirrored=True)
+
+
+class Graph:
+    """A linear chain of FFmpeg's filters for pictures of one kind. Stamps are counted by the caller, in any unit."""
+
+    def __init__(self, filters: tuple[tuple[str, str], ...], first: av.VideoFrame) -> None:
+        graph = av.filter.Graph()
+        source = (
+            f"video_size={first.width}x{first.height}:pix_fmt={first.format.name}:time_base=1/1:pixel_aspect=1/1"
+            f":colorspace={int(first.colorspace)}:range={int(first.color_range)}"
+        )
+        links = [graph.add("buffer", source), *(graph.add(n, a) if a else graph.add(n) for n, a in filters)]
+        links.append(graph.add("buffersink"))
+        for one, two in pairwise(links):
+            one.link_to(two)
+        graph.configure()
+        self._graph, self._source, self._sink = graph, links[0], links[-1]
+
+    def run(self, picture: av.VideoFrame | None) -> Iterator[av.VideoFrame]:
+        """Push one picture (None: the end) and yield what comes out."""
+        self._source.push(picture)
+        while True:
+            try:
+                made = self._sink.pull()
+            except (BlockingIOError, EOFError):
+                return
+            assert isinstance(made, av.VideoFrame)
+            yield made
+
+
+def kind_of(picture: av.VideoFrame) -> tuple[int, int, str]:
+    return picture.width, picture.height, picture.format.name
+
+
+class Deinterlacer(Generic[T]):
+    """Passes pictures on until one is flagged as interlaced; from there on bwdif looks at all of them.
+
+    bwdif is FFmpeg's "Bob Weaver Deinterlacing Filter": w3fdif's and yadif's interpolation together.
+    """
+
+    def __init__(self, on_start: Callable[[], None]) -> None:
+        """``on_start`` is called once, at the first interlaced picture."""
+        self._on_start: Callable[[], None] | None = on_start
+        self._graph: Graph | None = None
+        self._kind: tuple[int, int, str] | None = None
+        self._inside: dict[int, T] = {}
+        self._count = 0
+
+    def push(self, picture: av.VideoFrame, beside: T, *, cut: bool = False) -> Iterator[tuple[av.VideoFrame, T]]:
+        """``cut``: the picture has nothing to do with those before it."""
+        if self._graph is not None and (cut or kind_of(picture) != self._kind):
+            yield from self.flush()
+        if self._graph is None:
+            if not picture.interlaced_frame:
+                yield picture, beside
+                return
+            if self._on_start is not None:
+                self._on_start()
+                self._on_start = None
+            self._graph, self._kind = Graph((DEINTERLACER,), picture), kind_of(picture)
+        # The filter halves the unit of time, for those who want a picture of each field.
+        picture.pts, picture.time_base = self._count, Fraction(1)
+        self._inside[2 * self._count] = beside
+        self._count += 1
+        yield from self._made(picture)
+
+    def flush(self) -> Iterator[tuple[av.VideoFrame, T]]:
+        if self._graph is not None:
+            yield from self._made(None)
+        self._graph = None
+
+    def _made(self, picture: av.VideoFrame | None) -> Iterator[tuple[av.VideoFrame, T]]:
+        assert self._graph is not None
+        for made in self._graph.run(picture):
+            assert made.pts is not None
+            yield made, self._inside.pop(made.pts)
+
+
+class Rotator:
+    """Turns pictures as their orientation says."""
+
+    def __init__(self, orientation: Orientation) -> None:
+        self._filters = orientation.filters
+        self._graph: Graph | None = None
+        self._kind: tuple[int, int, str] | None = None
+
+    def __call__(self, picture: av.VideoFrame) -> av.VideoFrame:
+        if not self._filters:
+            return picture
+        if self._graph is None or kind_of(picture) != self._kind:
+            self._graph, self._kind = Graph(self._filters, picture), kind_of(picture)
+        (turned,) = self._graph.run(picture)
+        return turned
+
+
+class Fitter:
+    """Brings pictures that are unlike the first one of their stream to its size, format, matrix and range."""
+
+    def __init__(self, info: StreamInfo, tags: Color, on_change: Callable[[str], None]) -> None:
+        """``tags``: what the first picture itself says of its colours; ``on_change`` gets a part of a sentence."""
+        self._info, self._tags = info, tags
+        self._on_change = on_change
+        self._changes = 0
+        self._last: object = (info.width, info.height, info.format, info.color)
+
+    def __call__(self, picture: av.VideoFrame) -> tuple[av.VideoFrame, Color, bool]:
+        """(the picture, the colours that it now has, whether this is the first one of another kind)"""
+        info, layout, color = self._info, target_format(picture.format.name), self._color(picture)
+        kind = (picture.width, picture.height, layout, color)
+        changed, self._last = kind != self._last, kind
+        if changed:
+            self._tell(picture, layout, color)
+        if (picture.width, picture.height, layout) == (info.width, info.height, info.format) and (
+            (color.matrix, color.full_range) == (info.color.matrix, info.color.full_range)
+        ):
+            return picture, color, changed
+        width, height = self._inner_size(picture)
+        made = rescaled(picture, width, height, info.format.name, color, info.color)
+        if (width, height) != (info.width, info.height):
+            made = padded(made, info.width, info.height, info.format, info.color)
+        return made, info.color, changed
+
+    def _color(self, picture: av.VideoFrame) -> Color:
+        tags, stated = color_of(picture), self._info.color
+        if tags == self._tags:
+            return stated
+        # What a later picture leaves open is as before.
+        merged = Color(
+            tags.matrix if tags.matrix != 2 else stated.matrix,
+            tags.primaries if tags.primaries != 2 else stated.primaries,
+            tags.transfer if tags.transfer != 2 else stated.transfer,
+            tags.full_range if tags.full_range is not None else stated.full_range,
+            tags.chroma_location or stated.chroma_location,
+        )
+        if merged.matrix == RGB != stated.matrix:
+            merged = replace(merged, matrix=stated.matrix)
+        return resolve_color(merged, picture.width, picture.height)
+
+    def _inner_size(self, picture: av.VideoFrame) -> tuple[int, int]:
+        """The largest size of the picture's own shape inside the first one's; the same where they are alike."""
+        info = self._info
+        # Where the pixels are not square, they are taken to have the first picture's shape, which is all that is known.
+        ratio = Fraction(picture.width * info.height, picture.height * info.width)
+        if abs(ratio - 1) < SAME_SHAPE:
+            return info.width, info.height
+        whole_x, whole_y = 1 << info.format.log2_chroma_w, 1 << info.format.log2_chroma_h
+        width = min(info.width, round(info.width * ratio / whole_x) * whole_x)
+        height = min(info.height, round(info.height / ratio / whole_y) * whole_y)
+        return max(whole_x, width), max(whole_y, height)
+
+    def _tell(self, picture: av.VideoFrame, layout: PixelFormat, color: Color) -> None:
+        self._changes += 1
+        if self._changes > MAX_TOLD_CHANGES:
+            return
+        info = self._info
+        more = "; further changes are not told" if self._changes == MAX_TOLD_CHANGES else ""
+        if (picture.width, picture.height, layout) != (info.width, info.height, info.format):
+            self._on_change(
+                f"the video changes to {picture.width}x{picture.height} {picture.format.name}: "
+                f"brought to {info.width}x{info.height} {info.format.name}, as it began{more}"
+            )
+        elif color == info.color:
+            self._on_change(f"the video is {info.width}x{info.height} {info.format.name} again{more}")
+        elif (color.primaries, color.transfer) != (info.color.primaries, info.color.transfer):
+            self._on_change(f"primaries or transfer of the colours change: shown as those it began with{more}")
+        else:
+            self._on_change(f"matrix or range of the colours change: converted to those it began with{more}")

@@ -1,0 +1,92 @@
+"""Inputs: one file per kind, one line in the table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+
+from streamvsr.config import InputOptions, LiveOptions, OutputOptions
+from streamvsr.errors import UsageError
+from streamvsr.media.demux.base import Source
+from streamvsr.media.demux.trimmed import TrimmedSource
+
+__all__ = ["Source", "TrimmedSource", "open_source", "part_of"]
+
+
+def _is_pictures(input: InputOptions) -> bool:
+    from streamvsr.media.demux.image_sequence import is_pictures
+
+    return input.format in (None, "image2") and is_pictures(input.path)
+
+
+def _open_pictures(input: InputOptions, output: OutputOptions) -> Source:
+    from streamvsr.media.demux.image_sequence import ImageSequenceSource
+
+    return ImageSequenceSource(input, output)
+
+
+def _is_anything(_: InputOptions) -> bool:
+    return True
+
+
+def _open_container(input: InputOptions, output: OutputOptions) -> Source:
+    from streamvsr.media.demux.connection import open_patiently
+    from streamvsr.media.demux.container import STDIN_NAMES, ContainerSource
+
+    if input.path in STDIN_NAMES:
+        # Opened such that Ctrl-C ends the wait for the first bytes.
+        return open_patiently(lambda: ContainerSource(input, output))
+    return ContainerSource(input, output)
+
+
+SOURCES: tuple[tuple[Callable[[InputOptions], bool], Callable[[InputOptions, OutputOptions], Source]], ...] = (
+    (_is_pictures, _open_pictures),
+    (_is_anything, _open_container),
+)
+"""For what is not live. The first whose predicate is true opens the input. An opener honours ``input.start`` by making
+its time begin there: what it still gives from before (after a seek to a key frame) has negative stamps."""
+
+
+def _open(input: InputOptions, output: OutputOptions, live: LiveOptions) -> Source:
+    opener = next(opener for fits, opener in SOURCES if fits(input))
+    if live.live or "://" in input.path:
+        from streamvsr.media.demux.live import LiveSource, is_stream, refuse_srt
+
+        refuse_srt(input.path)
+        if is_stream(input.path, live):
+            return LiveSource(input, output, live)
+    for flag, value in (("--max-latency", live.max_latency), ("--duration", live.duration)):
+        if value is not None:
+            raise UsageError(f"{flag} is for a live input; add --live if this is one")
+    return opener(input, output)
+
+
+def open_source(input: InputOptions, output: OutputOptions, live: LiveOptions | None = None) -> Source:
+    """Open an input and cut it as ``-ss``, ``-t`` and ``-to`` say, with ffmpeg's meaning:
+
+    before the input, ``-to`` is a position in the input; after it, one in what would be the output without ``-ss``;
+    ``-t`` is a length and wins over ``-to``. Frames (``-frames:v``) are counted where they are written.
+    """
+    input_end = _end(input, "the input's")
+    _end(output, "the output's")  # raises before anything is opened
+    source = _open(input, output, live or LiveOptions())
+    if input.start is not None or input_end is not None:
+        begin = None if input.start is None else Fraction(0)
+        source = TrimmedSource(source, begin, None if input_end is None else input_end - (input.start or 0))
+    return part_of(source, output)
+
+
+def part_of(source: Source, output: OutputOptions) -> Source:
+    """What the output's ``-ss``, ``-t`` and ``-to`` leave of ``source``."""
+    end = _end(output, "the output's")
+    return source if output.start is None and end is None else TrimmedSource(source, output.start, end)
+
+
+def _end(options: InputOptions | OutputOptions, whose: str) -> Fraction | None:
+    """Where the run ends, in the time that ``-ss`` counts in."""
+    start = options.start or Fraction(0)
+    if options.duration is not None:
+        return start + options.duration
+    if options.end is not None and options.end <= start:
+        raise UsageError(f"{whose} -to ({float(options.end):g} s) is not after its -ss ({float(start):g} s)")
+    return options.end

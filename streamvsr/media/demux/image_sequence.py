@@ -1,0 +1,201 @@
+"""Pictures as a video: a folder, a numbered pattern, a glob, or one picture.
+
+Read with OpenCV rather than FFmpeg, whose picture demuxer refuses gaps and first numbers above 4, ignores the
+orientation that cameras store, and changes the format from picture to picture without a word.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from streamvsr.config import InputOptions, OutputOptions
+from streamvsr.errors import NoVideoError, SourceError, UsageError
+from streamvsr.frames import PIXEL_FORMATS, Color, Frame, MediaInfo, Packet, PixelFormat, Plane, StreamInfo
+from streamvsr.media.av_errors import source_error
+from streamvsr.media.av_frames import RGB, UNSTATED, resolve_color
+from streamvsr.media.decode.clock import ticks_per_tick
+from streamvsr.media.demux.base import Source
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".webp", ".bmp", ".ppm", ".pgm", ".jp2"})
+
+DEFAULT_RATE = Fraction(25)
+"""Pictures a second without ``-r``, as in ffmpeg."""
+
+_NUMBER = re.compile(r"%(0?)(\d*)d")
+_JPEG = (".jpg", ".jpeg", ".jpe")
+
+
+class ImageSequenceSource(Source):
+    """Pictures in natural order (``9.png`` before ``10.png``), all of one size, at a constant rate."""
+
+    names: Sequence[str]
+    """The pictures' paths, one for each frame in order."""
+
+    def __init__(self, input: InputOptions, output: OutputOptions) -> None:  # noqa: ARG002
+        super().__init__()
+        for name in input.options:
+            advice = "-r FPS says how fast they follow each other" if "rate" in name else "they are read without FFmpeg"
+            raise UsageError(f"-{name}: pictures as an input do not have this option; {advice}")
+        self._stop = threading.Event()
+        rate, start = input.rate or DEFAULT_RATE, input.start or Fraction(0)
+        names = find_pictures(input.path)
+        if not names:
+            what = "has no pictures in it" if os.path.isdir(input.path) else "matches no picture"
+            raise NoVideoError(f"'{input.path}': {what} ({', '.join(sorted(SUFFIXES))})")
+        # As when seeking in a file: pictures before the start are not read, the run begins near 0.
+        if gaps := numbers_missing(input.path, names):
+            self.warnings.append(
+                f"'{input.path}': {gaps} numbers in between are missing; the pictures follow each other"
+            )
+        skipped = min(-(-start * rate // 1), len(names) - 1)
+        self.names = names[skipped:]
+        parts = ticks_per_tick(1 / rate, start)
+        time_base = 1 / rate / parts
+        first_pts = skipped * parts - round(start / time_base)
+        self._stamps = range(first_pts, first_pts + len(self.names) * parts, parts)
+        planes, self._format = read_picture(self.names[0])
+        if self._format.family == "gray" and len(self.names) > 1:
+            # Many programs save a black picture as grey, and a video begins with black often.
+            self._format = PIXEL_FORMATS["gbrp" if self._format.bits == 8 else "gbrp16le"]
+        height, width = planes[0].shape
+        matrix = RGB if self._format.family == "rgb" else UNSTATED
+        self._color = resolve_color(Color(matrix=matrix, full_range=True), width, height)
+        video = StreamInfo(
+            width=width,
+            height=height,
+            format=self._format,
+            time_base=time_base,
+            frame_rate=rate,
+            color=self._color,
+            frames_hint=len(self.names),
+        )
+        self.info = MediaInfo(video=video, duration=len(self.names) / rate)
+
+    def __iter__(self) -> Iterator[Frame | Packet]:
+        video = self.info.video
+        for pts, name in zip(self._stamps, self.names, strict=True):
+            if self._stop.is_set():
+                return
+            planes, layout = read_picture(name)
+            height, width = planes[0].shape
+            if (width, height) != (video.width, video.height):
+                raise SourceError(
+                    f"'{name}' is {width}x{height}, the pictures before it are {video.width}x{video.height}; "
+                    "pictures of one video have one size"
+                )
+            planes = fitted(planes, layout, self._format, name)
+            yield Frame(planes, self._format, pts, video.time_base, self._stamps.step, self._color)
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def close(self) -> None:
+        self._stop.set()
+
+
+def is_pictures(path: str) -> bool:
+    """True for what ImageSequenceSource reads: folders, picture files, patterns and globs of pictures."""
+    if os.path.isdir(path):
+        return True
+    return Path(path).suffix.lower() in SUFFIXES and "://" not in path
+
+
+def find_pictures(path: str) -> list[str]:
+    """The pictures that a path names, in order; a file of exactly this name goes before patterns."""
+    if os.path.isdir(path):
+        entries = [e for e in os.scandir(path) if Path(e.name).suffix.lower() in SUFFIXES and e.name[0] != "."]
+        return sorted((e.path for e in entries if not e.is_dir()), key=natural_key)
+    if os.path.isfile(path):
+        return [path]
+    folder, base = os.path.split(path)
+    if number := _NUMBER.search(base):
+        digits = rf"\d{{{int(number[2])},}}" if number[1] and number[2] else r"\d+"
+        before, after = base[: number.start()].replace("%%", "%"), base[number.end() :].replace("%%", "%")
+        fits = re.compile(f"{re.escape(before)}({digits}){re.escape(after)}")
+        found = [(int(m[1]), e.path) for e in _scan(folder, path) if (m := fits.fullmatch(e.name))]
+        return [name for _, name in sorted(found)]
+    if glob.has_magic(path):
+        return sorted((n for n in glob.glob(path) if Path(n).suffix.lower() in SUFFIXES), key=natural_key)
+    raise SourceError(f"no such file: '{path}'")
+
+
+def numbers_missing(path: str, names: Sequence[str]) -> int:
+    """How many numbers between the first and the last picture of a numbered pattern have none."""
+    number = _NUMBER.search(os.path.basename(path))
+    if number is None or os.path.exists(path):
+        return 0
+    begin = number.start() - os.path.basename(path)[: number.start()].count("%%")
+    found = [int(match[0]) for name in names if (match := re.match(r"\d+", os.path.basename(name)[begin:]))]
+    return max(found) - min(found) + 1 - len(set(found)) if found else 0
+
+
+def _scan(folder: str, path: str) -> list[os.DirEntry[str]]:
+    try:
+        return list(os.scandir(folder or "."))
+    except OSError as exc:
+        raise source_error(exc, folder or path) from exc
+
+
+def natural_key(path: str) -> list[tuple[int, int, str]]:
+    """Sorts ``2.png`` before ``10.png``; names that differ in leading zeros only keep a fixed order."""
+    parts = re.split(r"(\d+)", os.path.basename(path))
+    return [(0, int(p), p) if p.isdecimal() else (1, 0, p) for p in parts if p]
+
+
+def read_picture(name: str) -> tuple[tuple[Plane, ...], PixelFormat]:
+    """Decode one picture to planes in Frame order (R, G, B[, A] or grey)."""
+    # Here: `is_pictures` is asked of every input, and OpenCV is a tenth of a plain run's start.
+    import cv2
+    import cv2.utils.logging as cv2_log
+
+    # What it finds odd about a file it prints in the middle of our lines; what it cannot read is told here.
+    cv2_log.setLogLevel(cv2_log.LOG_LEVEL_SILENT)
+    try:
+        data = np.fromfile(name, np.uint8)  # cv2.imread fails without a word, and on some names on Windows.
+    except OSError as exc:
+        raise source_error(exc, name) from exc
+    # Unchanged keeps alpha and 16 bits but also ignores the orientation of photos, which JPEGs have and need.
+    flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH if name.lower().endswith(_JPEG) else cv2.IMREAD_UNCHANGED
+    try:
+        pixels = cv2.imdecode(data, flags) if data.size else None
+    except cv2.error as exc:
+        raise SourceError(f"'{name}': OpenCV cannot decode this picture") from exc
+    if pixels is None:
+        raise SourceError(f"'{name}': this picture is damaged, or not a picture")
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise SourceError(f"'{name}': pictures of {pixels.dtype} samples cannot be read; convert it to 8 or 16 bits")
+    channels = [cast(Plane, channel) for channel in cv2.split(pixels)]
+    if len(channels) >= 3:
+        channels[:3] = channels[2::-1]
+    base = {1: "gray", 3: "gbrp", 4: "gbrap"}[len(channels)]
+    for plane in channels:
+        plane.flags.writeable = False
+    return tuple(channels), PIXEL_FORMATS[base if pixels.dtype == np.uint8 else f"{base}16le"]
+
+
+def fitted(planes: tuple[Plane, ...], have: PixelFormat, want: PixelFormat, name: str) -> tuple[Plane, ...]:
+    """``planes`` in the format of the first picture, where that loses nothing; encoders save grey pictures as grey."""
+    if have == want:
+        return planes
+    if have.bits > want.bits or (have.alpha and not want.alpha):
+        raise SourceError(
+            f"'{name}' is {have.name}, the first picture is {want.name}, which cannot hold it; "
+            "convert the pictures to one format"
+        )
+    if have.bits < want.bits:
+        # 255 * 257 = 65535: white stays white.
+        planes = tuple(plane.astype(np.uint16) * np.uint16(257) for plane in planes)
+    if have.family == "gray" and want.family == "rgb":
+        planes = planes * 3
+    if want.alpha and not have.alpha:
+        planes = (*planes, np.full_like(planes[0], want.peak))
+    return planes

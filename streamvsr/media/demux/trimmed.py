@@ -1,0 +1,170 @@
+"""A part of another source: ``-ss``, ``-t``, ``-to`` and ``-frames:v``, exact in rationals.
+
+::
+
+    source   ──┬──────┬─────────────────────┬────────
+               0    start                  end
+    frames            [first >= start ... last < end]
+    packets           [begin >= start ... begin < end]      shifted so that ``start`` becomes 0
+
+Sound usually comes a little behind or before its pictures, so after the last frame the source is read on until every
+audio track has passed the end. Subtitles are not waited for: their next packet may be minutes away.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from fractions import Fraction
+
+from streamvsr.frames import Chapter, Frame, MediaInfo, Packet
+from streamvsr.media.decode.clock import Shift
+from streamvsr.media.demux.base import Source
+from streamvsr.media.demux.describe import with_timecode
+
+MAX_LATE_SECONDS = 10
+"""How far behind the end pictures are read (and thrown away) while sound is waited for; it may have fallen silent."""
+
+MAX_HELD_PACKETS = 10_000
+"""Packets kept back while ``frames`` is given: whether they belong is known when the pictures have come so far."""
+
+
+class TrimmedSource(Source):
+    """Frames and packets of ``source`` from ``start`` to ``end`` seconds (of its time), at most ``frames`` frames."""
+
+    def __init__(
+        self, source: Source, start: Fraction | None = None, end: Fraction | None = None, frames: int | None = None
+    ) -> None:
+        super().__init__()
+        self.warnings = source.warnings
+        self.on_warning = source.on_warning
+        self.paced = source.paced
+        self._source, self._start, self._end, self._frames = source, start, end, frames
+        self._audio = {track.index for track in source.info.tracks if track.kind == "audio"}
+        given, begin = source.info, start or Fraction(0)
+        self._shift = Shift(given.video.time_base, Fraction(0), begin)
+        self._shifts = {track.index: Shift(track.time_base, Fraction(0), begin) for track in given.tracks}
+        info = _trimmed_info(given, begin, end, frames)
+        self.info = replace(
+            info,
+            video=replace(info.video, time_base=self._shift.time_base),
+            tracks=tuple(replace(track, time_base=self._shifts[track.index].time_base) for track in info.tracks),
+        )
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The names of the pictures, where the source has any (it counts its pictures from 0)."""
+        names: Sequence[str] = getattr(self._source, "names", ())
+        skipped = -(-(self._start or Fraction(0)) // self._source.info.video.time_base)
+        return names[skipped:]
+
+    def __iter__(self) -> Iterator[Frame | Packet]:
+        self._source.on_warning = self.on_warning
+        counted, reached = 0, Fraction(0)
+        """Where the pictures end that went out already."""
+        held: deque[Packet] = deque()
+        waiting: set[int] | None = None
+        """Audio tracks that have not passed the end; None while pictures are still to come."""
+        for item in self._source:
+            if isinstance(item, Packet):
+                begin = _begin(item)
+                if self._start is not None and begin is not None and begin < self._start:
+                    continue
+                end = self._end
+                if end is not None and begin is not None and begin >= end:
+                    if waiting is not None:
+                        waiting.discard(item.track)
+                elif self._frames is not None and waiting is None and begin is not None and begin >= reached:
+                    held.append(item)
+                    if len(held) > MAX_HELD_PACKETS:
+                        yield self._shifted(held.popleft())
+                else:
+                    yield self._shifted(item)
+            elif waiting is None:
+                if self._start is not None and item.seconds < self._start:
+                    continue
+                if self._end is not None and item.seconds >= self._end:
+                    waiting = set(self._audio)
+                else:
+                    counted, reached = counted + 1, self._end_of(item)
+                    yield self._shifted(item)
+                    if self._frames is not None and counted >= self._frames:
+                        self.cut(reached)
+                        waiting = set(self._audio)
+                while held and ((_begin(held[0]) or Fraction(0)) < reached or waiting is not None):
+                    packet = held.popleft()
+                    if (_begin(packet) or Fraction(0)) < reached:
+                        yield self._shifted(packet)
+                    elif waiting is not None:
+                        waiting.discard(packet.track)
+            elif self._end is not None and item.seconds > self._end + MAX_LATE_SECONDS:
+                break
+            if waiting is not None and not waiting:
+                break
+        for packet in held:
+            yield self._shifted(packet)
+
+    def cut(self, end: Fraction) -> None:
+        """No frame and no packet from ``end`` on is wanted any more; may be called from another thread."""
+        self._end = end if self._end is None else min(self._end, end)
+
+    def _end_of(self, frame: Frame) -> Fraction:
+        if frame.duration:
+            return frame.seconds + frame.duration * frame.time_base
+        rate = self._source.info.video.frame_rate
+        return frame.seconds + (1 / rate if rate else frame.time_base)
+
+    def _shifted(self, item: Frame | Packet) -> Frame | Packet:
+        if not self._start:
+            return item
+        shift = self._shift if isinstance(item, Frame) else self._shifts[item.track]
+        duration = item.duration * shift.parts
+        if isinstance(item, Frame):
+            return replace(item, pts=shift(item.pts), time_base=shift.time_base, duration=duration)
+        pts, dts = (None if stamp is None else shift(stamp) for stamp in (item.pts, item.dts))
+        return replace(item, pts=pts, dts=dts, time_base=shift.time_base, duration=duration)
+
+    def stop(self) -> None:
+        self._source.stop()
+
+    def close(self) -> None:
+        self._source.close()
+
+
+def _begin(packet: Packet) -> Fraction | None:
+    """When a packet is heard or shown, in seconds."""
+    stamp = packet.pts if packet.pts is not None else packet.dts
+    return None if stamp is None else stamp * packet.time_base
+
+
+def _trimmed_info(info: MediaInfo, start: Fraction, end: Fraction | None, frames: int | None) -> MediaInfo:
+    until = end if info.duration is None else min(end, info.duration) if end is not None else info.duration
+    duration = None if until is None else max(Fraction(0), until - start)
+    rate, hint = info.video.frame_rate, info.video.frames_hint
+    if duration is not None and rate is not None:
+        # -(-a // b): rounded up, because a frame that begins before the end is shown.
+        expected = -(-duration * rate // 1)
+        hint = expected if hint is None else min(hint, expected)
+    if frames is not None:
+        hint = frames if hint is None else min(hint, frames)
+        if rate is not None:
+            duration = frames / rate if duration is None else min(duration, frames / rate)
+            until = start + duration
+    return replace(
+        info,
+        video=replace(info.video, frames_hint=hint),
+        duration=duration,
+        chapters=tuple(_clipped(info.chapters, start, until)),
+        video_metadata=with_timecode(info.video_metadata, start, rate),
+    )
+
+
+def _clipped(chapters: Sequence[Chapter], start: Fraction, until: Fraction | None) -> Iterator[Chapter]:
+    for chapter in chapters:
+        shift = round(start / chapter.time_base)
+        begin, end = max(0, chapter.start - shift), chapter.end - shift
+        if until is not None:
+            end = min(end, round((until - start) / chapter.time_base))
+        if end > begin:
+            yield replace(chapter, start=begin, end=end)

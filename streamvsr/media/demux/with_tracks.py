@@ -1,0 +1,108 @@
+"""Pictures that were once a video, and that video: its sound, its other tracks, its time stamps, its tags.
+
+What ``streamvsr merge frames/ out.mp4 --audio-from in.mp4`` reads. The video is decoded beside the pictures and let go,
+which is how its packets and time stamps come at the right moment.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+
+from streamvsr.frames import Frame, Packet
+from streamvsr.media.demux.base import Source
+from streamvsr.media.demux.image_sequence import DEFAULT_RATE
+
+LATE_SECONDS = 10
+"""How far behind the last picture the video is read for sound that belongs to it."""
+
+
+class SourceWithTracks(Source):
+    """The frames of ``pictures`` with everything else of ``video``; owns both."""
+
+    def __init__(self, pictures: Source, video: Source, *, times: bool) -> None:
+        """``times``: the n-th picture takes the time of the video's n-th frame; else pictures keep their own."""
+        super().__init__()
+        self._pictures, self._video, self._times = pictures, video, times
+        self._stop = threading.Event()
+        self.warnings += [*pictures.warnings, *video.warnings]
+        own, other = pictures.info.video, video.info.video
+        self._color = replace(own.color, primaries=other.color.primaries, transfer=other.color.transfer)
+        if own.format.family == "rgb":
+            # With these tags it becomes what the video was: same matrix and range, same look.
+            self._color = replace(other.color, chroma_location=0)
+        info = replace(
+            own,
+            color=self._color,
+            sample_aspect_ratio=other.sample_aspect_ratio,
+            rotation=other.rotation,
+            mirrored=other.mirrored,
+            mastering=other.mastering,
+        )
+        if times:
+            info = replace(info, time_base=other.time_base, frame_rate=other.frame_rate)
+        self.info = replace(video.info, video=info)
+
+    def __iter__(self) -> Iterator[Frame | Packet]:
+        self._pictures.on_warning = self._video.on_warning = self.on_warning
+        video = iter(self._video)
+        count = matched = 0
+        last: Frame | None = None
+        end = Fraction(0)
+        for picture in self._pictures:
+            if self._stop.is_set() or not isinstance(picture, Frame):
+                return
+            packets, model = _next_frame(video)
+            yield from packets
+            matched += model is not None
+            count += 1
+            frame = replace(picture, color=self._color)
+            if self._times:
+                frame = self._at_the_time_of(model, last, frame)
+            yield frame
+            last, end = frame, frame.seconds + frame.duration * frame.time_base
+        more = False
+        # The sound of the last pictures may stand behind them; what begins after the end is let go.
+        for item in video:
+            if self._stop.is_set():
+                return
+            if isinstance(item, Frame):
+                more = True
+                if item.seconds > end + LATE_SECONDS:
+                    break
+            elif item.seconds is None or item.seconds <= end:
+                yield item
+        if self._times and more:
+            self.on_warning(f"the video goes on after the last of the {count} pictures: its rest is left out")
+        elif self._times and matched < count:
+            self.on_warning(f"there are {count} pictures for {matched} frames of the video")
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._pictures.stop()
+        self._video.stop()
+
+    def close(self) -> None:
+        self._pictures.close()
+        self._video.close()
+
+    def _at_the_time_of(self, model: Frame | None, last: Frame | None, picture: Frame) -> Frame:
+        info = self.info.video
+        if model is not None:
+            return replace(picture, pts=model.pts, time_base=model.time_base, duration=model.duration)
+        # More pictures than frames: they go on at the nominal rate.
+        gap = max(1, round(1 / (info.frame_rate or DEFAULT_RATE) / info.time_base))
+        pts = 0 if last is None else last.pts + (last.duration or gap)
+        return replace(picture, pts=pts, time_base=info.time_base, duration=gap)
+
+
+def _next_frame(video: Iterator[Frame | Packet]) -> tuple[list[Packet], Frame | None]:
+    """(the packets before it, the next frame or None at the end)"""
+    packets: list[Packet] = []
+    for item in video:
+        if isinstance(item, Frame):
+            return packets, item
+        packets.append(item)
+    return packets, None

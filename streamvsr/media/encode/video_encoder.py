@@ -1,0 +1,230 @@
+"""One video stream of an output container: opening its encoder, feeding it, stamping what comes out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import av
+from av.container import OutputContainer
+from av.stream import Disposition
+from av.video.frame import PictureType
+from av.video.stream import VideoStream
+
+from streamvsr.config import OutputOptions
+from streamvsr.errors import SinkError, UsageError
+from streamvsr.frames import Color, Frame, MediaInfo, StreamInfo
+from streamvsr.media.av_errors import FOREIGN
+from streamvsr.media.av_frames import as_av, color_after
+from streamvsr.media.encode.options import HARDWARE, MOV_FAMILY, SOFTWARE_TWIN, option_names, parse_rate, with_quality
+from streamvsr.media.ffmpeg_log import listening
+from streamvsr.media.hdr import with_mastering
+
+GRID_CONTAINERS = frozenset({"avi", "mxf", "yuv4mpegpipe", "rawvideo"})
+"""Containers without time stamps: frames count in steps of the frame rate. AVI fills every tick between two frames
+with an empty packet, so a finer time base makes it enormous or is refused."""
+
+MAX_RATE = 480
+"""Frames per second above which a stated rate is taken for a mistake (files that claim 1000 or 90000)."""
+
+ASSUMED_RATE = Fraction(25)
+"""For encoders' rate control and for grids, where nothing better is known. Time stamps decide what is shown when."""
+
+ANY_TIME_BASE = frozenset({"libx264", "libx265", "libsvtav1", "libvpx-vp9", "libvpx", "ffv1", "prores_ks", "mjpeg"})
+"""Encoders that are known to take any unit of time; others are asked before they are opened for good."""
+
+MAX_DENOMINATOR = 65535
+"""MPEG-4's limit for ticks a second."""
+
+MAX_REORDERING_SECONDS = 600
+"""From the decoding of a picture to its showing: far more than any encoder reorders."""
+
+STALE_TAGS = frozenset({"encoder", "rotate", "bps", "duration", "number_of_frames", "number_of_bytes"})
+"""Stream tags that describe the video that was read, in lower case; also what mkvmerge adds with a language suffix."""
+
+
+def kept_tags(metadata: Any) -> dict[str, str]:
+    """Stream metadata without what was only true of the stream that was read."""
+    return {
+        key: value
+        for key, value in metadata.items()
+        if key.lower().split("-")[0] not in STALE_TAGS and not key.lower().startswith("_statistics")
+    }
+
+
+class VideoEncoder:
+    """Owns the video stream of a container that is being set up, then written."""
+
+    def __init__(
+        self, container: OutputContainer, codec: str, options: dict[str, str], output: OutputOptions, media: MediaInfo,
+        pixel_format: str,
+    ) -> None:  # fmt: skip
+        """Raises UsageError for options that the encoder refuses, SinkError for one that cannot run on this machine."""
+        info = media.video
+        self.codec = codec
+        self.pixel_format = pixel_format
+        self.color = output_color(info, pixel_format)
+        self.rate = plausible_rate(info.frame_rate)
+        self.step = 1 / (self.rate or ASSUMED_RATE)
+        """Seconds from a frame to the next where its duration is not stated."""
+        self.key_seconds: Fraction | None = None
+        """Make the first frame at or after each multiple of this a key frame: where segments are cut."""
+        self._next_key = Fraction(0)
+        self._last: int | None = None
+        self._durations: dict[int, int] = {}
+        """Stamps of frames inside the encoder, for those that do not hand durations through."""
+        self._container = str(container.format.name)
+        self._refusal: BaseException | None = None
+        self._said: list[str] = []
+        self.stream = self._add(container)
+        self._describe(media)
+        if self._container == "avi" and "bf" in option_names(codec):
+            # AVI knows decoding times only: with B-frames every player shows the video late against the audio.
+            options = {"bf": "0", **options}
+        self._open(with_mastering(with_quality(output, codec, options), codec, info), output, info)
+        ticks = self.stream.codec_context.time_base
+        # PyAV 19 has a rational type of its own, which Fraction does not compute with everywhere.
+        self.time_base = Fraction(ticks.numerator, ticks.denominator)
+        self._most_reordered = int(MAX_REORDERING_SECONDS / self.time_base)
+
+    def _add(self, container: OutputContainer) -> VideoStream:
+        try:
+            stream = container.add_stream(self.codec, rate=self.rate or ASSUMED_RATE)
+        except ValueError as exc:
+            raise UsageError(f"{self._container} cannot hold {self.codec}; choose another with -c:v or -f") from exc
+        assert isinstance(stream, VideoStream)
+        return stream
+
+    def _describe(self, media: MediaInfo) -> None:
+        info, context, color = media.video, self.stream.codec_context, self.color
+        context.color_range = 0 if color.full_range is None else 2 if color.full_range else 1
+        context.colorspace, context.color_primaries, context.color_trc = color.matrix, color.primaries, color.transfer
+        if color.chroma_location:
+            context.options["chroma_sample_location"] = str(color.chroma_location)
+        if info.sample_aspect_ratio > 0:
+            context.sample_aspect_ratio = info.sample_aspect_ratio.limit_denominator(65535)
+        if info.rotation or info.mirrored:
+            self.stream.set_display_rotation(info.rotation, hflip=info.mirrored)
+        self.stream.metadata.update(kept_tags(media.video_metadata))
+        self.stream.disposition = Disposition(media.video_disposition)
+
+    def _open(self, options: dict[str, str], output: OutputOptions, info: StreamInfo) -> None:
+        tried = time_bases(self._container, self.codec, info.time_base, self.rate or ASSUMED_RATE)
+        time_base = tried[0]
+        if self.codec not in ANY_TIME_BASE and not HARDWARE.search(self.codec):
+            # On contexts to throw away: PyAV 19 crashes when a context whose opening failed is opened again.
+            scratch = (av.VideoCodecContext.create(self.codec, "w") for _ in tried)
+            works = (t for t, c in zip(tried, scratch, strict=True) if self._opens(c, dict(options), output, info, t))
+            time_base = next(works, time_base)
+        if not self._opens(self.stream.codec_context, dict(options), output, info, time_base):
+            raise self._cannot_open(options, info) from self._refusal
+
+    def _opens(
+        self, context: Any, options: dict[str, str], output: OutputOptions, info: StreamInfo, time_base: Fraction
+    ) -> bool:
+        context.width, context.height, context.pix_fmt = info.width, info.height, self.pixel_format
+        context.framerate, context.time_base = self.rate or ASSUMED_RATE, time_base
+        # PyAV's default, slices, costs x264 quality and keeps other encoders on one core.
+        context.thread_type = "AUTO"
+        hevc = self.codec.startswith(("libx265", "hevc_"))
+        tag = options.pop("tag", "hvc1" if hevc and self._container in MOV_FAMILY else None)
+        if tag is not None:
+            # hev1, FFmpeg's choice, plays nowhere at Apple's.
+            context.codec_tag = tag
+        quantiser = options.pop("q", None)
+        if quantiser is not None:
+            context.qscale, context.global_quality = True, round(float(quantiser))
+        if output.bit_rate is not None:
+            context.bit_rate = parse_rate(output.bit_rate, "-b:v")
+        if output.gop is not None:
+            context.gop_size = output.gop
+        context.options.update(options)
+        # SVT-AV1 writes about itself to stderr, and listens to nothing else.
+        os.environ.setdefault("SVT_LOG", "1")
+        try:
+            with listening() as said:
+                context.open()
+        except FOREIGN as exc:
+            self._refusal, self._said = exc, said
+            return False
+        unknown = next((line for line in said if "Error parsing option" in line), None)
+        if unknown is not None:
+            # x264 passes over what it does not know in -x264-params.
+            raise UsageError(unknown)
+        return True
+
+    def _cannot_open(self, options: dict[str, str], info: StreamInfo) -> Exception:
+        if HARDWARE.search(self.codec):
+            twin = SOFTWARE_TWIN.get(self.codec.split("_")[0])
+            return SinkError(
+                f"the encoder {self.codec} cannot be used on this machine (no such device, or no driver)"
+                + (f"; -c:v {twin} does the same in software" if twin else "")
+            )
+        given = " ".join(f"-{key} {value}" for key, value in options.items())
+        reason = f" ({self._said[-1]})" if self._said else ""
+        return UsageError(
+            f"{self.codec} refuses {info.width}x{info.height} {self.pixel_format}"
+            f" with {given or 'its defaults'}{reason}"
+        )
+
+    def encode(self, frame: Frame) -> Iterator[av.Packet[Any]]:
+        # A picture that nobody changed goes on as it is: a copy of each would cost 3 % of a fast encoder's time.
+        picture = as_av(frame, av_format=self.pixel_format)
+        # Decoded pictures say what type they were; x264 would make each of the source's key frames one of its own.
+        picture.pict_type = 0
+        seconds = frame.pts * frame.time_base
+        if self.key_seconds is not None and seconds >= self._next_key:
+            picture.pict_type = PictureType.I
+            self._next_key = (seconds // self.key_seconds + 1) * self.key_seconds
+        pts = self._ticks(frame.pts, frame.time_base)
+        if self._last is not None and pts <= self._last:
+            # Only a grid coarser than the stamps may bring two frames together; anything else is a fault upstream.
+            if self.time_base <= frame.time_base:
+                raise SinkError(f"frame time stamps do not increase: {float(seconds):.6f} s came again or backwards")
+            pts = self._last + 1
+        self._last = pts
+        duration = self._ticks(frame.duration, frame.time_base) if frame.duration else round(self.step / self.time_base)
+        duration = max(1, duration)
+        picture.pts, picture.time_base, picture.duration = pts, self.time_base, duration
+        self._durations[pts] = duration
+        yield from self._stamped(self.stream.encode(picture))
+
+    def _ticks(self, count: int, unit: Fraction) -> int:
+        """``count`` times ``unit`` in the encoder's unit, which is nearly always the same."""
+        return count if unit == self.time_base else round(count * unit / self.time_base)
+
+    def flush(self) -> Iterator[av.Packet[Any]]:
+        yield from self._stamped(self.stream.encode(None))
+
+    def _stamped(self, packets: list[av.Packet[Any]]) -> Iterator[av.Packet[Any]]:
+        for packet in packets:
+            duration = self._durations.pop(packet.pts if packet.pts is not None else -1, None)
+            stamps = packet.pts, packet.dts
+            if stamps[0] is not None and stamps[1] is not None and stamps[0] - stamps[1] > self._most_reordered:
+                # x265 says anything where the video is shorter than its B-frames reach.
+                packet.dts = None
+            if not packet.duration and duration is not None:
+                # Without it the last frame of an mp4 lasts as long as the one before, or not at all.
+                packet.duration = duration
+            yield packet
+
+
+def plausible_rate(rate: Fraction | None) -> Fraction | None:
+    return rate if rate is not None and 0 < rate <= MAX_RATE else None
+
+
+def output_color(info: StreamInfo, pixel_format: str) -> Color:
+    """The tags of what the encoder is fed with: the pictures' own, or what their conversion makes of them."""
+    if pixel_format == info.format.name and info.format.family != "rgb":
+        return info.color
+    return color_after(info.color, pixel_format, info.width, info.height)
+
+
+def time_bases(container: str, codec: str, exact: Fraction, rate: Fraction) -> list[Fraction]:
+    """What to try, best first: the stamps' own unit, a fine divisor of the frame's length, that length."""
+    if container in GRID_CONTAINERS or codec.startswith(("mpeg1", "mpeg2")):
+        return [1 / rate]
+    fine = [Fraction(1, rate.numerator * n)] if (n := MAX_DENOMINATOR // rate.numerator) else []
+    return [exact, *fine, Fraction(1, 60000), 1 / rate]

@@ -1,0 +1,97 @@
+"""Outputs. A new kind of sink is one module and one line in ``SINKS``; the first line whose test holds opens it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from streamvsr.config import OutputOptions
+from streamvsr.frames import MediaInfo, StreamInfo
+from streamvsr.media.encode.options import VIDEO_ALIASES
+from streamvsr.media.hardware import usable_encoder
+from streamvsr.media.mux import container, tee
+from streamvsr.media.mux import image_sequence as picture_folder
+from streamvsr.media.mux.atomic_file import is_url, same_file
+from streamvsr.media.mux.base import Sink
+
+__all__ = ["SINKS", "Sink", "open_sink", "same_file", "wanted_format", "with_usable_encoder", "written_paths"]
+
+
+class Opener(Protocol):
+    def __call__(
+        self, output: OutputOptions, media: MediaInfo, names: Sequence[str] | None, on_warning: Callable[[str], None]
+    ) -> Sink: ...
+
+
+@dataclass(frozen=True, slots=True)
+class SinkKind:
+    name: str
+    fits: Callable[[OutputOptions], bool]
+    open: Opener
+    wanted_format: Callable[[OutputOptions, StreamInfo], str]
+
+
+def _is_pictures(output: OutputOptions) -> bool:
+    return output.format in (None, "image2") and not is_url(output.path) and picture_folder.is_pictures(output.path)
+
+
+SINKS: tuple[SinkKind, ...] = (
+    SinkKind(
+        "pictures",
+        _is_pictures,
+        lambda output, media, names, on_warning: picture_folder.ImageSequenceSink(
+            output, media, names=names, on_warning=on_warning
+        ),
+        lambda output, info: picture_folder.wanted_format(output, info.format),
+    ),
+    SinkKind(
+        "tee",
+        lambda output: output.format == "tee",
+        lambda output, media, _names, on_warning: tee.TeeSink(output, media, on_warning=on_warning),
+        tee.wanted_format,
+    ),
+    SinkKind(
+        "container",
+        lambda _output: True,
+        lambda output, media, _names, on_warning: container.ContainerSink(output, media, on_warning=on_warning),
+        container.wanted_format,
+    ),
+)
+
+
+def _kind(output: OutputOptions) -> SinkKind:
+    return next(kind for kind in SINKS if kind.fits(output))
+
+
+def written_paths(output: OutputOptions) -> list[str]:
+    """The paths and URLs that an output writes to."""
+    return [branch.path for branch in tee.parse(output.path)] if output.format == "tee" else [output.path]
+
+
+def wanted_format(output: OutputOptions, info: StreamInfo) -> str:
+    """The planar pixel format that filters had best produce for this output, given what the input is like.
+
+    Nothing is opened or written; UsageError where the output's format or encoder is not known.
+    """
+    return _kind(output).wanted_format(output, info)
+
+
+def open_sink(
+    output: OutputOptions,
+    media: MediaInfo,
+    *,
+    names: Sequence[str] | None = None,
+    on_warning: Callable[[str], None],
+) -> Sink:
+    """The sink for an output; ``names`` are those of the input's pictures, if it was a folder."""
+    return _kind(output).open(output, media, names, on_warning)
+
+
+def with_usable_encoder(output: OutputOptions, on_warning: Callable[[str], None]) -> OutputOptions:
+    """``output`` with an encoder that opens on this machine: hardware that is not there gives way to software."""
+    if output.video_codec is None:
+        return output
+    codec = VIDEO_ALIASES.get(output.video_codec, output.video_codec)
+    usable = usable_encoder(codec, on_warning)
+    return output if usable == codec else replace(output, video_codec=usable)

@@ -1,0 +1,37 @@
+"""What a sink is: the owner of one output."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from streamvsr.frames import Frame, Packet
+
+
+class Sink(ABC):
+    """Prepared by its constructor, which raises ``SinkError`` or ``UsageError`` for anything that can be known before
+    the first frame (an unwritable place, an unknown encoder, a track that the container cannot hold is a warning).
+
+    Used by one thread. Exactly one of ``finish`` and ``abort`` is called at the end.
+    """
+
+    pixel_format: str
+    """FFmpeg's name of the pixel format that the encoder will be fed; filters may aim at it."""
+
+    @abstractmethod
+    def write_frame(self, frame: Frame) -> None:
+        """Encode one picture."""
+
+    @abstractmethod
+    def write_packet(self, packet: Packet) -> None:
+        """Mux (or convert, then mux) one packet of a track."""
+
+    def request_stop(self) -> None:
+        """From any thread: the run is to end well but soon. Who reads the output is not waited for much longer."""
+
+    @abstractmethod
+    def finish(self) -> None:
+        """Flush the encoders, write the trailer, and put the output under its final name."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Close and remove what was written; nothing stays under the final name. Never raises."""

@@ -1,0 +1,247 @@
+"""Several outputs of one run, encoded once, in the words of ffmpeg's tee muxer::
+
+    -f tee "film.mkv|[f=segment:segment_time=60]part_%03d.mkv|[f=rtsp:onfail=ignore]rtsp://host/live"
+
+Files and pipes hold the run as a single output would, and lose nothing. A network output holds nobody: what it does not
+take in time is left out for it, up to the next key frame, and counted. An output that fails is closed, and the others
+go on.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import av
+
+from streamvsr.config import OutputOptions
+from streamvsr.errors import SinkError, UsageError
+from streamvsr.frames import Frame, MediaInfo, Packet, StreamInfo
+from streamvsr.media.av_errors import FOREIGN, mask, sink_error
+from streamvsr.media.encode.open_encoder import open_encoder, warn_of_losses
+from streamvsr.media.encode.options import encoder_name, output_format, split_options
+from streamvsr.media.encode.pixel_formats import choose_format, planar_twin
+from streamvsr.media.mux.atomic_file import STDOUT, is_url
+from streamvsr.media.mux.base import Sink
+from streamvsr.media.mux.container import ContainerSink
+from streamvsr.media.mux.image_sequence import is_pictures
+from streamvsr.media.mux.options import segment_seconds, start, stream_tags
+from streamvsr.media.mux.tracks import AudioDecoder, plain_packet
+
+CARRIER = "nut"
+"""Where the encoder's stream lives: a container in memory that takes any codec, and wants its parameters in front, as
+most outputs do; the others take them from there."""
+
+_PASSED_OVER = frozenset({"use_fifo", "fifo_options"})
+"""What keeps a slow output from holding the others in ffmpeg happens here anyway."""
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """One output of several, as it was written."""
+
+    path: str
+    options: dict[str, str] = field(default_factory=dict)
+    format: str | None = None
+    on_fail: Literal["go on", "ignore", "abort"] = "go on"
+    """``go on``: the run ends with an error when the others are done; ``ignore``: it does not."""
+    select: frozenset[str] = frozenset("vas")
+    """The kinds of streams that it gets."""
+
+    def output(self, whole: OutputOptions) -> OutputOptions:
+        """The options of this output alone."""
+        return replace(
+            whole,
+            path=self.path,
+            format=self.format,
+            options={**whole.options, **self.options},
+            no_audio=whole.no_audio or "a" not in self.select,
+            no_subtitles=whole.no_subtitles or "s" not in self.select,
+        )
+
+
+def parse(text: str) -> list[Branch]:
+    """The outputs of a tee. A backslash or single quotes keep ``|``, ``:``, ``]`` and spaces from being special."""
+    branches, rest = [], text
+    while rest:
+        one, rest = _token(rest, "|")
+        rest = rest[1:]
+        if one:
+            branches.append(_branch(one))
+    if not branches:
+        raise UsageError('-f tee wants outputs with | between them, as "a.mkv|[f=rtsp]rtsp://host/live"')
+    return branches
+
+
+def _token(text: str, ends: str) -> tuple[str, str]:
+    """(the text up to one of ``ends``, unescaped, and without spaces around it; what follows), as FFmpeg reads it."""
+    result, at, kept = "", 0, 0
+    text = text.lstrip()
+    while at < len(text) and text[at] not in ends:
+        if text[at] == "\\" and at + 1 < len(text):
+            result, at = result + text[at + 1], at + 2
+            kept = len(result)
+        elif text[at] == "'":
+            end = text.find("'", at + 1)
+            end = len(text) if end < 0 else end
+            result, at = result + text[at + 1 : end], end + 1
+            kept = len(result)
+        else:
+            result, at = result + text[at], at + 1
+    return result[:kept] + result[kept:].rstrip(), text[at:]
+
+
+def _branch(text: str) -> Branch:
+    if not text.startswith("["):
+        return Branch(text)
+    given: dict[str, str] = {}
+    rest = text[1:]
+    while True:
+        key, rest = _token(rest, "=:]")
+        if not rest.startswith("="):
+            raise UsageError(f"-f tee: '{mask(text)}': between [ and ] stand key=value pairs with : between them")
+        given[key], rest = _token(rest[1:], ":]")
+        if not rest:
+            raise UsageError(f"-f tee: '{mask(text)}': the ] is missing")
+        ended, rest = rest[0] == "]", rest[1:]
+        if ended:
+            break
+    if not rest:
+        raise UsageError(f"-f tee: '{mask(text)}' names no output after its options")
+    on_fail = given.pop("onfail", "go on")
+    if on_fail not in ("go on", "ignore", "abort"):
+        raise UsageError(f"-f tee: onfail={on_fail}: say abort or ignore; without it the other outputs go on")
+    for key in given:
+        if key.partition("/")[0] == "bsfs":
+            raise UsageError(f"-f tee: {key} is not known here; pipe that output through ffmpeg -c copy -bsf")
+    select = frozenset(spec.strip() for spec in given.pop("select", "v,a,s").split(","))
+    if not {"v"} <= select <= {"v", "a", "s"}:
+        raise UsageError(f"-f tee: select={','.join(sorted(select))}: v, v,a or v,a,s; each output has the picture")
+    format = given.pop("f", None)
+    options = {key: value for key, value in given.items() if key not in _PASSED_OVER}
+    return Branch(rest, options, format, on_fail, select)  # type: ignore[arg-type]
+
+
+def wanted_format(output: OutputOptions, info: StreamInfo) -> str:
+    """The planar format nearest to what the encoder will be fed with."""
+    codec = encoder_name(output.video_codec, CARRIER)
+    return planar_twin(choose_format(codec, CARRIER, info.format, 0, 0, output.pixel_format))
+
+
+class TeeSink(Sink):
+    """One encoder, and a ``ContainerSink`` for each output, which muxes its packets."""
+
+    def __init__(self, output: OutputOptions, media: MediaInfo, *, on_warning: Callable[[str], None]) -> None:
+        self._warn = on_warning
+        self._size = media.video.width, media.video.height
+        branches = parse(output.path)
+        outputs = [branch.output(output) for branch in branches]
+        for one in outputs:
+            if one.format in (None, "image2") and not is_url(one.path) and is_pictures(one.path):
+                raise UsageError(f"-f tee: '{one.path}': pictures cannot be one of several outputs")
+        codec = encoder_name(output.video_codec, CARRIER)
+        info = media.video
+        self.pixel_format = choose_format(codec, CARRIER, info.format, info.width, info.height, output.pixel_format)
+        warn_of_losses(info, codec, self.pixel_format, on_warning, given=output.pixel_format is not None)
+        self._open: list[tuple[Branch, ContainerSink]] = []
+        self._failed: list[SinkError] = []
+        self._done: list[str] = []
+        self._frames = 0
+        try:
+            self._container = av.open(io.BytesIO(), "w", format=CARRIER)
+            lengths = [segment_seconds(output_format(one, stdout=one.path in STDOUT), one.options) for one in outputs]
+            live = any(is_url(one.path) for one in outputs)
+            self._encoder = open_encoder(
+                self._container, codec, split_options(stream_tags(output.options)[0], codec, None).video, output, media,
+                self.pixel_format, live=live, short_gop=info.live,
+                segment=min((one for one in lengths if one is not None), default=None),
+            )  # fmt: skip
+            start(self._container, {})
+            decoders: dict[int, AudioDecoder] = {}
+            for branch, one in zip(branches, outputs, strict=True):
+                try:
+                    sink = ContainerSink(one, media, on_warning=on_warning, encoder=self._encoder, decoders=decoders)
+                except SinkError as error:
+                    if branch.on_fail != "ignore":
+                        raise
+                    on_warning(f"{error}; the other outputs go on")
+                else:
+                    self._open.append((branch, sink))
+            if not self._open:
+                raise SinkError("none of the outputs can be written")
+        except FOREIGN as exc:
+            self.abort()
+            raise sink_error(exc, output.path) from exc
+        except BaseException:
+            self.abort()
+            raise
+
+    def write_frame(self, frame: Frame) -> None:
+        if (frame.width, frame.height) != self._size:
+            raise SinkError(
+                f"a picture of {frame.width}x{frame.height} came into a video of {'x'.join(map(str, self._size))}"
+            )
+        self._frames += 1
+        for packet in self._encoder.encode(frame):
+            self._video(plain_packet(packet))
+
+    def _video(self, packet: Packet) -> None:
+        self._each(lambda sink: sink.write_video(packet))
+
+    def write_packet(self, packet: Packet) -> None:
+        self._each(lambda sink: sink.write_packet(packet))
+
+    def _each(self, act: Callable[[ContainerSink], None]) -> None:
+        for entry in list(self._open):
+            try:
+                act(entry[1])
+            except SinkError as error:
+                self._fail(entry, error)
+
+    def _fail(self, entry: tuple[Branch, ContainerSink], error: SinkError) -> None:
+        branch, sink = entry
+        self._open.remove(entry)
+        sink.abort()
+        if branch.on_fail == "abort":
+            raise error
+        if branch.on_fail == "go on":
+            self._failed.append(error)
+        if not self._open and not self._done:
+            raise error
+        self._warn(f"{error}; the other outputs go on")
+
+    def request_stop(self) -> None:
+        for _, sink in list(self._open):
+            sink.request_stop()
+
+    def finish(self) -> None:
+        if not self._frames:
+            raise SinkError("no picture came, so there is nothing to write")
+        for packet in self._encoder.flush():
+            self._video(plain_packet(packet))
+        # What nobody can take away first; a connection may keep us waiting.
+        for entry in sorted(self._open, key=lambda one: is_url(one[0].path)):
+            try:
+                entry[1].finish()
+            except SinkError as error:
+                self._fail(entry, error)
+            else:
+                self._open.remove(entry)
+                self._done.append(mask(entry[0].path))
+        self._close()
+        if self._failed:
+            raise SinkError(f"{self._failed[0]} (complete: {', '.join(self._done)})")
+
+    def abort(self) -> None:
+        for _, sink in self._open:
+            sink.abort()
+        self._open = []
+        self._close()
+
+    def _close(self) -> None:
+        # Nothing was written to it, which its trailer may not like.
+        with suppress(Exception):
+            self._container.close()

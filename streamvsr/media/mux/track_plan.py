@@ -1,0 +1,220 @@
+"""What becomes of the tracks beside the video: copied, converted, or left out with one line that says why.
+
+FFmpeg tells only when the header is written that a container cannot hold a track, and MPEG-TS does not tell at all: it
+turns what it does not know into private data. So every track is tried on a header that goes to memory, together with
+those accepted before it (some containers take one audio track only).
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import av
+from av.container import OutputContainer
+
+from streamvsr.config import OutputOptions
+from streamvsr.frames import Track
+from streamvsr.media.av_errors import FOREIGN
+from streamvsr.media.encode.options import MOV_FAMILY, encoder_name
+
+SILENT_LOSS = {
+    "mpegts": frozenset(
+        ["aac", "aac_latm", "mp2", "mp3", "ac3", "eac3", "opus", "dca", "dts", "dvbsub", "dvb_subtitle", "dvb_teletext"]
+    ),
+    # What FFmpeg has an RTP payload for; it refuses the rest only when it has connected.
+    "rtsp": frozenset(["aac", "mp2", "mp3", "opus"]),
+}
+"""Containers that take any codec and lose most: what they really hold."""
+
+UNPLAYABLE = {**dict.fromkeys(MOV_FAMILY - {"mov"}, ("pcm_", "dvd_subtitle")), "avi": ("vorbis", "opus")}
+"""Codecs (by how their names begin) that a container can hold and players do not expect there."""
+
+ONE_AUDIO = frozenset({"flv"})
+"""Containers in which FFmpeg of late takes several audio tracks, which players hear as one broken one."""
+
+FIRST_VIDEO = {"matroska": "mpeg4", "mxf": "mpeg2video"}
+"""Containers that do not write what they are tried with (attachments, sound) without a video before it."""
+
+USUAL_AUDIO = {
+    "webm": "libopus",
+    "ogg": "libopus",
+    "avi": "libmp3lame",
+    "mpeg": "mp2",
+    "vob": "mp2",
+    "mxf": "pcm_s16le",
+    "nut": "flac",
+}
+"""What audio is converted to where it cannot be copied; AAC everywhere else."""
+
+USUAL_SUBTITLE = {**dict.fromkeys(MOV_FAMILY, "mov_text"), "webm": "webvtt", "matroska": "subrip", "nut": "ass"}
+
+STEREO_AT_MOST = {"libmp3lame": "ac3", "mp2": "ac3"}
+"""Encoders without surround, and who takes over."""
+
+ALIKE = {
+    "hls": "mpegts",
+    "rtsp": "mpegts",
+    "rtp": "mpegts",
+    "rtp_mpegts": "mpegts",
+    "dash": "mp4",
+    "segment": "matroska",
+}
+"""Outputs that open files or connections when their header is written: what to try in their place."""
+
+NO_TRACKS = frozenset(
+    {"yuv4mpegpipe", "rawvideo", "image2pipe", "h264", "hevc", "obu", "ivf", "mjpeg", "apng", "null", "rtp"}
+)
+"""Containers of nothing but one video stream; what they leave out is said in one line."""
+
+Action = Literal["copy", "convert", "drop"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrackPlan:
+    track: Track
+    action: Action
+    codec: str = ""
+    """The encoder, where the track is converted."""
+
+
+def plan_tracks(
+    tracks: Sequence[Track], container: str, output: OutputOptions, on_warning: Callable[[str], None]
+) -> list[TrackPlan]:
+    """One plan for each track, in order. Never raises for a track; UsageError for an unknown -c:a or -c:s."""
+    audio = _wanted(output.audio_codec, "audio")
+    subtitle = _wanted(output.subtitle_codec, "subtitle")
+    plans: list[TrackPlan] = []
+    unheld: list[Track] = []
+    for track in tracks:
+        if _switched_off(track, output) or track.kind == "data":
+            plans.append(TrackPlan(track, "drop"))
+        elif container in NO_TRACKS or track.template is None:
+            unheld.append(track)
+            plans.append(TrackPlan(track, "drop"))
+        else:
+            wanted = {"audio": audio, "subtitle": subtitle}.get(track.kind)
+            plans.append(_plan_one(track, wanted, container, plans, on_warning))
+    if unheld:
+        kinds = ", ".join(sorted({t.kind for t in unheld}))
+        on_warning(f"{container} holds video only: {len(unheld)} track(s) left out ({kinds})")
+    return plans
+
+
+def _wanted(given: str, kind: str) -> str | None:
+    return None if given == "copy" else encoder_name(given, "", kind)
+
+
+def _switched_off(track: Track, output: OutputOptions) -> bool:
+    return {"audio": output.no_audio, "subtitle": output.no_subtitles, "data": True}.get(track.kind, False)
+
+
+def _plan_one(
+    track: Track, wanted: str | None, container: str, before: list[TrackPlan], on_warning: Callable[[str], None]
+) -> TrackPlan:
+    name = f"{track.kind} track {track.index} ({track.codec})"
+    copy = TrackPlan(track, "copy")
+    if wanted is None and holds(container, [*before, copy]):
+        return copy
+    codec = wanted or usual_codec(track, container)
+    convert = TrackPlan(track, "convert", codec)
+    if codec and can_convert(track, codec) and holds(container, [*before, convert]):
+        if wanted is None:
+            on_warning(f"{name} becomes {codec}: {container} cannot hold it as it is")
+        return convert
+    reason = f"{container} cannot hold it"
+    if track.kind == "subtitle" and _is_bitmap(track):
+        reason += ", and pictures cannot become text"
+    elif wanted is not None:
+        reason = f"it cannot become {wanted} in {container}"
+    on_warning(f"{name} is left out: {reason}; .mkv would keep it")
+    return TrackPlan(track, "drop")
+
+
+def usual_codec(track: Track, container: str) -> str:
+    """The encoder that a track is converted with when its container decides; empty where there is none."""
+    if track.kind == "audio":
+        codec = USUAL_AUDIO.get(container, "aac")
+        return STEREO_AT_MOST.get(codec, codec) if _channels(track) > 2 else codec
+    return USUAL_SUBTITLE.get(container, "") if track.kind == "subtitle" else ""
+
+
+def can_convert(track: Track, codec: str) -> bool:
+    """True if there is a decoder, and it gives what the encoder takes (text is not made of bitmaps)."""
+    decoder = getattr(track.template, "codec_context", None)
+    if decoder is None:
+        return False
+    if track.kind == "audio":
+        return bool(decoder.sample_rate and _channels(track))
+    return track.kind == "subtitle" and not _is_bitmap(track) and not av.Codec(codec, "w").bitmap_sub
+
+
+def holds(container: str, plans: Sequence[TrackPlan]) -> bool:
+    """Whether a header with all these tracks can be written, and the last of them comes back as what it is."""
+    if plans and not _keeps_identity(plans[-1], container):
+        return False
+    if container in ALIKE:
+        return holds(ALIKE[container], plans)
+    if container in ONE_AUDIO and sum(p.track.kind == "audio" and p.action != "drop" for p in plans) > 1:
+        return False
+    trial = av.open(io.BytesIO(), "w", format=container)
+    try:
+        if container in FIRST_VIDEO:
+            trial.add_stream(FIRST_VIDEO[container], rate=25)
+        for plan in plans:
+            if plan.action == "copy":
+                trial.add_stream_from_template(plan.track.template)
+            elif plan.action == "convert" and plan.track.kind == "audio":
+                trial.add_stream(plan.codec)
+            elif plan.action == "convert":
+                trial.add_mux_stream(_codec_id(plan.codec))
+        trial.start_encoding()
+    except FOREIGN:
+        return False
+    finally:
+        # The trailer of a container without packets may fail; what counts was known before.
+        with suppress(*FOREIGN):
+            trial.close()
+    return True
+
+
+def _keeps_identity(plan: TrackPlan, container: str) -> bool:
+    if plan.track.kind == "attachment":
+        return plan.action == "copy" and container == "matroska"
+    name = _codec_id(plan.codec) if plan.action == "convert" else codec_id(plan.track)
+    if container in SILENT_LOSS and name not in SILENT_LOSS[container]:
+        return False
+    return plan.action == "convert" or not name.startswith(UNPLAYABLE.get(container, ("\0",)))
+
+
+def codec_id(track: Track) -> str:
+    """The name of the codec itself, not of the decoder that FFmpeg happens to choose (mp3, not mp3float)."""
+    context = getattr(track.template, "codec_context", None)
+    return str(context.codec.canonical_name) if context is not None else track.codec
+
+
+def _codec_id(encoder: str) -> str:
+    return str(av.Codec(encoder, "w").canonical_name)
+
+
+def _channels(track: Track) -> int:
+    return int(track.template.codec_context.layout.nb_channels)
+
+
+def _is_bitmap(track: Track) -> bool:
+    context: Any = getattr(track.template, "codec_context", None)
+    return context is not None and bool(context.codec.bitmap_sub)
+
+
+def add_track(container: OutputContainer, plan: TrackPlan) -> Any:
+    """The output stream of a copied or converted track, with the tags and the disposition of the input's."""
+    if plan.action == "copy":
+        stream: Any = container.add_stream_from_template(plan.track.template)
+    else:
+        stream = container.add_stream(plan.codec)
+    stream.metadata.update(plan.track.metadata)
+    stream.disposition = plan.track.disposition
+    return stream

@@ -1,0 +1,123 @@
+"""The last ring of a run that is read by its caller: frames come out of Python instead of into a file.
+
+::
+
+    source ──► ring ──► ... ──► ring ──► FrameSink ──► ring ──► Reader, in the caller's thread
+
+A caller that is slow makes the whole run wait; one that leaves ends it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+from streamvsr.frames import Frame, MediaInfo, Packet, StreamInfo
+from streamvsr.pipeline.ring import Aborted, PacketSpool, Ring
+from streamvsr.pipeline.runner import Run
+
+WAITING_FRAMES = 4
+"""Finished frames that wait for the caller."""
+
+LEAVE_SECONDS = 30.0
+"""How long a caller that leaves early waits for the threads: at most one call of the network and of the decoder."""
+
+
+class FrameSink:
+    """Stands where a sink would: takes frames, and packets where these are wanted."""
+
+    def __init__(self, *, packets: bool = False) -> None:
+        """``packets``: keep the copied packets for the reader; else they are let go."""
+        self.media: MediaInfo | None = None
+        self.ring = Ring("delivered", WAITING_FRAMES)
+        self.spool = PacketSpool() if packets else None
+
+    def wanted_format(self, info: StreamInfo) -> str:
+        """What the network had best make: RGB of 8 bits, or of 16 for anything deeper."""
+        return "gbrp" if info.format.bits <= 8 else "gbrp16le"
+
+    def open(self, media: MediaInfo) -> None:
+        """``media`` describes the frames that will come."""
+        self.media = media
+
+    def write_frame(self, frame: Frame) -> None:
+        if not self.ring.put(frame):
+            raise Aborted
+
+    def write_packet(self, packet: Packet) -> None:
+        if self.spool is not None:
+            self.spool.put(packet)
+
+    def request_stop(self) -> None:
+        """The ring never waits once it is aborted, which is how a caller leaves."""
+
+    def finish(self) -> None:
+        self.ring.finish()
+
+    def abort(self) -> None:
+        self.ring.abort()
+
+
+class FrameReader(Iterator[Frame]):
+    """The caller's end: an iterator over a run's frames that starts the run and ends it.
+
+    The run ends with the last frame, with an error (raised where the frame would have come), or with ``close``; its
+    threads are joined in all three cases. ``stop`` may be called from any thread, everything else belongs to one.
+    """
+
+    def __init__(self, run: Run, frame_sink: FrameSink) -> None:
+        self.run, self.frame_sink = run, frame_sink
+        assert frame_sink.media is not None, "the delivery was given to build()"
+        self.media = frame_sink.media
+        self._started = self._over = False
+        self._stopped = threading.Event()
+
+    @property
+    def over(self) -> bool:
+        """Whether there are no more frames."""
+        return self._over
+
+    def __next__(self) -> Frame:
+        if self._over:
+            raise StopIteration
+        if not self._started:
+            self._started = True
+            self.run.start()
+        try:
+            frame = self.frame_sink.ring.get()
+        except Aborted:
+            frame = None
+        except BaseException:
+            # Ctrl-C while waiting: threads that go on would be nobody's.
+            self.close()
+            raise
+        if frame is None:
+            self._over = True
+            self.run.wait(LEAVE_SECONDS if self._stopped.is_set() else None)
+            if not self._stopped.is_set():
+                self.run.result()
+            raise StopIteration
+        return frame
+
+    def packets(self) -> Iterator[Packet]:
+        """The packets whose time the frames read so far have reached; all that are left once the frames have ended."""
+        return self.frame_sink.spool.drain() if self.frame_sink.spool is not None else iter(())
+
+    def stop(self) -> None:
+        """Let the iteration end soon, without an error."""
+        self._stopped.set()
+        self.run.abort()
+        self.frame_sink.abort()
+
+    def close(self) -> None:
+        """End the run and join its threads; also twice. What was not read is let go."""
+        if not self._over:
+            self._over = True
+            self.stop()
+            if not self._started:
+                # Nothing has flowed: the stages close what they own all the same, in threads that end at once.
+                self._started = True
+                self.run.start()
+            self.run.wait(LEAVE_SECONDS)
+        if self.frame_sink.spool is not None:
+            self.frame_sink.spool.close()

@@ -1,0 +1,345 @@
+"""The network as a filter: single frames in, single frames out, windows inside.
+
+Every frame comes out exactly once, in order, with its own time stamp. A frame with ``discontinuity`` set begins a new
+scene: what came before it is finished first, and nothing of it reaches the network again (see ``windows``).
+
+Held at a time: at most ``max_seq_len + 1`` input frames, each as planes and as the network's input, whatever the
+session keeps, and one output picture (two on a GPU); one frame more where scenes are detected. There are no threads in
+here; a generator may be closed after any frame.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from streamvsr.errors import FilterError, ModelError, UsageError
+from streamvsr.filters.base import Filter
+from streamvsr.frames import PIXEL_FORMATS, Frame, Plane, StreamInfo
+from streamvsr.media.color.transfer import Fence, deferred
+from streamvsr.media.color.yuv import forward_matrix
+from streamvsr.models.base import Model, Session, Settings
+from streamvsr.models.memory import is_out_of_memory
+from streamvsr.models.precision import Flag
+from streamvsr.vsr.deadline import Deadline
+from streamvsr.vsr.domains import Domain, color_read, color_written, domain_for
+from streamvsr.vsr.scenes import SceneDetector
+from streamvsr.vsr.windows import Step, Windows, fitting, window_for
+
+CPU = torch.device("cpu")
+DEFAULT_RATE = Fraction(25)
+"""Frames a second that a live stream is taken to have where it does not say."""
+MOST_SIDE_PX = 32768
+"""Of a resized picture; what larger ones would need is no picture any more."""
+
+
+def _silent(text: str) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class _PendingFrame:
+    """A picture that may still be on its way from the device."""
+
+    frame: Frame
+    number: int
+    broken: Flag
+    fence: Fence
+
+
+class VsrFilter(Filter):
+    """Runs a model over windows of frames.
+
+    ``max_seq_len`` and ``overlap``: the model's own where None (the overlap at most ``max_seq_len - 1``).
+    ``output_format``: a name of ``frames.PIXEL_FORMATS``; the input's own format where None.
+    ``size``: (width, height) of the pictures to give; what the network makes where None. The picture keeps its shape on
+    the screen: the sample aspect ratio changes with it, as FFmpeg's ``scale`` has it.
+    ``strength``: 0..1, how much of the network's result the frames have; the rest is bicubic enlargement.
+    ``scene_threshold``: scenes are found by ``SceneDetector`` and begin as at a discontinuity; 0 looks for none. It
+    costs one frame more of look-ahead, and the frame that begins a scene leaves with ``discontinuity`` set.
+    ``latency_seconds``: of a live stream. Windows then are as short as it asks for; a ``max_seq_len`` that is given
+    stays, and is refused where its frames alone take longer to come. ``warn`` is told what becomes of it.
+    ``settings``: handed to the model.
+    ``threads``: CPU threads of the network. Set at the first frame, as torch counts them per calling thread.
+    Raises ``UsageError`` for window sizes that cannot be, ``FilterError`` for an unknown ``output_format``.
+    """
+
+    name = "vsr"
+    own_thread = True
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        max_seq_len: int | None = None,
+        overlap: int | None = None,
+        propagation: Literal["carry", "window"] = "carry",
+        output_format: str | None = None,
+        size: tuple[int, int] | None = None,
+        strength: float = 1.0,
+        scene_threshold: float = 0.0,
+        device: torch.device = CPU,
+        dtype: torch.dtype = torch.float32,
+        threads: int | None = None,
+        latency_seconds: float | None = None,
+        warn: Callable[[str], None] = _silent,
+        settings: Settings | None = None,
+    ) -> None:
+        length = model.info.max_seq_len if max_seq_len is None else max_seq_len
+        shared = max(0, min(model.info.overlap, length - 1)) if overlap is None else overlap
+        self._windows = Windows(length, shared, propagation)
+        self._given_length, self._given_overlap = max_seq_len, overlap
+        self._latency_seconds, self._warn = latency_seconds, warn
+        self._deadline: Deadline | None = None
+        self._scenes = SceneDetector(scene_threshold) if scene_threshold > 0 and model.info.temporal else None
+        self._undecided: Frame | None = None
+        """The last frame, as long as it is not known whether a scene begins with it."""
+        self.lookahead = self._windows.lookahead + (1 if self._scenes else 0)
+        if size is not None and not 1 <= min(size) <= max(size) <= MOST_SIDE_PX:
+            raise FilterError(
+                f"vsr cannot make a picture of {size[0]}x{size[1]}: a side has 1 to {MOST_SIDE_PX} pixels"
+            )
+        if output_format is not None and output_format not in PIXEL_FORMATS:
+            raise FilterError(
+                f"vsr cannot make pixel format {output_format!r}; choose one of {', '.join(PIXEL_FORMATS)}"
+            )
+        self._model = model
+        self._output_format = output_format
+        self._size = size
+        self._strength = strength
+        self._device = device
+        self._dtype = dtype
+        self._threads = threads
+        self._settings = settings or Settings()
+        if self._settings.max_history is None:
+            # A scene that fits into one window has to give the whole-sequence result, so a bound lies a fifth beyond
+            # the window: there the first state is still alone. Independent windows need none.
+            own = model.info.max_history if propagation == "carry" else 0
+            self._settings = replace(self._settings, max_history=own and max(own, -(-6 * length // 5)))
+        self._info: StreamInfo | None = None
+        self._domain: Domain | None = None
+        self._session: Session | None = None
+        self._held: list[tuple[Frame, Tensor]] = []
+        self._first_held = 0  # the number of the frame at _held[0]
+        self._behind = 1 if device.type == "cuda" else 0
+        """Pictures that are on their way from the device while the next one is computed."""
+        self._submitted = 0  # frames before this number have been given to the session
+
+    def configure(self, info: StreamInfo) -> StreamInfo:
+        """The picture grows by the model's scale, or to ``size``; rate and time base stay."""
+        target = PIXEL_FORMATS[self._output_format] if self._output_format else info.format
+        if info.width < 1 or info.height < 1:
+            raise FilterError(f"vsr cannot work on a picture of {info.width}x{info.height}")
+        rgb_domain = self._model.info.domain == "rgb"
+        if {info.format.family, target.family, "rgb" if rgb_domain else "yuv"} >= {"yuv", "rgb"}:
+            forward_matrix(color_read(info.color, info.format, info.width, info.height).matrix)
+        if self._latency_seconds is not None:
+            self._bound(self._latency_seconds, info.frame_rate or DEFAULT_RATE)
+        self._model = self._model.to(self._device, self._dtype)
+        self._model.tune(self._settings)
+        self._session = self._model.session()
+        self._info = info
+        scale = self._model.info.scale
+        width, height = self._size or (info.width * scale, info.height * scale)
+        self._domain = domain_for(self._model.info, target, self._device, self._dtype, (height, width), self._strength)
+        ratio = info.sample_aspect_ratio * Fraction(info.width * height, info.height * width)
+        if self._latency_seconds is not None:
+            self._warm_up(self._session, self._domain, info)
+        color = color_written(info.color, info.format, target, info.width, info.height)
+        return replace(info, width=width, height=height, format=target, sample_aspect_ratio=ratio, color=color)
+
+    def _warm_up(self, session: Session, domain: Domain, info: StreamInfo) -> None:
+        """Run black pictures: the first window of a network may take many times as long as the next."""
+        shapes = info.format.plane_shapes(info.width, info.height)
+        deep = info.format.bits > 8
+        planes: tuple[Plane, ...] = tuple(np.zeros(s, np.uint16) if deep else np.zeros(s, np.uint8) for s in shapes)
+        count = self._windows.max_seq_len
+        session.reset()
+        with torch.inference_mode():
+            source = domain.to_tensor(Frame(planes, info.format, 0, info.time_base, color=info.color))
+            for _ in session.window(self._stacked([source] * count), count, range(count)):
+                pass
+        session.reset()
+
+    def _bound(self, seconds: float, rate: Fraction) -> None:
+        """Choose windows for a latency. Raises ``UsageError`` where the ones that were asked for wait too long."""
+        waits = self.lookahead - self._windows.lookahead
+        length, overlap = self._windows.max_seq_len, self._windows.overlap
+        if self._given_length is None:
+            length, shared = window_for(seconds, rate, length, overlap, waits)
+            overlap = shared if self._given_overlap is None else overlap
+        elif (length - 1 + waits) / rate > seconds:
+            raise UsageError(
+                f"--max-seq-len {length} waits {float((length - 1 + waits) / rate):.2g} s for its frames at"
+                f" {float(rate):g} a second, longer than --max-latency {seconds:g}: leave it out, or say at most"
+                f" {max(1, int(seconds * rate) + 1 - waits)}"
+            )
+        if self._given_overlap is not None and self._given_overlap >= length:
+            raise UsageError(
+                f"--overlap {self._given_overlap} does not fit into the {length} frames of a window that --max-latency"
+                f" {seconds:g} allows at {float(rate):g} frames a second"
+            )
+        self._overlap = overlap
+        self._deadline = Deadline(seconds, length, self._warn, fixed=self._given_length is not None)
+        self._resize(self._deadline.length)
+
+    def _resize(self, length: int) -> None:
+        if self._given_length is not None or self._given_overlap is not None:
+            self._windows.resize(length, min(self._overlap, length - 1))
+        else:
+            self._windows.resize(*fitting(length, self._overlap))
+
+    def push(self, frame: Frame) -> Iterator[Frame]:
+        self._check(frame)
+        if self._threads is not None:
+            torch.set_num_threads(self._threads)
+            self._threads = None
+        if self._scenes is None:
+            yield from self._accept(frame)
+            return
+        before, self._undecided = self._undecided, frame
+        if frame.discontinuity:
+            begins = self._scenes.last()
+            self._scenes.restart()
+            self._scenes.push(frame)
+        else:
+            begins = self._scenes.push(frame)
+        if before is not None:
+            yield from self._accept(replace(before, discontinuity=True) if begins else before)
+
+    def flush(self) -> Iterator[Frame]:
+        yield from self.idle()
+        yield from self._run(self._windows.cut())
+
+    def idle(self) -> Iterator[Frame]:
+        """The window that is being filled is run as it is; the scene ends there."""
+        frame, self._undecided = self._undecided, None
+        if frame is not None and self._scenes is not None:
+            yield from self._accept(replace(frame, discontinuity=True) if self._scenes.last() else frame)
+        if self._windows.waiting:
+            yield from self._run(self._windows.cut())
+
+    def close(self) -> None:
+        self._held.clear()
+        self._undecided = None
+        self._session = self._domain = None
+
+    def _accept(self, frame: Frame) -> Iterator[Frame]:
+        domain = self._domain
+        assert domain is not None
+        if frame.discontinuity:
+            yield from self._run(self._windows.cut())
+        with torch.inference_mode():
+            self._held.append((frame, domain.to_tensor(frame)))
+        yield from self._run(self._windows.push())
+        if self._deadline is not None and self._deadline.length != self._windows.max_seq_len:
+            yield from self._run(self._windows.cut())
+            self._resize(self._deadline.length)
+
+    def _check(self, frame: Frame) -> None:
+        info = self._info
+        if info is None or self._domain is None:
+            raise RuntimeError("VsrFilter.configure has to be called before the first frame")
+        if (frame.width, frame.height, frame.format) != (info.width, info.height, info.format):
+            raise FilterError(
+                f"vsr was set up for {info.width}x{info.height} {info.format.name}, but the picture at"
+                f" {float(frame.seconds):.3f} s is {frame.width}x{frame.height} {frame.format.name}"
+            )
+
+    def _run(self, step: Step | None) -> Iterator[Frame]:
+        if step is not None:
+            yield from self._window(step)
+        forget = self._windows.retain_from - self._first_held
+        del self._held[:forget]
+        self._first_held += forget
+
+    def _window(self, step: Step) -> Iterator[Frame]:
+        session, domain = self._session, self._domain
+        assert session is not None
+        assert domain is not None
+        held = self._held[step.start - self._first_held : step.stop - self._first_held]
+        if step.reset:
+            session.reset()
+            self._submitted = step.start
+        new = step.stop - max(self._submitted, step.start)
+        begin = time.perf_counter()
+        self._submitted = step.stop
+        results: Iterator[Tensor] | None = None
+        pending: deque[_PendingFrame] = deque()
+        try:
+            # Inference mode belongs to the thread: it must not stay on while the caller holds a yielded frame.
+            with torch.inference_mode():
+                results = session.window(self._stacked([tensor for _, tensor in held]), new, step.keep)
+            for position in step.keep:
+                frame, source = held[position]
+                with torch.inference_mode(), deferred():
+                    result = self._checked(next(results, None), frame, step.start + position)
+                    broken = Flag(~torch.isfinite(result.sum(dtype=torch.float32)))
+                    given = domain.to_frame(result, frame, source)
+                    pending.append(_PendingFrame(given, step.start + position, broken, Fence(self._device)))
+                    del result, given
+                if len(pending) > self._behind:
+                    yield self._finished(pending.popleft())
+            while pending:
+                yield self._finished(pending.popleft())
+            with torch.inference_mode():
+                if next(results, None) is not None:
+                    raise ModelError(f"model {self._model.info.name} gave more pictures than its window was to keep")
+            if self._deadline is not None:
+                # With the time that the next stage took: where that is slow, frames wait just as long.
+                self._deadline.observe(len(held), new, time.perf_counter() - begin)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            size = f"{held[0][0].width}x{held[0][0].height}"
+            way = "a smaller --max-seq-len" if len(held) > 1 else "a smaller picture"
+            other = "--tile 128" if self._model.info.tunable else "another --device"
+            raise ModelError(
+                f"out of memory in model {self._model.info.name} at {size}: try {way}, or {other}"
+            ) from error
+        finally:
+            close = getattr(results, "close", None)
+            if close is not None:
+                close()
+
+    def _finished(self, pending: _PendingFrame) -> Frame:
+        """The frame, once it has come from the device."""
+        # One sum shows every NaN and infinity, and costs a thirtieth of a millisecond a megapixel.
+        if pending.broken.read():
+            raise ModelError(
+                f"model {self._model.info.name} gave a broken picture (not a number) for frame {pending.number} at"
+                f" {float(pending.frame.seconds):.3f} s in {str(self._dtype).removeprefix('torch.')}; "
+                "try --precision fp32"
+            )
+        pending.fence.wait()
+        return pending.frame
+
+    def _stacked(self, tensors: list[Tensor]) -> Tensor:
+        """(T, C, H, W), grown to the network's least size by repeating the right and bottom edges."""
+        window = torch.stack(tensors)
+        least = self._model.info.min_size_px
+        down, right = max(0, least - window.shape[2]), max(0, least - window.shape[3])
+        return functional.pad(window, (0, right, 0, down), mode="replicate") if down or right else window
+
+    def _checked(self, result: Tensor | None, frame: Frame, number: int) -> Tensor:
+        """The result without its padding; ``ModelError`` where it is none."""
+        model = self._model.info
+        if result is None:
+            raise ModelError(f"model {model.name} gave fewer pictures than its window was to keep (frame {number})")
+        least, scale = model.min_size_px, model.scale
+        channels = 1 if model.domain == "luma" else 3
+        shape = (channels, max(least, frame.height) * scale, max(least, frame.width) * scale)
+        if tuple(result.shape) != shape:
+            raise ModelError(
+                f"model {model.name} gave a picture of another shape: {tuple(result.shape) = }, {shape = }"
+            )
+        return result[:, : frame.height * scale, : frame.width * scale]
