@@ -30,7 +30,7 @@ from streamvsr.filters.libav.graph import LibavFilter
 from streamvsr.filters.registry import VSR
 from streamvsr.frames import StreamInfo
 from streamvsr.media.demux import Source, TrimmedSource, open_source
-from streamvsr.media.mux import open_sink, same_file, wanted_format, with_usable_encoder, written_paths
+from streamvsr.media.mux import holds_rotation, open_sink, same_file, wanted_format, with_usable_encoder, written_paths
 from streamvsr.pipeline.frame_sink import FrameSink
 from streamvsr.pipeline.ring import PacketSpool, Ring
 from streamvsr.pipeline.runner import Run
@@ -72,7 +72,8 @@ def build(
             if same_file(config.input.path, path):
                 raise UsageError(f"the output '{path}' is the input itself: name another one")
         if source is None:
-            source = open_source(config.input, _source_options(config.output, steps), config.live)
+            reading = _source_options(config.output, steps, upright=frame_sink is not None)
+            source = open_source(config.input, reading, config.live)
             undo.callback(source.close)
         for line in source.warnings:
             warn(line)
@@ -176,8 +177,15 @@ def _live_ring(latency: float, info: StreamInfo) -> Ring:
     return Ring("decoded", frames, drop_oldest=True, max_age_seconds=seconds)
 
 
-def _source_options(output: OutputOptions, steps: Sequence[Step]) -> OutputOptions:
-    """Fields are left alone where the chain of -vf sees to them itself, or has no network that they could disturb."""
+def _source_options(output: OutputOptions, steps: Sequence[Step], *, upright: bool) -> OutputOptions:
+    """Fields are left alone where the chain of -vf sees to them itself, or has no network that they could disturb.
+
+    Frames are turned upright for whoever looks at width and height: filters, -s, outputs that cannot hold a rotation,
+    callers in Python (``upright``).
+    """
+    if output.autorotate is None:
+        seen = output.filters is not None or output.size is not None or upright
+        output = replace(output, autorotate=seen or not holds_rotation(output))
     return replace(output, deinterlace="off") if has_field_filter(steps) or not has_vsr(steps) else output
 
 
@@ -197,8 +205,8 @@ def _network_maker(
         options = config.model
         if given.keys() & {"model", "checkpoint", "config"}:
             # Another network than that of the options: what they say of theirs does not hold for it.
-            entry = ModelOptions()
-            options = replace(options, model="auto", checkpoint=None, config=None, backend=entry.backend)
+            defaults = ModelOptions()
+            options = replace(options, model="auto", checkpoint=None, config=None, backend=defaults.backend)
         # The output's format is made at once where nothing comes between, and nothing before has chosen another.
         format = wanted if last and info.format == source.format else None
         size = None if scale is None else _target_size(scale, info)

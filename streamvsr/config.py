@@ -165,9 +165,10 @@ class OutputOptions:
         "auto", "-deinterlace", help="interlaced pictures: auto (bwdif), or off", metavar="WHEN", anywhere=True,
         choices=("auto", "off"),
     )  # fmt: skip
-    autorotate: bool = option(
-        False, "-autorotate", "-noautorotate", help="turn pixels, not the tag", kind="yes_no", anywhere=True
+    autorotate: bool | None = option(
+        None, "-autorotate", "-noautorotate", help="turn pixels, not the tag", kind="yes_no", anywhere=True
     )
+    """None: where filters, a size or the output need an upright frame; else the tag is kept."""
     maps: tuple[str, ...] = option(
         (), "-map", help="choose streams, e.g. -map 0:v:1 -map 0:a", kind="list", metavar="SPEC", as_ffmpeg=True
     )

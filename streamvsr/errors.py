@@ -19,6 +19,17 @@ Messages are one line: they name the input, say what is wrong and what to do. Fo
 where they arise (``media/av_errors.py`` for FFmpeg's) and stay reachable as ``__cause__``.
 """
 
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """``; did you mean a, b?`` for the end of a message, or nothing where no known name is close."""
+    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
+    return f"; did you mean {', '.join(close)}?" if close else ""
+
 
 class StreamvsrError(Exception):
     """Base of all errors of this package; ``exit_code`` is what the command line ends with."""

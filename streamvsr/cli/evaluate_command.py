@@ -83,7 +83,7 @@ def evaluate_command(words: Sequence[str]) -> int:
             results.append(result)
             if folder is not None:
                 # What is done is not lost when a later clip fails.
-                _write_files(folder, plan, results, paths[1])
+                _write_files(folder, plan, results, paths[1], config.output.overwrite or len(results) > 1)
     print_table(*_table(plan, results))
     return 0
 
@@ -126,7 +126,9 @@ def _overall(plan: Evaluation, results: Sequence[Result]) -> dict[str, dict[str,
     return found
 
 
-def _write_files(folder: Path, plan: Evaluation, results: Sequence[Result], dataset: str) -> None:
+def _write_files(
+    folder: Path, plan: Evaluation, results: Sequence[Result], dataset: str, overwrite: bool | None
+) -> None:
     from streamvsr.metrics import plot, report
 
     names = list(plan.tools.wanted)
@@ -155,14 +157,14 @@ def _write_files(folder: Path, plan: Evaluation, results: Sequence[Result], data
             method: {name: report.exact(value) for name, value in values.items()} for method, values in overall.items()
         },
     }
-    made = (
-        report.table_text(["method", "clip", "frame", "seconds", *names], lines).encode(),
-        report.table_text(["method", "clip", "frames", *names, "frame_milliseconds"], means).encode(),
-        report.json_text(content, names).encode(),
+    made: tuple[str | bytes, ...] = (
+        report.table_text(["method", "clip", "frame", "seconds", *names], lines),
+        report.table_text(["method", "clip", "frames", *names, "frame_milliseconds"], means),
+        report.json_text(content, names),
         plot.bars(overall, names),
     )
     for name, text in zip(FILES, made, strict=True):
-        write(str(folder / name), text)
+        write(str(folder / name), text, overwrite)
 
 
 def _folder(folder: Path, overwrite: bool | None, options: EvaluateOptions) -> Path:

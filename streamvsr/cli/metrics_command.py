@@ -6,7 +6,6 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from streamvsr.config import Config, ModelOptions, OutputOptions
 from streamvsr.errors import SinkError, UsageError
 from streamvsr.metrics.options import MetricsOptions, check
 from streamvsr.metrics.table import METRICS
+from streamvsr.part_file import PartFile
 
 USAGE = """\
 usage: streamvsr metrics [options] RESULT REFERENCE
@@ -74,13 +74,14 @@ def metrics_command(words: Sequence[str]) -> int:
             paths[0], paths[1] if len(paths) == 2 else None, config, options, shortest=options.shortest,
             warn=console.warning, note=console.note, told=Line(console),
         )  # fmt: skip
+    overwrite = config.output.overwrite
     if options.csv is not None:
-        write(options.csv, report.csv_text(scores).encode())
+        write(options.csv, report.csv_text(scores), overwrite)
     if options.json is not None:
         named = {"result": paths[0], "reference": paths[1] if len(paths) == 2 else None}
-        write(options.json, report.json_text({**named, **report.scores_json(scores)}, list(scores.columns)).encode())
+        write(options.json, report.json_text({**named, **report.scores_json(scores)}, list(scores.columns)), overwrite)
     if options.plot is not None:
-        write(options.plot, plot.over_time({paths[0]: scores}, list(scores.columns)))
+        write(options.plot, plot.over_time({paths[0]: scores}, list(scores.columns)), overwrite)
     width, height = scores.size
     heads = ("metric", f"mean of {len(scores)} frames, {width}x{height}", "worst", "")
     print_table(heads, report.rows(scores))
@@ -127,16 +128,22 @@ def refuse(flag: str, path: str | None, overwrite: bool | None) -> None:
         raise UsageError(f"{flag} {path}: there is no folder {os.path.dirname(path)}")
 
 
-def write(path: str, content: bytes) -> None:
-    """A file that is whole or not there. Raises ``SinkError``."""
-    part = Path(f"{path}.part-{os.getpid()}")
+def write(path: str, content: bytes | str, overwrite: bool | None) -> None:
+    """A file that is whole or not there. Bytes of a file's name that are not UTF-8 become ``\\udcXX``, which
+    is JSON's way and Python's. Raises ``SinkError``."""
+    if isinstance(content, str):
+        content = content.encode(errors="backslashreplace")
+    part = None
     try:
-        part.write_bytes(content)
-        os.replace(part, path)
+        part = PartFile(Path(os.path.realpath(path)), replace=overwrite is True)
+        part.path.write_bytes(content)
+        place = part.commit()
     except OSError as error:
-        with suppress(OSError):
-            part.unlink()
+        if part is not None:
+            part.discard()
         raise SinkError(f"{path}: cannot be written ({error.strerror})") from error
+    if place != part.final:
+        raise SinkError(f"another file has appeared as {path} meanwhile, and stays: the result is {place}")
 
 
 def _check_config(config: Config) -> None:

@@ -26,8 +26,8 @@ from streamvsr.degrade import RECIPES
 from streamvsr.errors import CheckpointError, SourceError, UsageError
 from streamvsr.models import registry
 from streamvsr.models.base import Model
+from streamvsr.part_file import write_file
 from streamvsr.training.clips import SCALE, Budget, open_clips, open_photos
-from streamvsr.training.files import write_whole
 from streamvsr.training.options import TrainOptions
 from streamvsr.training.sequences import Sampler
 
@@ -147,7 +147,7 @@ class Prepared:
         wanted = json.loads(json.dumps(asdict(recipe)))
         folder.mkdir(parents=True, exist_ok=True)
         if not record.exists():
-            write_whole(record, json.dumps(wanted, indent=1).encode())
+            write_file(record, json.dumps(wanted, indent=1).encode())
             return
         try:
             found = json.loads(record.read_text("utf-8"))
@@ -181,7 +181,7 @@ class Prepared:
                 low, truth = sampler.batch(1, recipe.frames, (recipe.seed, 1 << 32, number))
                 taught = teacher.frames(low[:, 0], recipe.every)
                 tensors = {"low": low[:, 0], "truth": truth[:, 0], "teacher": taught}
-                write_whole(path, safetensors({name: _bytes(value) for name, value in tensors.items()}))
+                write_file(path, safetensors({name: _bytes(value) for name, value in tensors.items()}))
             self.count = number + 1
             if sampler is not None and (self.count % 100 == 0 or self.count == count):
                 say(f"prepared {number + 1} of {count} sequences")

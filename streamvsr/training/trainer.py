@@ -24,9 +24,9 @@ from torch.nn import functional as F
 from streamvsr.config import options_of
 from streamvsr.errors import CheckpointError, StreamvsrError, UsageError
 from streamvsr.media.av_errors import sink_error
+from streamvsr.part_file import write_file
 from streamvsr.training.clips import SCALE
 from streamvsr.training.discriminator import Discriminator, judged_as
-from streamvsr.training.files import write_whole
 from streamvsr.training.losses import (
     PerceptualLoss,
     charbonnier,
@@ -189,7 +189,7 @@ class Trainer:
         state: dict[str, Any] = {name: part.state_dict() for name, part in self._states().items()}
         file = io.BytesIO()
         torch.save(state | {"step": self.step, "average": self.average}, file)
-        write_whole(path, file.getbuffer())
+        write_file(path, file.getbuffer())
 
     def load(self, path: Path) -> None:
         try:
@@ -222,7 +222,7 @@ class Trainer:
             **dict(note.split("=", 1) for note in options.notes),
         }
         weights = {k: v.detach().cpu().contiguous().clone() for k, v in self.trained.weights(self.average).items()}
-        write_whole(path, safetensors(weights, metadata))
+        write_file(path, safetensors(weights, metadata))
 
 
 _TOLD = frozenset(

@@ -31,12 +31,12 @@ from streamvsr.media.av_errors import FOREIGN, mask, source_error
 from streamvsr.media.av_frames import color_of, from_av
 from streamvsr.media.decode.clock import Clock, ConstantClock, Shift, TimestampConcat
 from streamvsr.media.decode.conform import Deinterlacer, Fitter, Orientation, Rotator, orientation_of
+from streamvsr.media.decode.hardware import accelerator
 from streamvsr.media.demux.base import Source
 from streamvsr.media.demux.describe import MAX_FRAME_RATE, TICK, cut_off, describe, exact, frame_rate, start_of
 from streamvsr.media.demux.options import check_input_options, demuxer_options, plain_options
 from streamvsr.media.demux.selection import select
 from streamvsr.media.demux.stdin import Reader, open_stdin
-from streamvsr.media.hardware import accelerator
 from streamvsr.media.hdr import moving_data
 
 STDIN_NAMES = ("-", "pipe:", "pipe:0")

@@ -98,7 +98,7 @@ def describe(
     if frames is None and duration is not None and rate is not None:
         frames = round(duration * rate)
     orientation = orientation_of(first)
-    turned = output.autorotate and bool(orientation.filters)
+    turned = bool(output.autorotate and orientation.filters)
     width, height = first.width, first.height
     ratio = exact(video.sample_aspect_ratio) or exact(video.codec_context.sample_aspect_ratio) or Fraction(1)
     if turned and orientation.swaps_sides:

@@ -13,17 +13,19 @@ import threading
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
+import av
 import numpy as np
 
 from streamvsr.config import InputOptions, OutputOptions
 from streamvsr.errors import NoVideoError, SourceError, UsageError
 from streamvsr.frames import PIXEL_FORMATS, Color, Frame, MediaInfo, Packet, PixelFormat, Plane, StreamInfo
-from streamvsr.media.av_errors import source_error
+from streamvsr.media.av_errors import FOREIGN, source_error
 from streamvsr.media.av_frames import RGB, UNSTATED, resolve_color
 from streamvsr.media.decode.clock import ticks_per_tick
 from streamvsr.media.demux.base import Source
+from streamvsr.media.exif import orientation, upright
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".webp", ".bmp", ".ppm", ".pgm", ".jp2"})
 
@@ -31,7 +33,6 @@ DEFAULT_RATE = Fraction(25)
 """Pictures a second without ``-r``, as in ffmpeg."""
 
 _NUMBER = re.compile(r"%(0?)(\d*)d")
-_JPEG = (".jpg", ".jpeg", ".jpe")
 
 
 class ImageSequenceSource(Source):
@@ -75,6 +76,7 @@ class ImageSequenceSource(Source):
             format=self._format,
             time_base=time_base,
             frame_rate=rate,
+            sample_aspect_ratio=sample_aspect_ratio(self.names[0], width, height),
             color=self._color,
             frames_hint=len(self.names),
         )
@@ -163,10 +165,13 @@ def read_picture(name: str) -> tuple[tuple[Plane, ...], PixelFormat]:
         data = np.fromfile(name, np.uint8)  # cv2.imread fails without a word, and on some names on Windows.
     except OSError as exc:
         raise source_error(exc, name) from exc
-    # Unchanged keeps alpha and 16 bits but also ignores the orientation of photos, which JPEGs have and need.
-    flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH if name.lower().endswith(_JPEG) else cv2.IMREAD_UNCHANGED
+    pixels, turn = None, 1
     try:
-        pixels = cv2.imdecode(data, flags) if data.size else None
+        if data.size:
+            # Unchanged keeps alpha and 16 bits, and leaves turning to us (except in TIFF, which it does itself).
+            pixels, kinds, blocks = cv2.imdecodeWithMetadata(data, flags=cv2.IMREAD_UNCHANGED)
+            exif = [b.tobytes() for k, b in zip(kinds, blocks, strict=True) if k == cv2.IMAGE_METADATA_EXIF]
+            turn = orientation(exif[0]) if exif else 1
     except cv2.error as exc:
         raise SourceError(f"'{name}': OpenCV cannot decode this picture") from exc
     if pixels is None:
@@ -177,9 +182,25 @@ def read_picture(name: str) -> tuple[tuple[Plane, ...], PixelFormat]:
     if len(channels) >= 3:
         channels[:3] = channels[2::-1]
     base = {1: "gray", 3: "gbrp", 4: "gbrap"}[len(channels)]
+    channels = [upright(plane, turn) for plane in channels]
     for plane in channels:
         plane.flags.writeable = False
     return tuple(channels), PIXEL_FORMATS[base if pixels.dtype == np.uint8 else f"{base}16le"]
+
+
+def sample_aspect_ratio(name: str, width: int, height: int) -> Fraction:
+    """The shape of a pixel as FFmpeg reads it (PNG's pHYs, JPEG's density), for a picture shown in this size."""
+    try:
+        with av.open(name if "://" in name else f"file:{name}") as container:
+            stream: Any = container.streams.best("video")
+            if stream is None:
+                return Fraction(1)
+            found = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
+            turned = (stream.width, stream.height) == (height, width) != (width, height)
+    except FOREIGN:
+        return Fraction(1)
+    ratio = Fraction(found.numerator, found.denominator) if found and found.numerator > 0 else Fraction(1)
+    return 1 / ratio if turned else ratio
 
 
 def fitted(planes: tuple[Plane, ...], have: PixelFormat, want: PixelFormat, name: str) -> tuple[Plane, ...]:

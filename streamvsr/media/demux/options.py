@@ -8,9 +8,8 @@ from typing import Any
 import av
 
 from streamvsr.config import InputOptions
-from streamvsr.errors import UsageError
+from streamvsr.errors import UsageError, did_you_mean
 from streamvsr.media.av_errors import mask
-from streamvsr.media.encode.options import close_names
 
 _NAMES = """
 aa_fixed_key activation_bytes advanced_editlist allowed_extensions allowed_media_types allowed_segment_extensions
@@ -96,5 +95,5 @@ def check_input_options(options: Mapping[str, str], context: Any, path: str) -> 
         if name not in DEMUXER_OPTIONS and name not in decoder:
             raise UsageError(
                 f"unknown option -{name} for the input '{path}': no demuxer knows it, nor does the decoder "
-                f"{context.name}{close_names(name, DEMUXER_OPTIONS | decoder)}"
+                f"{context.name}{did_you_mean(name, DEMUXER_OPTIONS | decoder)}"
             )

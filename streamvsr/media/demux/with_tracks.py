@@ -10,8 +10,10 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
-from streamvsr.frames import Frame, Packet
+from streamvsr.frames import Frame, Packet, StreamInfo
+from streamvsr.media.decode.conform import Orientation
 from streamvsr.media.demux.base import Source
 from streamvsr.media.demux.image_sequence import DEFAULT_RATE
 
@@ -33,14 +35,7 @@ class SourceWithTracks(Source):
         if own.format.family == "rgb":
             # With these tags it becomes what the video was: same matrix and range, same look.
             self._color = replace(other.color, chroma_location=0)
-        info = replace(
-            own,
-            color=self._color,
-            sample_aspect_ratio=other.sample_aspect_ratio,
-            rotation=other.rotation,
-            mirrored=other.mirrored,
-            mastering=other.mastering,
-        )
+        info = replace(own, color=self._color, mastering=other.mastering, **_shape(own, other))
         if times:
             info = replace(info, time_base=other.time_base, frame_rate=other.frame_rate)
         self.info = replace(video.info, video=info)
@@ -96,6 +91,24 @@ class SourceWithTracks(Source):
         gap = max(1, round(1 / (info.frame_rate or DEFAULT_RATE) / info.time_base))
         pts = 0 if last is None else last.pts + (last.duration or gap)
         return replace(picture, pts=pts, time_base=info.time_base, duration=gap)
+
+
+def _shape(pictures: StreamInfo, video: StreamInfo) -> dict[str, Any]:
+    """The sample aspect ratio, rotation and mirroring of pictures that were once this video.
+
+    Pictures are written upright. Those of another program may lie as the video's frames do, and then need its tag; they
+    have the shape of these.
+    """
+    orientation = Orientation(video.rotation, video.mirrored)
+    ratio = video.sample_aspect_ratio
+    as_stored = {"sample_aspect_ratio": ratio, "rotation": video.rotation, "mirrored": video.mirrored}
+    if not orientation.filters:
+        return as_stored
+    if not orientation.swaps_sides:
+        return {"sample_aspect_ratio": ratio}
+    lying = pictures.width * video.height - pictures.height * video.width
+    standing = pictures.width * video.width - pictures.height * video.height
+    return as_stored if abs(lying) < abs(standing) else {"sample_aspect_ratio": 1 / ratio}
 
 
 def _next_frame(video: Iterator[Frame | Packet]) -> tuple[list[Packet], Frame | None]:

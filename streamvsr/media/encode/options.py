@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
@@ -16,7 +16,7 @@ import av
 from av.format import ContainerFormat
 
 from streamvsr.config import OutputOptions
-from streamvsr.errors import UsageError
+from streamvsr.errors import UsageError, did_you_mean
 from streamvsr.media.av_errors import mask
 
 FORMAT_ALIASES = {
@@ -131,12 +131,6 @@ class SplitOptions:
     muxer: dict[str, str] = field(default_factory=dict)
 
 
-def close_names(name: str, known: Iterable[str]) -> str:
-    """`` (did you mean a, b?)`` or nothing."""
-    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
-    return f"; did you mean {', '.join(close)}?" if close else ""
-
-
 def output_format(output: OutputOptions, *, stdout: bool) -> str:
     """FFmpeg's name of the container to write."""
     if output.format:
@@ -144,7 +138,7 @@ def output_format(output: OutputOptions, *, stdout: bool) -> str:
         try:
             ContainerFormat(name, "w")
         except ValueError:
-            hint = close_names(name, {*SUFFIXES.values(), *FORMAT_ALIASES}) or close_names(name, av.formats_available)
+            hint = did_you_mean(name, {*SUFFIXES.values(), *FORMAT_ALIASES}) or did_you_mean(name, av.formats_available)
             raise UsageError(f"unknown output format {output.format!r}{hint}") from None
         return name
     if stdout:
@@ -178,7 +172,7 @@ def encoder_name(given: str | None, container: str, kind: str = "video") -> str:
         raise UsageError("-c:v copy is not possible: the pictures are made anew")
     if not is_encoder(name, kind):
         known = {n for n in av.codecs_available if is_encoder(n, kind)} if _is_near(name) else set()
-        raise UsageError(f"unknown {kind} encoder {given!r}{close_names(given, known | set(aliases))}")
+        raise UsageError(f"unknown {kind} encoder {given!r}{did_you_mean(given, known | set(aliases))}")
     return name
 
 
@@ -229,14 +223,14 @@ def split_options(options: Mapping[str, str], video_codec: str, audio_codec: str
         key = {"vtag": "tag", "qscale": "q"}.get(key, key)
         if stream.startswith("a"):
             if audio_codec and key not in audio:
-                raise UsageError(f"unknown option -{given}: {audio_codec} does not know it{close_names(key, audio)}")
+                raise UsageError(f"unknown option -{given}: {audio_codec} does not know it{did_you_mean(key, audio)}")
             split.audio[key] = value
         elif key in video or key in ("tag", "q"):
             split.video[key] = value
             if key == "strict":
                 split.muxer[key] = value
         elif stream:
-            raise UsageError(f"unknown option -{given}: {video_codec} does not know it{close_names(key, video)}")
+            raise UsageError(f"unknown option -{given}: {video_codec} does not know it{did_you_mean(key, video)}")
         elif key in audio:
             split.audio[key] = value
         else:

@@ -8,14 +8,23 @@ from typing import Protocol
 
 from streamvsr.config import OutputOptions
 from streamvsr.frames import MediaInfo, StreamInfo
+from streamvsr.media.encode.hardware import usable_encoder
 from streamvsr.media.encode.options import VIDEO_ALIASES
-from streamvsr.media.hardware import usable_encoder
 from streamvsr.media.mux import container, tee
 from streamvsr.media.mux import image_sequence as picture_folder
 from streamvsr.media.mux.atomic_file import is_url, same_file
 from streamvsr.media.mux.base import Sink
 
-__all__ = ["SINKS", "Sink", "open_sink", "same_file", "wanted_format", "with_usable_encoder", "written_paths"]
+__all__ = [
+    "SINKS",
+    "Sink",
+    "holds_rotation",
+    "open_sink",
+    "same_file",
+    "wanted_format",
+    "with_usable_encoder",
+    "written_paths",
+]
 
 
 class Opener(Protocol):
@@ -30,6 +39,7 @@ class SinkKind:
     fits: Callable[[OutputOptions], bool]
     open: Opener
     wanted_format: Callable[[OutputOptions, StreamInfo], str]
+    holds_rotation: Callable[[OutputOptions], bool]
 
 
 def _is_pictures(output: OutputOptions) -> bool:
@@ -44,18 +54,21 @@ SINKS: tuple[SinkKind, ...] = (
             output, media, names=names, on_warning=on_warning
         ),
         lambda output, info: picture_folder.wanted_format(output, info.format),
+        lambda _output: False,
     ),
     SinkKind(
         "tee",
         lambda output: output.format == "tee",
         lambda output, media, _names, on_warning: tee.TeeSink(output, media, on_warning=on_warning),
         tee.wanted_format,
+        tee.holds_rotation,
     ),
     SinkKind(
         "container",
         lambda _output: True,
         lambda output, media, _names, on_warning: container.ContainerSink(output, media, on_warning=on_warning),
         container.wanted_format,
+        container.holds_rotation,
     ),
 )
 
@@ -75,6 +88,11 @@ def wanted_format(output: OutputOptions, info: StreamInfo) -> str:
     Nothing is opened or written; UsageError where the output's format or encoder is not known.
     """
     return _kind(output).wanted_format(output, info)
+
+
+def holds_rotation(output: OutputOptions) -> bool:
+    """Whether the output can say by how much a player turns its frames; else they have to be upright."""
+    return _kind(output).holds_rotation(output)
 
 
 def open_sink(

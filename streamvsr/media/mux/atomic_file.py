@@ -8,9 +8,11 @@ import os
 import re
 import select
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from streamvsr import part_file
 from streamvsr.errors import SinkError, UsageError
 from streamvsr.media.av_errors import mask, sink_error
 
@@ -23,9 +25,6 @@ STOP_GRACE_SECONDS = 1.5
 
 PIPE_CHUNK_BYTES = getattr(select, "PIPE_BUF", 512)
 """What fits into a pipe that select() calls writable, so that the write does not block."""
-
-MAX_STEM_CHARS = 50
-"""How much of the target's name goes into the temporary one: names are limited to 255 bytes, a character may take 4."""
 
 
 def is_url(path: str) -> bool:
@@ -63,14 +62,17 @@ class OutputFile(io.RawIOBase):
     broken pipe while the last fragment is written).
     """
 
-    def __init__(self, path: str, *, descriptor: int | None = None, lazy: bool = False) -> None:
+    def __init__(
+        self, path: str, *, descriptor: int | None = None, lazy: bool = False, exclusive: bool = False
+    ) -> None:
         """``lazy``: hold back what is written until ``release``: opening a FIFO waits for its reader, and a run that
-        fails before its first frame should neither send a header nor empty a file that was there."""
+        fails before its first frame should neither send a header nor empty a file that was there. ``exclusive``: a
+        file that has appeared there by then is an error."""
         self.name = path
         """FFmpeg opens the file again by this name when it moves the index to the front (``+faststart``)."""
         self.error: OSError | None = None
         self._held: io.BytesIO | None = io.BytesIO() if lazy else None
-        self._descriptor = descriptor
+        self._descriptor, self._exclusive = descriptor, exclusive
         mode = _mode(path)
         # Standard output is never sought in, though it may be a file: with >> the beginning is somebody else's.
         self._seekable = descriptor is None and (mode is None or stat.S_ISREG(mode))
@@ -99,7 +101,7 @@ class OutputFile(io.RawIOBase):
             else:
                 os.set_blocking(fifo, True)
                 return open(fifo, "wb", buffering=0)
-        return open(self.name, "wb", buffering=0)
+        return open(self.name, "xb" if self._exclusive else "wb", buffering=0)
 
     def request_stop(self) -> None:
         """From any thread: the run shall end, so a reader that takes nothing is not waited for much longer."""
@@ -180,15 +182,17 @@ class OutputFile(io.RawIOBase):
 class AtomicFile:
     """One output path and what stands under it while the run lasts."""
 
-    def __init__(self, path: str, overwrite: bool | None, *, in_place: bool = False) -> None:
+    def __init__(
+        self, path: str, overwrite: bool | None, *, in_place: bool = False, on_warning: Callable[[str], None]
+    ) -> None:
         """Raises UsageError for a file that may not be overwritten, SinkError for a place that cannot be written.
 
         ``in_place``: write under the final name from the start, and leave there what was written (live recordings).
         """
+        self._warn = on_warning
         self.path = path
         self.file: OutputFile
-        self._part: Path | None = None
-        self._final: Path | None = None
+        self._part: part_file.PartFile | None = None
         self.stdout = path in STDOUT
         mode = None if self.stdout else _mode(path)
         self.streamed = self.stdout or (mode is not None and not stat.S_ISREG(mode) and not stat.S_ISDIR(mode))
@@ -215,37 +219,45 @@ class AtomicFile:
         if in_place:
             if not os.access(final if final.exists() else final.parent, os.W_OK):
                 raise SinkError(f"{self.path} may not be written")
-            self.file = OutputFile(str(final), lazy=True)
+            self.file = OutputFile(str(final), lazy=True, exclusive=overwrite is not True)
             return
         if final.exists() and not os.access(final, os.W_OK):
             # Renaming over it would work, and surprise whoever made it read-only.
             raise SinkError(f"{self.path} is write-protected")
-        self._final = final
-        self._part = final.with_name(f".{final.stem[:MAX_STEM_CHARS]}.{os.urandom(4).hex()}.part{final.suffix[:20]}")
-        self.file = OutputFile(str(self._part))
-        if final.exists():
-            with suppress(OSError):
-                self._part.chmod(stat.S_IMODE(final.stat().st_mode))
+        if left := part_file.abandoned(final):
+            self._warn(
+                f"a run to '{self.path}' that was killed has left {', '.join(path.name for path in left)}: "
+                "removed once this output is complete"
+            )
+        self._part = part_file.PartFile(final, replace=overwrite is True)
+        self.file = OutputFile(str(self._part.path))
 
     def commit(self) -> None:
-        """Close the file and put it under its final name."""
+        """Close the file and put it under its final name. SinkError also where it had to be called otherwise, because
+        a file that may not be overwritten has appeared under that name."""
         try:
             if self.file.error is not None:
                 raise self.file.error
             self.file.close()
-            if self._part is not None and self._final is not None:
-                os.replace(self._part, self._final)
-                self._part = None
+            if self._part is None:
+                return
+            final, place = self._part.final, self._part.commit()
         except OSError as exc:
             raise sink_error(exc, self.path) from exc
+        self._part = None
+        part_file.remove(part_file.abandoned(final))
+        if place != final:
+            raise SinkError(
+                f"another file has appeared as '{self.path}' meanwhile, and stays: the finished output is "
+                f"'{os.path.join(os.path.dirname(self.path), place.name)}'"
+            )
 
     def discard(self) -> None:
         """Close, and remove what was written; nothing stays under the final name. Never raises."""
         with suppress(OSError):
             self.file.close()
         if self._part is not None:
-            with suppress(OSError):
-                self._part.unlink(missing_ok=True)
+            self._part.discard()
             self._part = None
 
     def __repr__(self) -> str:

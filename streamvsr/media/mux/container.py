@@ -18,13 +18,12 @@ import av
 from av.container import OutputContainer
 
 from streamvsr.config import OutputOptions
-from streamvsr.errors import SinkError, StreamvsrError, UsageError
+from streamvsr.errors import SinkError, StreamvsrError, UsageError, did_you_mean
 from streamvsr.frames import Frame, MediaInfo, Packet, StreamInfo
 from streamvsr.media.av_errors import FOREIGN, mask, sink_error
 from streamvsr.media.encode.open_encoder import open_encoder, warn_of_losses
 from streamvsr.media.encode.options import (
     MOV_FAMILY,
-    close_names,
     encoder_name,
     option_names,
     output_format,
@@ -68,6 +67,10 @@ def wanted_format(output: OutputOptions, info: StreamInfo) -> str:
     container = output_format(output, stdout=output.path in STDOUT)
     codec = encoder_name(output.video_codec, container)
     return planar_twin(choose_format(codec, container, info.format, 0, 0, output.pixel_format))
+
+
+def holds_rotation(output: OutputOptions) -> bool:
+    return output_format(output, stdout=output.path in STDOUT) in ROTATED
 
 
 class ContainerSink(Sink):
@@ -155,7 +158,7 @@ class ContainerSink(Sink):
                 if unknown:
                     known = option_names(codec) | {*COMMON_MUXER_OPTIONS}
                     raise UsageError(
-                        f"unknown option -{unknown}: neither {codec} nor {name} knows it{close_names(unknown, known)}"
+                        f"unknown option -{unknown}: neither {codec} nor {name} knows it{did_you_mean(unknown, known)}"
                     )
         except BaseException:
             self.abort()
@@ -171,7 +174,7 @@ class ContainerSink(Sink):
             numbered = name in SEGMENT_OPTIONS and name not in ("hls", "dash")
             if numbered and "%" not in self._path:
                 raise UsageError(f"-f {name} writes several files: give '{self._path}' a number, such as part_%03d.mkv")
-            return SegmentTransport(self._path, output.overwrite, numbered=numbered, on_warning=self._warn)
+            return SegmentTransport(self._path, output.overwrite, on_warning=self._warn)
         return FileTransport(self._path, output.overwrite, live=info.live, on_warning=self._warn)
 
     def _describe(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from streamvsr import part_file
 from streamvsr.config import OutputOptions
 from streamvsr.errors import SinkError, StreamvsrError, UsageError
 from streamvsr.frames import PIXEL_FORMATS, Frame, MediaInfo, PixelFormat
@@ -137,12 +137,20 @@ class ImageSequenceSink(Sink):
             self._names, self._numbers = [], None
         self._overwrite = output.overwrite is True
         self._count = 0
+        self._only: tuple[Frame, Path] | None = None
         suffix = Path(self._name(0)).suffix.lower()
         self._layout = media.video.format if output.pixel_format is None else _named_format(output.pixel_format)
         self.pixel_format = picture_format(suffix, self._layout)
         kinds = [t.kind for t in media.tracks if t.kind != "data"]
         if kinds:
             on_warning(f"pictures hold no tracks: {len(kinds)} left out ({', '.join(sorted(set(kinds)))})")
+        if (ratio := media.video.sample_aspect_ratio) != 1:
+            on_warning(
+                f"pictures do not say that their pixels are {ratio.numerator}:{ratio.denominator}, viewers show them "
+                "square: -vf vsr,scale=iw*sar:ih,setsar=1 makes them so"
+            )
+        if media.video.rotation or media.video.mirrored:
+            on_warning(f"pictures cannot hold the rotation by {media.video.rotation} degrees: -autorotate turns them")
         if self._layout.alpha and suffix not in WITH_ALPHA:
             on_warning(f"{suffix} cannot keep transparency: it is left out")
         if ignored := _ignored(output):
@@ -157,6 +165,7 @@ class ImageSequenceSink(Sink):
             raise sink_error(exc, output.path) from exc
         if not os.access(self._folder, os.W_OK):
             raise SinkError(f"{self._folder} may not be written")
+        part_file.remove(part_file.abandoned_in(self._folder, suffix))
 
     def _refuse_input(self, names: Sequence[str]) -> None:
         """Also with -y: who reads a folder anew after a failed run would find half of it enlarged."""
@@ -189,19 +198,19 @@ class ImageSequenceSink(Sink):
 
     def write_frame(self, frame: Frame) -> None:
         target = self._folder / self._name(self._count)
-        suffix = target.suffix.lower()
-        data = self._encode(frame, suffix)
-        if target.exists() and not self._overwrite:
-            raise UsageError(f"{target} exists already; -y overwrites it")
-        part = target.with_name(f".{target.stem[:50]}.{os.urandom(4).hex()}.part")
-        try:
-            part.write_bytes(data)
-            os.replace(part, target)
-        except OSError as exc:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
-            raise sink_error(exc, str(target)) from exc
         self._count += 1
+        if self._numbers is not None or self._count <= len(self._names) or _counts(self._pattern):
+            self._write(frame, target)
+        else:
+            # One name for one picture: whether there are more is known with the next one.
+            self._only = frame, target
+
+    def _write(self, frame: Frame, target: Path) -> None:
+        data = self._encode(frame, target.suffix.lower())
+        try:
+            part_file.write_file(target, data, replace=self._overwrite)
+        except OSError as exc:
+            raise sink_error(exc, str(target)) from exc
 
     def _encode(self, frame: Frame, suffix: str) -> bytes:
         wanted = PIXEL_FORMATS[picture_format(suffix, self._layout)]
@@ -225,6 +234,8 @@ class ImageSequenceSink(Sink):
     def finish(self) -> None:
         if not self._count:
             raise SinkError("no picture came, so there is nothing to write")
+        if self._only is not None:
+            self._write(*self._only)
 
     def abort(self) -> None:
         """Pictures that are there are whole, and stay: hours of work are not thrown away for the last frame."""

@@ -24,6 +24,7 @@ from streamvsr.media.av_errors import FOREIGN, mask, sink_error
 from streamvsr.media.encode.open_encoder import open_encoder, warn_of_losses
 from streamvsr.media.encode.options import encoder_name, output_format, split_options
 from streamvsr.media.encode.pixel_formats import choose_format, planar_twin
+from streamvsr.media.mux import container
 from streamvsr.media.mux.atomic_file import STDOUT, is_url
 from streamvsr.media.mux.base import Sink
 from streamvsr.media.mux.container import ContainerSink
@@ -123,6 +124,11 @@ def _branch(text: str) -> Branch:
     format = given.pop("f", None)
     options = {key: value for key, value in given.items() if key not in _PASSED_OVER}
     return Branch(rest, options, format, on_fail, select)  # type: ignore[arg-type]
+
+
+def holds_rotation(output: OutputOptions) -> bool:
+    """Whether all of them do."""
+    return all(container.holds_rotation(branch.output(output)) for branch in parse(output.path))
 
 
 def wanted_format(output: OutputOptions, info: StreamInfo) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ from typing import Any
 import av
 from av.container import OutputContainer
 
+from streamvsr import part_file
 from streamvsr.errors import SinkError, UsageError
 from streamvsr.media.mux.atomic_file import AtomicFile, OutputFile, local_path, refuse_existing
 from streamvsr.media.mux.options import BUFFER_BYTES, start
@@ -92,7 +94,7 @@ class FileTransport(Transport):
     def __init__(self, path: str, overwrite: bool | None, *, live: bool, on_warning: Callable[[str], None]) -> None:
         super().__init__(on_warning)
         self._live = live
-        self._target = AtomicFile(path, overwrite, in_place=live)
+        self._target = AtomicFile(path, overwrite, in_place=live, on_warning=on_warning)
         self.streamed = self._target.streamed
 
     def open(self, format: str, options: Mapping[str, str], own: Mapping[str, str]) -> OutputContainer:
@@ -134,11 +136,11 @@ class SegmentTransport(Transport):
     end mark.
     """
 
-    def __init__(self, path: str, overwrite: bool | None, *, numbered: bool, on_warning: Callable[[str], None]) -> None:
-        """``numbered``: the path is a pattern, and no file that was there before may be written over."""
+    def __init__(self, path: str, overwrite: bool | None, *, on_warning: Callable[[str], None]) -> None:
         super().__init__(on_warning)
-        self._path, self._overwrite, self._numbered = path, overwrite, numbered
+        self._path, self._overwrite = path, overwrite
         self._ours: set[str] = set()
+        """What has been written so far. A playlist is written again with every segment."""
         self._open: dict[str, _Part] = {}
         self._failed: Exception | None = None
         self.aborted = False
@@ -165,10 +167,11 @@ class SegmentTransport(Transport):
             # No playlist of what is not there. An error here would be one too many for PyAV, which prints it.
             return open(os.devnull, "wb")
         try:
-            if self._numbered and name not in self._ours:
+            ours = name in self._ours
+            if not ours:
                 refuse_existing(name, self._overwrite)
                 self._ours.add(name)
-            part = _Part(name, self)
+            part = _Part(name, self, replace=ours or self._overwrite is True)
         except (OSError, UsageError) as exc:
             self._failed = self._failed or exc
             raise
@@ -194,11 +197,10 @@ class SegmentTransport(Transport):
 class _Part(OutputFile):
     """One file of several: hidden until it is closed."""
 
-    def __init__(self, final: str, transport: SegmentTransport) -> None:
-        folder, name = os.path.split(final)
-        hidden = os.path.join(folder, f".{name[:50]}.{os.urandom(4).hex()}.part")
-        super().__init__(hidden)
-        self._final, self._owner = final, transport
+    def __init__(self, final: str, transport: SegmentTransport, *, replace: bool) -> None:
+        self._part = part_file.PartFile(Path(final), replace=replace)
+        super().__init__(str(self._part.path))
+        self._owner = transport
 
     def close(self) -> None:
         if self.closed:
@@ -206,9 +208,14 @@ class _Part(OutputFile):
         super().close()
         try:
             if self._owner.aborted or self.error is not None:
-                os.unlink(self.name)
+                self._part.discard()
+            elif (transport := self._part.commit()) != self._part.final:
+                raise FileExistsError(
+                    errno.EEXIST,
+                    f"another '{self._part.final}' has appeared meanwhile, and stays: ours is '{transport}'",
+                )
             else:
-                os.replace(self.name, self._final)
+                part_file.remove(part_file.abandoned(self._part.final))
         except OSError as exc:
             self.error = self.error or exc
         self._owner.closed(self)
