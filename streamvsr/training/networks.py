@@ -205,6 +205,8 @@ def _begin_with(net: nn.Module, options: TrainOptions) -> None:
     elif found.architecture != options.model:
         raise CheckpointError(f"{path}: holds a {found.architecture} network, --init needs one of {options.model}")
     own = _plain(net)
+    if "detail.weight" in state and "detail.weight" not in own:
+        state = RTColorNet.from_state_dict(state, options.detail).state_dict()
     unknown = [key for key, value in state.items() if key not in own or own[key].shape != value.shape]
     if unknown:
         raise CheckpointError(f"{path}: {unknown[0]} does not fit; give the same --channels, and at least its --blocks")

@@ -46,7 +46,7 @@ def enlarging_kernel() -> Tensor:
 
 
 def fold(luma: Tensor, chroma: Tensor) -> Tensor:
-    """(N, 1, 4H, 4W) and (N, 2, 2H, 2W) -> (N, 24, H, W), the layout of ``RTColorNet.steps``."""
+    """(N, 1, 4H, 4W) and (N, 2, 2H, 2W) -> (N, 24, H, W), the layout in which the network leaves them."""
     return torch.cat((F.pixel_unshuffle(luma, SCALE), F.pixel_unshuffle(chroma, SCALE // 2)), 1)
 
 
@@ -122,15 +122,19 @@ class RTColorNet(nn.Module):
         now = neighbours[:, CHANNELS : 2 * CHANNELS]
         return F.conv2d(F.pad(now, (2, 2, 2, 2), mode="replicate"), self.base)
 
-    def forward(self, neighbours: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, neighbours: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """One frame.
 
         ``neighbours``: (N, 9, H, W), Y'CbCr of the previous, the current and the next frame. The first frame of a
         scene stands for its own previous one, the last for its own next one.
         ``hidden``: (N, channels, H, W), -1..1, from the step before or ``initial_state``.
-        Returns Y' (N, 1, 4H, 4W) and Cb, Cr (N, 2, 2H, 2W), not clamped, without ``detail``, and the next hidden
-        state. Any H and W from 1.
+        Returns Y'CbCr (N, 3, 4H, 4W), not clamped, chroma in squares of four equal pixels, without ``detail``; and the
+        next hidden state. Any H and W from 1.
         """
         hidden = self.hidden(neighbours, hidden)
         luma, chroma = unfold(self.leave(hidden).add_(self.enlarged(neighbours)))
-        return luma, chroma, hidden
+        count, _, height, width = luma.shape
+        picture = luma.new_empty(count, CHANNELS, height, width)
+        picture[:, :1] = luma
+        picture[:, 1:].view(count, 2, height // 2, 2, width // 2, 2).copy_(chroma[:, :, :, None, :, None])
+        return picture, hidden
