@@ -20,8 +20,9 @@ from torch.nn.functional import conv2d
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from streamvsr.config import ModelOptions
 from streamvsr.models import fused, registry
-from streamvsr.models.base import Model, Settings
+from streamvsr.models.base import Model
 from streamvsr.models.basicvsr.network import RealBasicVSRNet
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -95,7 +96,7 @@ def main() -> None:
     heavy = registry.ENTRIES["realbasicvsr"].load(RealBasicVSRNet(64, 20, 20).state_dict(), {})
     for model, width, height in ((registry.load_model(registry.select("rt")), 320, 180), (heavy, 160, 90)):
         model = model.to(device, dtype)
-        model.tune(Settings(max_history=0))
+        model.tune(ModelOptions(max_history=0))
         count = model.info.max_seq_len
         channels = 1 if model.info.domain == "luma" else 3
         frames = torch.rand(count, channels, height, width, device=device, dtype=dtype)

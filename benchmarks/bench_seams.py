@@ -33,8 +33,9 @@ from material import CLIPS as CLIPS_FOLDER
 from material import WEIGHTS, need
 from torch.nn.functional import interpolate
 
+from streamvsr.config import ModelOptions
 from streamvsr.models import registry
-from streamvsr.models.base import Model, Settings
+from streamvsr.models.base import Model
 from streamvsr.vsr.windows import Windows
 
 CLIPS = {
@@ -63,7 +64,7 @@ def crop(name: str, left: int, top: int, width: int, height: int, count: int) ->
 
 def run(model: Model, frames: torch.Tensor, way: str, length: int, overlap: int) -> tuple[torch.Tensor, list[int]]:
     """The pictures, and the numbers of the frames that begin a window's kept part."""
-    model.tune(Settings(max_history=None if way == "carry" else 0))
+    model.tune(ModelOptions(max_history=None if way == "carry" else 0))
     windows = Windows(length, overlap, "window" if way == "window" else "carry")
     session, given, seams = model.session(), 0, []
     made: list[torch.Tensor] = []

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import torch
 
+from streamvsr.config import ModelOptions
 from streamvsr.models import registry
-from streamvsr.models.base import Settings
 from streamvsr.models.basicvsr.network import RealBasicVSRNet
 
 
@@ -27,7 +27,7 @@ def child(size: str, frames: int, tile: int, target: Path) -> None:
     width, height = map(int, size.split("x"))
     torch.manual_seed(0)
     model = registry.ENTRIES["realbasicvsr"].load(RealBasicVSRNet(64, 20, 20).state_dict(), {})
-    model.tune(Settings(tile_px=tile))
+    model.tune(ModelOptions(tile=str(tile) if tile else "off"))
     clip = torch.rand(frames, 3, height, width)
     begin = time.perf_counter()
     with torch.inference_mode():

@@ -10,7 +10,7 @@ from fractions import Fraction
 from functools import partial
 from typing import Any
 
-from streamvsr.config import Config, ModelOptions, OutputOptions, check_backend, tile_px
+from streamvsr.config import Config, ModelOptions, OutputOptions, check_backend, tuning_flags
 from streamvsr.errors import UsageError
 from streamvsr.filters.base import Filter
 from streamvsr.filters.chain import Chain, segments
@@ -200,19 +200,16 @@ def _network_maker(
     """How a ``vsr`` of the chain is made; ``notes`` gets a sentence on the choice of each model."""
 
     def make(given: Mapping[str, Any], info: StreamInfo, last: bool) -> Sequence[Filter]:
-        given = dict(given)
-        scale = given.pop("scale", None)
         options = config.model
         if given.keys() & {"model", "checkpoint", "config"}:
             # Another network than that of the options: what they say of theirs does not hold for it.
             defaults = ModelOptions()
             options = replace(options, model="auto", checkpoint=None, config=None, backend=defaults.backend)
+        options = replace(options, **given)
         # The output's format is made at once where nothing comes between, and nothing before has chosen another.
         format = wanted if last and info.format == source.format else None
-        size = None if scale is None else _target_size(scale, info)
-        network, reason = make_vsr(
-            replace(options, **given), warn=warn, output_format=format, size=size, latency_seconds=latency
-        )
+        size = None if options.scale is None else _target_size(options.scale, info)
+        network, reason = make_vsr(options, warn=warn, output_format=format, size=size, latency_seconds=latency)
         notes.append(reason)
         if size is not None and not network:
             return [LibavFilter([("scale", "{}:{}:flags={}".format(*size, FINE_SCALING))])]
@@ -237,13 +234,14 @@ def _target_size(scale: float | tuple[int, int], info: StreamInfo) -> tuple[int,
     return width, height
 
 
-def make_vsr(options: ModelOptions, *, warn: Callable[[str], None], **overrides: Any) -> tuple[list[Filter], str]:
+def make_vsr(options: ModelOptions, *, warn: Callable[[str], None], **placement: Any) -> tuple[list[Filter], str]:
     """The network of ``options`` as a filter (none for ``identity``), and a sentence for the user on its choice.
 
-    ``overrides`` are keyword arguments of ``VsrFilter`` that the options do not hold, such as ``output_format``.
+    ``placement``: keyword arguments of ``VsrFilter`` that depend on where it stands in the chain, such as
+    ``output_format``.
     """
     from streamvsr.models import registry
-    from streamvsr.models.base import Model, Settings
+    from streamvsr.models.base import Model
     from streamvsr.models.device import choose_device, choose_dtype
 
     check_backend(options)
@@ -255,7 +253,7 @@ def make_vsr(options: ModelOptions, *, warn: Callable[[str], None], **overrides:
         from streamvsr.models import mmedit
 
         model: Model = mmedit.load(str(options.config), str(options.checkpoint))
-        overrides = {"propagation": "window"} | overrides
+        options = replace(options, propagation="window")
         reason = f"model {model.info.name}, in independent windows"
     else:
         # Asking for a GPU costs the import of torch, which a run without a network should not pay.
@@ -266,45 +264,14 @@ def make_vsr(options: ModelOptions, *, warn: Callable[[str], None], **overrides:
         if choice.entry.name == "identity" and options.denoise is None:
             return [], reason
         model = registry.load_model(choice, options.config, options.denoise)
-    if not model.info.tunable and (useless := _tuning(options)):
+    if not model.info.tunable and (useless := tuning_flags(options)):
         warn(f"{', '.join(useless)}: of no use to {model.info.name}")
     from streamvsr.vsr.filter import VsrFilter
+    from streamvsr.vsr.repeats import Repeats
 
     device = choose_device(options.device)
-    settings: dict[str, Any] = {
-        "max_seq_len": options.max_seq_len,
-        "overlap": options.overlap,
-        "propagation": options.propagation,
-        "strength": 1.0 if options.strength is None else options.strength,
-        "scene_threshold": options.scene_threshold,
-        "device": device,
-        "dtype": choose_dtype(options.precision, device),
-        "threads": options.threads,
-        "warn": warn,
-        "settings": Settings(
-            max_history=options.max_history,
-            refine_threshold=options.dynamic_refine_thres,
-            refine_rule=options.refine_rule,
-            tile_px=tile_px(options.tile),
-            compile=options.compile,
-            cuda_graphs=options.cuda_graphs,
-            warn=warn,
-        ),
-    }
-    return [VsrFilter(model, **settings | overrides)], reason
-
-
-def _tuning(options: ModelOptions) -> list[str]:
-    """The options given that ask for something of networks that can be tuned."""
-    given = {
-        "--max-history": options.max_history,
-        "--dynamic-refine-thres": options.dynamic_refine_thres is not None,
-        "--refine-rule": options.refine_rule,
-        "--tile": tile_px(options.tile),
-        "--compile": options.compile,
-        "--cuda-graphs": options.cuda_graphs,
-    }
-    return [flag for flag, value in given.items() if value]
+    dtype = choose_dtype(options.precision, device)
+    return [Repeats(VsrFilter(model, options, device=device, dtype=dtype, warn=warn, **placement))], reason
 
 
 def _enough(source: TrimmedSource, stages: Sequence[FilterStage], end: Fraction) -> None:

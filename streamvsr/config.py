@@ -23,7 +23,9 @@ VIDEOS = (
 )
 """Suffixes by which videos are known among the other files of a folder."""
 
-Kind = Literal["text", "integer", "number", "time", "rate", "size", "bit_rate", "flag", "yes_no", "list", "pairs"]
+Kind = Literal[
+    "text", "integer", "number", "time", "rate", "size", "target", "bit_rate", "flag", "yes_no", "list", "pairs"
+]
 """How an option's text becomes a value: ``flag`` takes no value and sets True, ``yes_no`` has two flags, the first
 for True and the second for False; ``list`` may be given several times, ``pairs`` is a list of KEY=VALUE."""
 
@@ -35,6 +37,7 @@ _TYPES: Mapping[Kind, tuple[tuple[type, ...], str]] = {
     "time": ((Rational,), "seconds as an int or a Fraction"),
     "rate": ((Rational,), "frames a second as an int or a Fraction"),
     "size": ((tuple,), "(width, height)"),
+    "target": ((tuple, Real), "a factor, or (width, height), where a width of 0 follows from the height"),
     "bit_rate": ((str,), "a text such as '2M'"),
     "flag": ((bool,), "True or False"),
     "yes_no": ((bool,), "True or False"),
@@ -60,6 +63,10 @@ class Option:
     """An option of the output that may also stand before the input, as ffmpeg's global ones."""
     as_ffmpeg: bool = False
     """Means just what it means in ffmpeg: ``--help`` names it without explaining it."""
+    in_chain: bool = False
+    """Also an option of ``vsr`` in a filter chain, under the field's name and in the order of the fields."""
+    tuning: bool = False
+    """Asks for something that only models with ``ModelInfo.tunable`` can do."""
 
 
 def option(default: Any, *flags: str, help: str, kind: Kind = "text", **face: Any) -> Any:
@@ -181,54 +188,83 @@ class OutputOptions:
 
 @dataclass(frozen=True, slots=True)
 class ModelOptions:
-    """The network and how it is run over time."""
+    """The network and how it is run over time: the one declaration of every model option.
 
-    model: str = option("auto", "--model", help="auto, or a name from streamvsr models", metavar="NAME")
+    The command line, ``vsr`` in a chain, presets and Python read it; ``VsrFilter`` and ``Model.tune`` are handed it as
+    a whole. A field with ``in_chain`` may be set for one ``vsr`` of a chain, in the order in which the fields stand.
+    """
+
+    model: str = option("auto", "--model", help="auto, or a name from streamvsr models", metavar="NAME", in_chain=True)
+    checkpoint: str | None = option(
+        None, "--checkpoint", help="weights; they say which network it is", metavar="FILE", in_chain=True
+    )
+    config: str | None = option(
+        None, "--config", help="mm-style config that describes the network", metavar="FILE", in_chain=True
+    )
     backend: Literal["native", "mmedit"] = option(
         "native", "--backend", help="native, or mmedit with --config and --checkpoint", metavar="NAME",
         choices=("native", "mmedit"),
     )  # fmt: skip
-    config: str | None = option(None, "--config", help="mm-style config that describes the network", metavar="FILE")
-    checkpoint: str | None = option(None, "--checkpoint", help="weights; they say which network it is", metavar="FILE")
     max_seq_len: int | None = option(
-        None, "--max-seq-len", help="frames in a window", kind="integer", metavar="N", least=1
+        None, "--max-seq-len", help="frames in a window", kind="integer", metavar="N", least=1, in_chain=True
     )
     overlap: int | None = option(
-        None, "--overlap", help="look-ahead frames shared by two windows", kind="integer", metavar="N", least=0
+        None,
+        "--overlap",
+        help="look-ahead frames shared by two windows",
+        kind="integer",
+        metavar="N",
+        least=0,
+        in_chain=True,
     )
     propagation: Literal["carry", "window"] = option(
         "carry", "--propagation", help="carry the state on, or independent windows", metavar="MODE",
-        choices=("carry", "window"),
+        choices=("carry", "window"), in_chain=True,
     )  # fmt: skip
+    scale: float | tuple[int, int] | None = option(
+        None, "--scale", help="size in the end: 2, 1920x1080 or 1080p", kind="target", metavar="N", least=0.25, most=16,
+        in_chain=True,
+    )  # fmt: skip
+    """A factor, or (width, height), where a width of 0 follows from the height; None: what the network makes."""
     scene_threshold: float = option(
         8.0, "--scene-threshold", help="how much change begins a scene; 0: off", kind="number",
-        metavar="N", least=0, most=255,
+        metavar="N", least=0, most=255, in_chain=True,
     )  # fmt: skip
     max_history: int | None = option(
-        None, "--max-history", help="frames a state goes back; 0: all", kind="integer", metavar="N", least=0
-    )
-    dynamic_refine_thres: float | None = option(
-        None, "--dynamic-refine-thres", help="clean until below N; 255: once", kind="number", metavar="N", least=0,
-        most=255,
+        None, "--max-history", help="frames a state goes back; 0: all", kind="integer", metavar="N", least=0,
+        in_chain=True, tuning=True,
     )  # fmt: skip
-    refine_rule: Literal["frame", "window"] | None = option(
-        None, "--refine-rule", help="decided for a frame or a window", metavar="RULE", choices=("frame", "window")
+    tile: str = option(
+        "auto",
+        "--tile",
+        help="tiles for large pictures: auto, off, or N pixels",
+        metavar="N",
+        in_chain=True,
+        tuning=True,
     )
     strength: float | None = option(
         None, "--strength", help="1: the network's result, 0: plain enlargement", kind="number", metavar="N", least=0,
-        most=1,
+        most=1, in_chain=True,
     )  # fmt: skip
     """None: 1, or what ``auto`` chooses."""
     denoise: float | None = option(
-        None, "--denoise", help="1: clean, 0: keep noise (realesr-general)", kind="number", metavar="N", least=0, most=1
-    )
+        None, "--denoise", help="1: clean, 0: keep noise (realesr-general)", kind="number", metavar="N", least=0,
+        most=1, in_chain=True,
+    )  # fmt: skip
+    dynamic_refine_thres: float | None = option(
+        None, "--dynamic-refine-thres", help="clean until below N; 255: once", kind="number", metavar="N", least=0,
+        most=255, tuning=True,
+    )  # fmt: skip
+    refine_rule: Literal["frame", "window"] | None = option(
+        None, "--refine-rule", help="decided for a frame or a window", metavar="RULE", choices=("frame", "window"),
+        tuning=True,
+    )  # fmt: skip
     device: str = option("auto", "--device", help="auto, cpu, cuda, cuda:1, mps", metavar="NAME")
     precision: Literal["auto", "fp32", "fp16", "bf16"] = option(
         "auto", "--precision", help="auto, fp32, fp16 or bf16", metavar="NAME", choices=("auto", "fp32", "fp16", "bf16")
     )
-    tile: str = option("auto", "--tile", help="tiles for large pictures: auto, off, or N pixels", metavar="N")
-    compile: bool = option(False, "--compile", help="run the network through torch.compile", kind="flag")
-    cuda_graphs: bool = option(False, "--cuda-graphs", help="record CUDA graphs too", kind="flag")
+    compile: bool = option(False, "--compile", help="run the network through torch.compile", kind="flag", tuning=True)
+    cuda_graphs: bool = option(False, "--cuda-graphs", help="record CUDA graphs too", kind="flag", tuning=True)
     threads: int | None = option(
         None, "--threads", help="CPU threads of the network", kind="integer", metavar="N", least=1
     )
@@ -336,6 +372,15 @@ def check_backend(model: ModelOptions) -> None:
         raise UsageError(f"--model {model.model}: with --backend mmedit it is --config that names the network")
 
 
+def tuning_flags(model: ModelOptions) -> list[str]:
+    """The flags of all options given that only tunable models have a use for."""
+    return [
+        face.flags[0]
+        for (name, face), f in zip(options_of(ModelOptions), fields(ModelOptions), strict=True)
+        if face.tuning and getattr(model, name) != f.default
+    ]
+
+
 def check_options(values: Any) -> None:
     """Raise ``UsageError`` for values of one dataclass of options that are out of range."""
     for name, face in options_of(type(values)):
@@ -361,6 +406,8 @@ def _check_value(face: Option, value: Any) -> None:
         raise UsageError(f"{flag} {value!r}: expected {wanted}")
     if face.choices and value not in face.choices:
         raise UsageError(f"{flag} {value}: choose one of {', '.join(face.choices)}")
+    if isinstance(value, tuple):
+        return
     if face.least is not None and value < face.least:
         raise UsageError(f"{flag} {value}: must be at least {face.least:g}")
     if face.most is not None and value > face.most:

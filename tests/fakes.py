@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields
 from fractions import Fraction
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from streamvsr.config import ModelOptions
 from streamvsr.frames import PIXEL_FORMATS, Color, Frame
-from streamvsr.models.base import Model, ModelInfo, Session
+from streamvsr.models.base import Model, ModelInfo, Session, silent
+from streamvsr.vsr.filter import VsrFilter
 
 UNIT = 1 / 65535
 """Frame number ``n`` is a flat grey of code ``n`` in 16 bits, full range."""
@@ -137,3 +139,15 @@ def numbered(number: int, *, width: int = 6, height: int = 4, discontinuity: boo
         Color(full_range=True),
         discontinuity,
     )
+
+
+def vsr_filter(model: Model, **given: Any) -> VsrFilter:
+    """A ``VsrFilter`` from fields of ``ModelOptions`` and its own arguments; scenes are looked for only when asked."""
+    own = {f.name for f in fields(ModelOptions)} - {"device"}
+    options = ModelOptions(**{"scene_threshold": 0.0} | {k: v for k, v in given.items() if k in own})
+    return VsrFilter(model, options, **{k: v for k, v in given.items() if k not in own})
+
+
+def tuning(*, warn: Callable[[str], None] = silent, **given: Any) -> tuple[ModelOptions, Callable[[str], None]]:
+    """The arguments of ``Model.tune``."""
+    return ModelOptions(**given), warn

@@ -25,7 +25,7 @@ from streamvsr.frames import PIXEL_FORMATS, Frame, StreamInfo
 from streamvsr.media.color import resample, transfer
 from streamvsr.media.color import yuv as color
 from streamvsr.models import registry
-from streamvsr.models.base import Model, Settings
+from streamvsr.models.base import Model
 from streamvsr.models.basicvsr import BasicVSRModel
 from streamvsr.models.basicvsr import session as session_module
 from streamvsr.models.basicvsr.cleaning import RefineRule
@@ -34,6 +34,7 @@ from streamvsr.models.compiled import compiled
 from streamvsr.models.device import choose_device
 from streamvsr.vsr import filter as vsr_module
 from streamvsr.vsr.filter import VsrFilter
+from tests.fakes import tuning, vsr_filter
 from tests.test_basicvsr import carried, random_model, video
 
 META = torch.device("meta")
@@ -121,9 +122,9 @@ def test_no_copy_waits_for_the_device(
         monkeypatch.setattr(module, name, own)
     for module in (vsr_module, session_module):
         monkeypatch.setattr(module, "Flag", Unread)
-    vsr = VsrFilter(
+    vsr = vsr_filter(
         make(), device=META, dtype=dtype, output_format=target, size=size, max_seq_len=3, overlap=1,
-        settings=Settings(tile_px=64),
+        tile="64",
     )  # fmt: skip
     info, frames = clip(source, 4)
     vsr.configure(info)
@@ -208,9 +209,9 @@ def test_each_network_is_compiled_for_shapes_of_its_own(monkeypatch: pytest.Monk
     assert made == 10
 
 
-def on_cuda(settings: Settings, frames: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+def on_cuda(settings: tuple[Any, ...], frames: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     model = random_model().to(torch.device("cuda"), dtype)
-    model.tune(settings)
+    model.tune(*settings)
     with torch.inference_mode():
         made = [p.float().cpu() for p, _ in carried(model.session(), frames.to("cuda", dtype), 4, 1)]
     return torch.stack(made)
@@ -228,11 +229,11 @@ def test_cuda_gives_what_the_cpu_gives() -> None:
     frames = video(7, 70, 90)
     with torch.inference_mode():
         expected = torch.stack([p for p, _ in carried(random_model().session(), frames, 4, 1)])
-    assert (on_cuda(Settings(), frames) - expected).abs().max() < 1e-3
-    assert (on_cuda(Settings(tile_px=64), frames) - expected).abs().max() < 1e-3
+    assert (on_cuda(tuning(), frames) - expected).abs().max() < 1e-3
+    assert (on_cuda(tuning(tile="64"), frames) - expected).abs().max() < 1e-3
     for dtype in (torch.float16, torch.bfloat16):
         said: list[str] = []
-        off = on_cuda(Settings(warn=said.append), frames, dtype) - expected
+        off = on_cuda(tuning(warn=said.append), frames, dtype) - expected
         assert off.square().mean().sqrt() < 0.02
         assert said == []
 
@@ -241,9 +242,9 @@ def test_cuda_gives_what_the_cpu_gives() -> None:
 @pytest.mark.usefixtures("exact")
 def test_cuda_graphs_give_the_same_in_every_thread() -> None:
     frames, said = video(7), list[str]()
-    expected = on_cuda(Settings(), frames)
+    expected = on_cuda(tuning(), frames)
     made: list[Tensor] = []
-    graphs = Settings(cuda_graphs=True, warn=said.append)
+    graphs = tuning(cuda_graphs=True, warn=said.append)
     for _ in range(2):
         thread = threading.Thread(target=lambda: made.append(on_cuda(graphs, frames)))
         thread.start()
@@ -259,8 +260,8 @@ def test_cuda_graphs_give_the_same_in_every_thread() -> None:
 def test_a_whole_run_on_cuda_does_not_wait_in_the_middle(make: Any) -> None:
     """``set_sync_debug_mode`` raises at every copy, read or call that waits for the device, but not at events."""
     info, frames = clip("yuv420p", 9)
-    expected = run(VsrFilter(make(), max_seq_len=3, overlap=1), info, frames)
-    vsr = VsrFilter(make(), device=torch.device("cuda"), max_seq_len=3, overlap=1)
+    expected = run(vsr_filter(make(), max_seq_len=3, overlap=1), info, frames)
+    vsr = vsr_filter(make(), device=torch.device("cuda"), max_seq_len=3, overlap=1)
     vsr.configure(info)
     made = [out for frame in frames[:4] for out in vsr.push(frame)]  # with what a network does once only
     torch.cuda.set_sync_debug_mode("error")

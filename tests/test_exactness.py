@@ -108,12 +108,12 @@ def test_yuv_through_ffv1_is_what_the_filter_made(shared_data: Path, tmp_path: P
     from streamvsr.config import InputOptions, OutputOptions
     from streamvsr.frames import Frame
     from streamvsr.media.demux import TrimmedSource, open_source
-    from streamvsr.vsr.filter import VsrFilter
+    from tests.fakes import vsr_filter
 
     clip, target = shared_data / "clips" / "carphone_qcif.mp4", tmp_path / "out.mkv"
     assert main([str(clip), "-frames:v", "9", "-c:v", "ffv1", str(target), "--model", "bicubic", "--quiet"]) == 0
     source = TrimmedSource(open_source(InputOptions(path=str(clip)), OutputOptions()), frames=9)
-    vsr = VsrFilter(registry.load_model(registry.select("bicubic")))
+    vsr = vsr_filter(registry.load_model(registry.select("bicubic")))
     vsr.configure(source.info.video)
     expected = [out for item in source if isinstance(item, Frame) for out in vsr.push(item)] + list(vsr.flush())
     source.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 
@@ -11,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from streamvsr.models.base import Settings
+from streamvsr.config import ModelOptions
+from streamvsr.models.base import silent
 from streamvsr.models.basicvsr.history import LEAST_HISTORY, ForwardBranch, Schedule
-from streamvsr.vsr.filter import VsrFilter
-from tests.fakes import FakeModel
+from tests.fakes import FakeModel, tuning, vsr_filter
 from tests.test_basicvsr import EXACT, carried, random_model, video
 
 
@@ -60,12 +61,12 @@ def test_reset_begins_anew() -> None:
 
 def test_the_bound_does_not_depend_on_windows() -> None:
     model = random_model(cleaning=False)
-    model.tune(Settings(max_history=10))
+    model.tune(*tuning(max_history=10))
     frames = video(15)
     whole = list(model.session().window(frames, 15, range(15)))
-    model.tune(Settings(max_history=0))
+    model.tune(*tuning(max_history=0))
     assert not torch.allclose(torch.stack(list(model.session().window(frames, 15, range(15)))), torch.stack(whole))
-    model.tune(Settings(max_history=10))
+    model.tune(*tuning(max_history=10))
     for length, overlap in ((4, 2), (6, 1)):
         pictures = list(carried(model.session(), frames, length, overlap))
         compared = 0
@@ -77,11 +78,11 @@ def test_the_bound_does_not_depend_on_windows() -> None:
 
 
 def test_independent_windows_are_not_bounded_unless_asked() -> None:
-    seen: list[Settings] = []
+    seen: list[ModelOptions] = []
 
     class Tuned(FakeModel):
-        def tune(self, settings: Settings) -> None:
-            seen.append(settings)
+        def tune(self, options: ModelOptions, warn: Callable[[str], None] = silent) -> None:
+            seen.append(options)
 
     from tests.fakes import numbered
     from tests.test_vsr import info_of
@@ -90,8 +91,7 @@ def test_independent_windows_are_not_bounded_unless_asked() -> None:
     for propagation, given_bound, length in ways:
         model = Tuned()
         model.info = replace(model.info, max_history=30)
-        settings = Settings(max_history=given_bound)
-        vsr = VsrFilter(model, max_seq_len=length, propagation=propagation, settings=settings)  # type: ignore[arg-type]
+        vsr = vsr_filter(model, max_seq_len=length, propagation=propagation, max_history=given_bound)
         vsr.configure(info_of(numbered(0)))
     assert [s.max_history for s in seen] == [0, 30, 20, 120, 40]
 

@@ -15,13 +15,13 @@ from torch import Tensor
 from streamvsr.config import Config, InputOptions, ModelOptions, OutputOptions, check
 from streamvsr.errors import UsageError
 from streamvsr.models import tiling
-from streamvsr.models.base import Settings
 from streamvsr.models.basicvsr import BasicVSRModel
 from streamvsr.models.basicvsr import parts as parts_module
 from streamvsr.models.basicvsr import session as session_module
 from streamvsr.models.basicvsr.network import BasicVSRNet
 from streamvsr.models.memory import free_bytes, is_out_of_memory
 from streamvsr.models.tiling import Tiled, TilePlan, tiled
+from tests.fakes import tuning
 from tests.test_basicvsr import EXACT, carried, random_model, video
 
 OUT_OF_MEMORY = [
@@ -86,15 +86,15 @@ def test_tiles_are_chosen_from_free_memory(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(said) == 2
 
 
-def run(model: BasicVSRModel, frames: Tensor, settings: Settings, length: int, overlap: int) -> Tensor:
-    model.tune(settings)
+def run(model: BasicVSRModel, frames: Tensor, settings: tuple[Any, ...], length: int, overlap: int) -> Tensor:
+    model.tune(*settings)
     return torch.stack([p for p, _ in carried(model.session(), frames, length, overlap)])
 
 
 def test_tiles_change_nothing_that_could_be_seen() -> None:
     model, frames = random_model(), video(3, 90, 130)
-    whole = run(model, frames, Settings(tile_px=0), 3, 0)
-    assert torch.allclose(run(model, frames, Settings(tile_px=64), 3, 0), whole, atol=EXACT)
+    whole = run(model, frames, tuning(tile="off"), 3, 0)
+    assert torch.allclose(run(model, frames, tuning(tile="64"), 3, 0), whole, atol=EXACT)
 
 
 def spoiled(monkeypatch: pytest.MonkeyPatch, fits: Callable[[str, Tensor], bool]) -> None:
@@ -132,11 +132,11 @@ def test_windows_get_shorter_and_no_frame_is_lost(count: int, length: int, beara
             return self.network.propagate(backward, frame, state, flow)
 
         patch.setattr(parts_module.Parts, "backward", propagate)
-        made = run(model, frames, Settings(warn=said.append), length, overlap)
+        made = run(model, frames, tuning(warn=said.append), length, overlap)
     assert len(made) == count
     assert made.isfinite().all()
     assert bool(said) == (min(length, count) > bearable)
-    whole = run(model, frames, Settings(), count, 0)
+    whole = run(model, frames, tuning(), count, 0)
     # Other look-ahead, the same frames: each is far nearer to its own than to its neighbours.
     for i, picture in enumerate(made):
         distances = [(picture - other).abs().mean().item() for other in whole]
@@ -146,7 +146,7 @@ def test_windows_get_shorter_and_no_frame_is_lost(count: int, length: int, beara
 def test_an_error_in_the_middle_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """The third picture does not fit while five states are alive: what is out stays out, the rest follows once."""
     model, frames, said = random_model(cleaning=False), video(6), []
-    expected = run(model, frames, Settings(), 6, 0)
+    expected = run(model, frames, tuning(), 6, 0)
     calls = 0
 
     def fits(name: str, frame: Tensor) -> bool:
@@ -155,7 +155,7 @@ def test_an_error_in_the_middle_loses_nothing(monkeypatch: pytest.MonkeyPatch) -
         return name != "reconstruct" or calls not in range(3, 9)
 
     spoiled(monkeypatch, fits)
-    made = run(model, frames, Settings(warn=said.append), 6, 0)
+    made = run(model, frames, tuning(warn=said.append), 6, 0)
     assert said == ["out of memory: going on in windows of 2 frames"] or said[0].startswith("out of memory")
     assert len(made) == 6
     assert torch.allclose(made[:2], expected[:2], atol=EXACT)
@@ -164,7 +164,7 @@ def test_an_error_in_the_middle_loses_nothing(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_short_scene_does_not_shorten_the_next_ones() -> None:
     model, said = random_model(cleaning=False), []
-    model.tune(Settings(warn=said.append))
+    model.tune(*tuning(warn=said.append))
     session, frames = model.session(), video(7)
     assert len(list(session.window(frames[:2], 2, range(2)))) == 2
     session.reset()
@@ -176,7 +176,7 @@ def test_a_short_scene_does_not_shorten_the_next_ones() -> None:
 
 def test_windows_are_shortened_before_memory_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
     model, said = random_model(cleaning=False), []
-    model.tune(Settings(warn=said.append))
+    model.tune(*tuning(warn=said.append))
     state_bytes = 8 * 64 * 64 * 4
     monkeypatch.setattr(parts_module, "free_bytes", lambda device: 2 * 5 * state_bytes)
     made = list(model.session().window(video(9), 9, range(9)))
@@ -202,7 +202,7 @@ def test_the_first_window_is_in_tiles_from_its_first_frame_on(monkeypatch: pytes
     seen: list[int] = []
     cleaning = model.network.get_submodule("image_cleaning")
     cleaning.register_forward_pre_hook(lambda _, args: seen.append(max(args[0].shape[2:])))
-    model.tune(Settings(warn=said.append))
+    model.tune(*tuning(warn=said.append))
     assert len(list(model.session().window(video(2, 200, 200), 2, range(2)))) == 2
     assert "working in tiles of 64" in said[0]
     assert max(seen) <= 64 + 2 * parts_module.HALO_PX

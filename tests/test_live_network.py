@@ -20,7 +20,7 @@ from streamvsr.errors import UsageError
 from streamvsr.frames import PIXEL_FORMATS, StreamInfo
 from streamvsr.models.base import Model, ModelInfo, Session
 from streamvsr.vsr.filter import VsrFilter
-from tests.fakes import FakeModel, numbered
+from tests.fakes import FakeModel, numbered, vsr_filter
 from tests.live_run import recording
 from tests.rtsp_server import RtspServer, make_clip
 
@@ -59,7 +59,7 @@ def test_a_network_too_slow_for_the_stream_holds_the_latency_by_dropping(
     model = Slow(0.125, 12)
 
     def make(options: Any, *, warn: Any, output_format: Any, size: Any, latency_seconds: Any) -> Any:
-        return [VsrFilter(model, output_format=output_format, latency_seconds=latency_seconds, warn=warn)], "slow"
+        return [vsr_filter(model, output_format=output_format, latency_seconds=latency_seconds, warn=warn)], "slow"
 
     monkeypatch.setattr(build_module, "make_vsr", make)
     told: list[str] = []
@@ -97,7 +97,7 @@ def stream(vsr: VsrFilter, count: int) -> list[int]:
 @pytest.mark.parametrize(("latency", "longest"), [(0.1, 1), (1.0, 6), (2.0, 12), (60.0, 20)])
 def test_windows_follow_from_the_latency(latency: float, longest: int) -> None:
     model = FakeModel(max_seq_len=20, overlap=3)
-    assert stream(VsrFilter(model, latency_seconds=latency), 100) == list(range(100))
+    assert stream(vsr_filter(model, latency_seconds=latency), 100) == list(range(100))
     assert max(len(call.frames) for call in model.log.calls) == longest
 
 
@@ -112,7 +112,7 @@ def test_every_frame_once_while_windows_change_their_length(monkeypatch: pytest.
     monkeypatch.setattr(time, "sleep", sleep)
     monkeypatch.setattr(time, "perf_counter", lambda: now)
     model = Slow(0.0, 12)
-    vsr = VsrFilter(model, latency_seconds=2.0)
+    vsr = vsr_filter(model, latency_seconds=2.0)
     vsr.configure(LIVE)
     out = []
     for n in range(120):
@@ -127,7 +127,7 @@ def test_every_frame_once_while_windows_change_their_length(monkeypatch: pytest.
 
 def test_silence_lets_out_what_waits_and_the_stream_goes_on() -> None:
     model = FakeModel(max_seq_len=6, overlap=2)
-    vsr = VsrFilter(model, scene_threshold=8.0)
+    vsr = vsr_filter(model, scene_threshold=8.0)
     vsr.configure(LIVE)
     out = []
     for n in range(30):
@@ -143,9 +143,9 @@ def test_silence_lets_out_what_waits_and_the_stream_goes_on() -> None:
 def test_windows_that_were_asked_for_have_to_fit() -> None:
     model = FakeModel(max_seq_len=20, overlap=3)
     with pytest.raises(UsageError, match=r"--max-seq-len 60 waits 2.4 s .* say at most 51"):
-        VsrFilter(model, max_seq_len=60, latency_seconds=2.0).configure(LIVE)
+        vsr_filter(model, max_seq_len=60, latency_seconds=2.0).configure(LIVE)
     with pytest.raises(UsageError, match="--overlap 6 does not fit into the 6 frames"):
-        VsrFilter(model, overlap=6, latency_seconds=1.0).configure(LIVE)
+        vsr_filter(model, overlap=6, latency_seconds=1.0).configure(LIVE)
     model = FakeModel(max_seq_len=20, overlap=3)
-    assert stream(VsrFilter(model, max_seq_len=30, latency_seconds=2.0), 100) == list(range(100))
+    assert stream(vsr_filter(model, max_seq_len=30, latency_seconds=2.0), 100) == list(range(100))
     assert max(len(call.frames) for call in model.log.calls) == 30

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from streamvsr.errors import ModelError
-from streamvsr.models.base import Settings
 from streamvsr.models.basicvsr import BasicVSRModel
 from streamvsr.models.basicvsr.network import BasicVSRNet
 from streamvsr.models.basicvsr.session import BasicVSRSession
 from streamvsr.models.compiled import compiled
 from streamvsr.models.precision import Flag, looks_broken
+from tests.fakes import tuning
 from tests.test_basicvsr import EXACT, carried, random_model, video
 
 CPU = torch.device("cpu")
@@ -21,7 +21,7 @@ CPU = torch.device("cpu")
 def half_model(said: list[str]) -> BasicVSRModel:
     model = random_model()
     model.to(CPU, torch.bfloat16)
-    model.tune(Settings(warn=said.append))
+    model.tune(*tuning(warn=said.append))
     return model
 
 
@@ -89,7 +89,7 @@ def test_compilation_that_fails_is_told_once(monkeypatch: pytest.MonkeyPatch) ->
     frames = video(3)
     model = random_model()
     expected = list(model.session().window(frames, 3, range(3)))
-    model.tune(Settings(compile=True, cuda_graphs=True, warn=said.append))
+    model.tune(*tuning(compile=True, cuda_graphs=True, warn=said.append))
     made = list(model.session().window(frames, 3, range(3)))
     assert all(torch.equal(a, b) for a, b in zip(made, expected, strict=True))
     assert len(said) == 2

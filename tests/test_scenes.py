@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from streamvsr.frames import PIXEL_FORMATS, Color, Frame, StreamInfo
 from streamvsr.vsr.filter import VsrFilter
 from streamvsr.vsr.scenes import SceneDetector
-from tests.fakes import FakeModel, numbered
+from tests.fakes import FakeModel, numbered, vsr_filter
 from tests.test_basicvsr import random_model
 
 Picture = np.ndarray
@@ -114,7 +114,7 @@ def test_frames_are_kept_and_windows_end_at_cuts(counts: list[int], length: int,
         frame.planes[0][0, 0] = number  # which the model reads
     edges = {sum(counts[:n]) for n in range(1, len(counts))}
     model = FakeModel(max_seq_len=length, overlap=length // 2)
-    vsr = VsrFilter(model, scene_threshold=8.0, propagation="carry" if carry else "window")
+    vsr = vsr_filter(model, scene_threshold=8.0, propagation="carry" if carry else "window")
     model_frames = run(vsr, frames)
     assert [f.pts for f in model_frames] == [f.pts for f in frames]
     assert all(np.array_equal(a.planes[0], b.planes[0]) for a, b in zip(frames, model_frames, strict=True))
@@ -126,7 +126,7 @@ def test_frames_are_kept_and_windows_end_at_cuts(counts: list[int], length: int,
 
 
 def test_lookahead_counts_the_undecided_frame() -> None:
-    vsr = VsrFilter(FakeModel(max_seq_len=4, overlap=1), scene_threshold=8.0)
+    vsr = vsr_filter(FakeModel(max_seq_len=4, overlap=1), scene_threshold=8.0)
     assert vsr.lookahead == 4
     frames = [numbered(i) for i in range(12)]
     vsr.configure(StreamInfo(frames[0].width, frames[0].height, frames[0].format, frames[0].time_base, Fraction(25)))
@@ -143,7 +143,7 @@ def test_changing_one_scene_changes_no_bit_of_another(propagation: str) -> None:
     results = []
     for before, after in ((1, 3), (4, 5)):
         pictures = scene(before, 2, size=(64, 72)) + middle + scene(after, 2, size=(64, 72))
-        vsr = VsrFilter(model, max_seq_len=2, overlap=1, propagation=propagation, scene_threshold=8.0)  # type: ignore[arg-type]
+        vsr = vsr_filter(model, max_seq_len=2, overlap=1, propagation=propagation, scene_threshold=8.0)  # type: ignore[arg-type]
         results.append(run(vsr, frames_of(pictures)))
     one, two = results
     assert [i for i, f in enumerate(one) if f.discontinuity] == [2, 5]
@@ -155,4 +155,4 @@ def test_changing_one_scene_changes_no_bit_of_another(propagation: str) -> None:
 def test_models_of_single_frames_need_no_scenes() -> None:
     model = FakeModel(max_seq_len=1, overlap=0)
     model.info = replace(model.info, temporal=False)
-    assert VsrFilter(model, scene_threshold=8.0).lookahead == 0
+    assert vsr_filter(model, scene_threshold=8.0).lookahead == 0

@@ -10,8 +10,7 @@ import pytest
 
 from streamvsr.errors import FilterError
 from streamvsr.frames import PIXEL_FORMATS, Frame
-from streamvsr.vsr.filter import VsrFilter
-from tests.fakes import FakeModel
+from tests.fakes import FakeModel, vsr_filter
 from tests.test_vsr import FULL, LIMITED, info_of, noise, number_of, patch, run, stream
 
 SIZES = [(40, 26), (96, 64), (131, 57)]
@@ -24,7 +23,7 @@ def test_flat_colours_stay_in_every_plane(name: str, size: tuple[int, int], doma
     format = PIXEL_FORMATS[name]
     color = FULL if format.family in ("rgb", "gray") else LIMITED
     frame = patch((0.4, 0.4, 0.4) if name == "gray" else (0.7, 0.2, 0.3), format, color, 24, 16)
-    vsr = VsrFilter(FakeModel(scale=4, domain=domain), size=size)  # type: ignore[arg-type]
+    vsr = vsr_filter(FakeModel(scale=4, domain=domain), size=size)  # type: ignore[arg-type]
     settled = vsr.configure(info_of(frame))
     (out,) = [*vsr.push(frame), *vsr.flush()]
     assert (settled.width, settled.height) == (out.width, out.height) == size
@@ -44,7 +43,7 @@ def test_a_picture_stays_where_it_is(size: tuple[int, int], domain: str) -> None
     planes = (luma, (128 + 80 * half).astype(np.uint8), np.full((16, 24), 128, np.uint8))
     color = replace(LIMITED, chroma_location=2)
     frame = Frame(planes, PIXEL_FORMATS["yuv420p"], 0, Fraction(1, 25), color=color)
-    (out,) = run(VsrFilter(FakeModel(scale=2, domain=domain), size=size), [frame])  # type: ignore[arg-type]
+    (out,) = run(vsr_filter(FakeModel(scale=2, domain=domain), size=size), [frame])  # type: ignore[arg-type]
     for made in out.planes[:2]:
         weight = np.clip(made.astype(float) - made.min() - 6, 0, None)
         py, px = np.mgrid[0 : made.shape[0], 0 : made.shape[1]] + 0.5
@@ -57,7 +56,7 @@ def test_the_shape_on_the_screen_stays() -> None:
     for sar in (Fraction(1), Fraction(16, 11)):
         info = replace(info_of(frame), sample_aspect_ratio=sar)
         for size, wanted in (((48, 32), sar), ((96, 64), sar), ((64, 64), sar * Fraction(3, 2)), (None, sar)):
-            settled = VsrFilter(FakeModel(scale=4), size=size).configure(info)
+            settled = vsr_filter(FakeModel(scale=4), size=size).configure(info)
             assert settled.sample_aspect_ratio == wanted
             shape = Fraction(settled.width, settled.height) * settled.sample_aspect_ratio
             assert shape == Fraction(24, 16) * sar
@@ -66,13 +65,13 @@ def test_the_shape_on_the_screen_stays() -> None:
 def test_the_networks_own_size_is_not_resampled() -> None:
     frame = noise(PIXEL_FORMATS["yuv420p"], 24, 16, LIMITED)
     for domain in ("luma", "rgb"):
-        (plain,) = run(VsrFilter(FakeModel(scale=2, domain=domain)), [frame])  # type: ignore[arg-type]
-        (asked,) = run(VsrFilter(FakeModel(scale=2, domain=domain), size=(48, 32)), [frame])  # type: ignore[arg-type]
+        (plain,) = run(vsr_filter(FakeModel(scale=2, domain=domain)), [frame])  # type: ignore[arg-type]
+        (asked,) = run(vsr_filter(FakeModel(scale=2, domain=domain), size=(48, 32)), [frame])  # type: ignore[arg-type]
         assert all(np.array_equal(a, b) for a, b in zip(plain.planes, asked.planes, strict=True))
 
 
 def test_every_frame_comes_out_and_sizes_that_cannot_be() -> None:
-    out = run(VsrFilter(FakeModel(scale=2), size=(9, 5)), stream(7))
+    out = run(vsr_filter(FakeModel(scale=2), size=(9, 5)), stream(7))
     assert [number_of(f) for f in out] == list(range(7))
     with pytest.raises(FilterError, match="0x5"):
-        VsrFilter(FakeModel(), size=(0, 5))
+        vsr_filter(FakeModel(), size=(0, 5))

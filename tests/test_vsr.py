@@ -18,7 +18,7 @@ from streamvsr.errors import FilterError, ModelError, UsageError
 from streamvsr.frames import PIXEL_FORMATS, Color, Frame, PixelFormat, Plane, StreamInfo
 from streamvsr.media.color.yuv import KR_KB, from_rgb, to_rgb
 from streamvsr.vsr.filter import VsrFilter
-from tests.fakes import FakeModel, FakeSession, numbered
+from tests.fakes import FakeModel, FakeSession, numbered, vsr_filter
 
 LIMITED, FULL = Color(matrix=6, full_range=False), Color(matrix=6, full_range=True)
 
@@ -61,7 +61,7 @@ def test_every_frame_once_in_order_at_its_own_time(
 ) -> None:
     frames = stream(count, cuts)
     model = FakeModel()
-    vsr = VsrFilter(model, max_seq_len=sizes[0], overlap=sizes[1], propagation=mode)  # type: ignore[arg-type]
+    vsr = vsr_filter(model, max_seq_len=sizes[0], overlap=sizes[1], propagation=mode)
     out = run(vsr, frames)
     assert [number_of(f) for f in out] == list(range(count))
     for there, back in zip(frames, out, strict=True):
@@ -89,14 +89,14 @@ def test_carry_with_enough_overlap_equals_one_window_of_everything(
 
     def result(max_seq_len: int, overlap: int) -> list[int]:
         model = FakeModel(memory=50, ahead=ahead)
-        return [number_of(f) for f in run(VsrFilter(model, max_seq_len=max_seq_len, overlap=overlap), frames)]
+        return [number_of(f) for f in run(vsr_filter(model, max_seq_len=max_seq_len, overlap=overlap), frames)]
 
     assert result(length, ahead) == result(100, 0)
 
 
 def test_a_cut_resets_the_state_and_ends_the_window() -> None:
     model = FakeModel(memory=100)
-    out = run(VsrFilter(model, max_seq_len=4, overlap=1), stream(9, {5}))
+    out = run(vsr_filter(model, max_seq_len=4, overlap=1), stream(9, {5}))
     assert [number_of(f) for f in out] == [0, 101, 202, 303, 404, 5, 106, 207, 308]
     assert [c.frames for c in model.log.calls] == [[0, 1, 2, 3], [3, 4], [5, 6, 7, 8], [8]]
     assert [c.new for c in model.log.calls] == [4, 1, 4, 0]
@@ -105,14 +105,14 @@ def test_a_cut_resets_the_state_and_ends_the_window() -> None:
 
 def test_independent_windows_of_the_original_script() -> None:
     model = FakeModel(memory=100)
-    run(VsrFilter(model, max_seq_len=3, overlap=0, propagation="window"), stream(8))
+    run(vsr_filter(model, max_seq_len=3, overlap=0, propagation="window"), stream(8))
     assert [c.frames for c in model.log.calls] == [[0, 1, 2], [3, 4, 5], [6, 7]]
     assert all(c.reset and c.new == len(c.frames) for c in model.log.calls)
 
 
 @pytest.mark.parametrize("mode", ["carry", "window"])
 def test_lookahead_is_what_it_says(mode: str) -> None:
-    vsr = VsrFilter(FakeModel(), max_seq_len=5, overlap=2, propagation=mode)  # type: ignore[arg-type]
+    vsr = vsr_filter(FakeModel(), max_seq_len=5, overlap=2, propagation=mode)
     vsr.configure(info_of(numbered(0)))
     for index, frame in enumerate(stream(30)):
         for made in vsr.push(frame):
@@ -123,19 +123,19 @@ def test_lookahead_is_what_it_says(mode: str) -> None:
 
 
 def test_model_defaults_and_sizes_that_cannot_be() -> None:
-    assert VsrFilter(FakeModel(max_seq_len=20, overlap=8)).lookahead == 19
-    assert VsrFilter(FakeModel(max_seq_len=20, overlap=8), max_seq_len=3)._windows.overlap == 2
+    assert vsr_filter(FakeModel(max_seq_len=20, overlap=8)).lookahead == 19
+    assert vsr_filter(FakeModel(max_seq_len=20, overlap=8), max_seq_len=3)._windows.overlap == 2
     with pytest.raises(UsageError, match="max_seq_len"):
-        VsrFilter(FakeModel(), max_seq_len=3, overlap=3)
+        vsr_filter(FakeModel(), max_seq_len=3, overlap=3)
     with pytest.raises(UsageError, match="at least one frame"):
-        VsrFilter(FakeModel(), max_seq_len=0)
+        vsr_filter(FakeModel(), max_seq_len=0)
     with pytest.raises(FilterError, match="rgb24"):
-        VsrFilter(FakeModel(), output_format="rgb24")
+        vsr_filter(FakeModel(), output_format="rgb24")
 
 
 def test_frames_are_made_one_at_a_time_and_the_generator_may_be_closed() -> None:
     model = FakeModel(max_seq_len=4, overlap=0)
-    vsr = VsrFilter(model)
+    vsr = vsr_filter(model)
     vsr.configure(info_of(numbered(0)))
     frames = stream(4)
     assert [list(vsr.push(f)) for f in frames[:3]] == [[], [], []]
@@ -154,7 +154,7 @@ def test_frames_are_made_one_at_a_time_and_the_generator_may_be_closed() -> None
 def test_small_pictures_are_padded_and_cropped() -> None:
     model = FakeModel(scale=2, min_size_px=8)
     frames = [noise(PIXEL_FORMATS["gray"], 9, 5, FULL)]
-    out = run(VsrFilter(model), frames)
+    out = run(vsr_filter(model), frames)
     assert model.log.calls[0].shape == (1, 1, 8, 9)
     assert np.array_equal(out[0].planes[0], frames[0].planes[0].repeat(2, 0).repeat(2, 1))
 
@@ -165,9 +165,9 @@ def test_identity_is_bit_exact_in_every_format(name: str, domain: str) -> None:
     format = PIXEL_FORMATS[name]
     for color in (LIMITED, FULL):
         frame = noise(format, 21, 13, color)
-        model = FakeModel(domain=domain, max_seq_len=1, overlap=0)  # type: ignore[arg-type]
+        model = FakeModel(domain=domain, max_seq_len=1, overlap=0)
         # Of numbered frames alone can the fake tell the order.
-        (out,) = run(VsrFilter(model), [frame])
+        (out,) = run(vsr_filter(model), [frame])
         assert out.format == format
         assert out.color == color
         for there, back in zip(frame.planes, out.planes, strict=True):
@@ -209,7 +209,7 @@ def test_colours_of_every_crossing(source: str, target: str, domain: str) -> Non
     for tags in (Color(matrix=1, full_range=False), Color(matrix=9, full_range=True)):
         color = replace(tags, matrix=0, full_range=True) if given_format.family == "rgb" else tags
         frame = patch(rgb, given_format, color, 18, 10)
-        vsr = VsrFilter(FakeModel(scale=4, domain=domain), output_format=target)  # type: ignore[arg-type]
+        vsr = vsr_filter(FakeModel(scale=4, domain=domain), output_format=target)
         settled = vsr.configure(info_of(frame))
         (out,) = [*vsr.push(frame), *vsr.flush()]
         assert (settled.width, settled.height, settled.format) == (72, 40, wanted)
@@ -231,7 +231,7 @@ def test_untagged_sd_is_written_as_bt601_and_rgb_of_yuv_remembers_it() -> None:
     frame = patch((0.7, 0.2, 0.3), PIXEL_FORMATS["yuv420p"], Color(matrix=6), 16, 16)
     frame = replace(frame, color=Color())
     for name, domain in itertools.product(("yuv420p", "gbrp"), ("luma", "rgb")):
-        vsr = VsrFilter(FakeModel(scale=4, domain=domain), output_format=name)  # type: ignore[arg-type]
+        vsr = vsr_filter(FakeModel(scale=4, domain=domain), output_format=name)
         (out,) = run(vsr, [frame])
         assert out.color == Color(matrix=6, full_range=False)
         if name == "gbrp":
@@ -250,7 +250,7 @@ def test_a_coloured_dot_stays_at_four_times_its_place(target: str, location: int
     format = PIXEL_FORMATS["yuv420p10le"]
     planes = from_rgb(torch.tensor(np.stack([grey + 0.6 * dot, grey, grey])), format, color)
     frame = Frame(planes, format, 0, Fraction(1, 25), color=color)
-    vsr = VsrFilter(FakeModel(scale=4, domain=domain), output_format=target)  # type: ignore[arg-type]
+    vsr = vsr_filter(FakeModel(scale=4, domain=domain), output_format=target)
     (out,) = run(vsr, [frame])
     rgb = to_rgb(out)[0].numpy()
     weight = rgb[0] - rgb[1]
@@ -262,7 +262,7 @@ def test_a_coloured_dot_stays_at_four_times_its_place(target: str, location: int
 
 def test_chroma_of_the_luma_domain_keeps_flat_areas_exact() -> None:
     frame = patch((0.1, 0.8, 0.3), PIXEL_FORMATS["yuv420p10le"], LIMITED, 17, 9)
-    (out,) = run(VsrFilter(FakeModel(scale=4)), [frame])
+    (out,) = run(vsr_filter(FakeModel(scale=4)), [frame])
     for a, b in zip(out.planes, frame.planes, strict=True):
         assert (a == b[0, 0]).all()
 
@@ -279,7 +279,7 @@ def test_chroma_of_the_luma_domain_keeps_flat_areas_exact() -> None:
 )
 def test_broken_models_are_named(spoil: str, says: str) -> None:
     model = FakeModel(max_seq_len=2, overlap=0)
-    vsr = VsrFilter(model, dtype=torch.bfloat16)
+    vsr = vsr_filter(model, dtype=torch.bfloat16)
     vsr.configure(info_of(numbered(0)))
     for frame in stream(2):
         list(vsr.push(frame))
@@ -292,21 +292,21 @@ def test_broken_models_are_named(spoil: str, says: str) -> None:
 
 
 def test_pictures_and_matrices_that_do_not_fit() -> None:
-    vsr = VsrFilter(FakeModel())
+    vsr = vsr_filter(FakeModel())
     vsr.configure(info_of(numbered(0)))
     with pytest.raises(FilterError, match=r"set up for 6x4 gray16le, but the picture at 0.000 s is 7x4"):
         list(vsr.push(numbered(0, width=7)))
     odd = patch((0.5, 0.5, 0.5), PIXEL_FORMATS["yuv420p"], Color(matrix=14), 8, 8)
     with pytest.raises(FilterError, match="matrix 14"):
-        VsrFilter(FakeModel(domain="rgb")).configure(info_of(odd))
-    VsrFilter(FakeModel()).configure(info_of(odd))  # luma alone needs no matrix
+        vsr_filter(FakeModel(domain="rgb")).configure(info_of(odd))
+    vsr_filter(FakeModel()).configure(info_of(odd))  # luma alone needs no matrix
 
 
 def test_device_dtype_and_threads_reach_the_model() -> None:
     before = torch.get_num_threads()
     model = FakeModel(max_seq_len=1, overlap=0)
     try:
-        run(VsrFilter(model, dtype=torch.float16, threads=before + 1), stream(2))
+        run(vsr_filter(model, dtype=torch.float16, threads=before + 1), stream(2))
     finally:
         torch.set_num_threads(before)
     assert model.log.moved == [(torch.device("cpu"), torch.float16)]
@@ -317,14 +317,14 @@ def test_device_dtype_and_threads_reach_the_model() -> None:
 def test_pictures_on_their_way_from_a_device_keep_their_order(keep: int) -> None:
     """As on a GPU: each picture is given away when the next one is under way."""
     model = FakeModel(max_seq_len=keep, overlap=0)
-    vsr = VsrFilter(model)
+    vsr = vsr_filter(model)
     vsr._behind = 1
     frames = stream(8)
     out = run(vsr, frames)
     assert [number_of(f) for f in out] == list(range(8))
     assert model.log.closed == len(model.log.calls)
     model = FakeModel(max_seq_len=3, overlap=0)
-    vsr = VsrFilter(model)
+    vsr = vsr_filter(model)
     vsr._behind = 1
     vsr.configure(info_of(frames[0]))
     model.spoil = "nan"
@@ -343,7 +343,7 @@ def test_out_of_memory_says_what_to_do() -> None:
             raise torch.OutOfMemoryError("CUDA out of memory")
 
     with pytest.raises(ModelError, match=r"out of memory in model fake at 6x4: try a smaller --max-seq-len"):
-        run(VsrFilter(Full()), stream(2))
+        run(vsr_filter(Full()), stream(2))
 
 
 STRENGTH_FORMATS = ["yuv420p", "yuv420p10le", "gray", "gbrp", "gbrp10le"]
@@ -371,17 +371,17 @@ def test_strength_1_computes_nothing_and_changes_no_bit(
     name: str, domain: Literal["luma", "rgb"], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frame = noise(PIXEL_FORMATS[name], 20, 14, FULL)
-    (almost,) = run(VsrFilter(Shifted(scale=4, domain=domain), strength=1 - 2**-24), [frame])
+    (almost,) = run(vsr_filter(Shifted(scale=4, domain=domain), strength=1 - 2**-24), [frame])
 
     def none(*_: object) -> None:
         raise AssertionError("the plain enlargement was computed")
 
     monkeypatch.setattr("streamvsr.vsr.domains.Domain._plain", none)
-    (full,) = run(VsrFilter(Shifted(scale=4, domain=domain), strength=1.0), [frame])
+    (full,) = run(vsr_filter(Shifted(scale=4, domain=domain), strength=1.0), [frame])
     for a, b in zip(almost.planes, full.planes, strict=True):
         np.testing.assert_array_equal(a, b)
     with pytest.raises(AssertionError, match="was computed"):
-        run(VsrFilter(Shifted(scale=4, domain=domain), strength=0.5), [frame])
+        run(vsr_filter(Shifted(scale=4, domain=domain), strength=0.5), [frame])
 
 
 @pytest.mark.parametrize("name", ["yuv420p", "yuv420p10le", "gray", "gray16le"])
@@ -389,8 +389,8 @@ def test_strength_0_is_the_bicubic_model(name: str) -> None:
     from streamvsr.models.plain import load_bicubic
 
     frame = noise(PIXEL_FORMATS[name], 20, 14, LIMITED)
-    off = run(VsrFilter(FakeModel(scale=4), strength=0.0), [frame])
-    bicubic = run(VsrFilter(load_bicubic({}, {})), [frame])
+    off = run(vsr_filter(FakeModel(scale=4), strength=0.0), [frame])
+    bicubic = run(vsr_filter(load_bicubic({}, {})), [frame])
     for a, b in zip(off[0].planes, bicubic[0].planes, strict=True):
         # Two ways of adding up the same taps: a value just between two codes may round to either.
         assert np.abs(a.astype(int) - b.astype(int)).max() <= 1
@@ -401,7 +401,7 @@ def test_strength_0_is_the_bicubic_model(name: str) -> None:
 def test_strength_mixes_before_anything_is_rounded(name: str) -> None:
     format = PIXEL_FORMATS[name]
     frame = Frame((np.full((8, 8), format.peak // 2, format.dtype),), format, 0, Fraction(1, 25), color=FULL)
-    (made,) = run(VsrFilter(Shifted(scale=4), strength=0.25), [frame])
+    (made,) = run(vsr_filter(Shifted(scale=4), strength=0.25), [frame])
     # A flat frame: its enlargement is itself, the network's result a tenth of the range brighter.
     expected = round(format.peak // 2 + 0.25 * 0.1 * format.peak)
     assert np.abs(made.planes[0].astype(int) - expected).max() <= 1
@@ -411,12 +411,12 @@ def test_strength_in_half_precision_keeps_ten_bits() -> None:
     format = PIXEL_FORMATS["gray10le"]
     ramp = np.tile(np.arange(1024, dtype=np.uint16), (4, 1))
     frame = Frame((ramp,), format, 0, Fraction(1, 25), color=FULL)
-    (full,) = run(VsrFilter(FakeModel(scale=4), strength=0.0), [frame])
-    (half,) = run(VsrFilter(FakeModel(scale=4), strength=0.0, dtype=torch.bfloat16), [frame])
+    (full,) = run(vsr_filter(FakeModel(scale=4), strength=0.0), [frame])
+    (half,) = run(vsr_filter(FakeModel(scale=4), strength=0.0, dtype=torch.bfloat16), [frame])
     np.testing.assert_array_equal(full.planes[0], half.planes[0])
 
 
 def test_strength_with_another_size() -> None:
     frame = noise(PIXEL_FORMATS["yuv420p"], 20, 14, LIMITED)
-    (made,) = run(VsrFilter(FakeModel(scale=4), strength=0.5, size=(50, 36)), [frame])
+    (made,) = run(vsr_filter(FakeModel(scale=4), strength=0.5, size=(50, 36)), [frame])
     assert (made.width, made.height) == (50, 36)

@@ -93,6 +93,17 @@ def parse_size(text: str) -> tuple[int, int]:
     raise ValueError("expected WIDTHxHEIGHT such as 1280x720, or a name such as hd720")
 
 
+def parse_target(text: str) -> float | tuple[int, int]:
+    """A factor such as ``2``, a size such as ``1920x1080`` or ``hd720``, or a height: ``1080p`` is (0, 1080), and its
+    width follows from the input."""
+    if match := re.fullmatch(r"([1-9][0-9]{0,4})p", text):
+        return 0, int(match[1])
+    try:
+        return parse_number(text) if _NUMBER.fullmatch(text) else parse_size(text)
+    except ValueError:
+        raise ValueError("expected a factor such as 2, WIDTHxHEIGHT, or a height such as 1080p") from None
+
+
 def parse_bit_rate(text: str) -> str:
     """The text itself, once it is sure to be one that FFmpeg reads: ``800k``, ``2.5M``, ``1000000``."""
     if not _BIT_RATE.fullmatch(text):
@@ -132,6 +143,7 @@ PARSERS: Mapping[Kind, Callable[[str], Any]] = {
     "time": parse_time,
     "rate": parse_rate,
     "size": parse_size,
+    "target": parse_target,
     "bit_rate": parse_bit_rate,
     "list": parse_text,
     "pairs": parse_pair,

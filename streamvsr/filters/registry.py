@@ -13,7 +13,10 @@ from importlib import import_module
 from inspect import getdoc
 from typing import Any, Literal, cast
 
+from streamvsr.config import Kind as OptionKind
+from streamvsr.config import ModelOptions, options_of
 from streamvsr.filters.base import Filter
+from streamvsr.filters.params import Kind as ParamKind
 from streamvsr.filters.params import Param
 
 OURS, FFMPEGS = "cv.", "av."
@@ -62,6 +65,25 @@ def _planes(default: Literal["luma", "all"]) -> Param:
     return Param("planes", "choice", default, "luma alone, or chroma too (RGB: always all)", choices=("luma", "all"))
 
 
+_PARAM_KINDS: Mapping[OptionKind, ParamKind] = {
+    "text": "text",
+    "integer": "integer",
+    "number": "number",
+    "flag": "flag",
+    "target": "target",
+}
+
+
+def _model_params() -> tuple[Param, ...]:
+    """The model's options that may be given for one ``vsr`` of a chain, as ``ModelOptions`` declares them."""
+    params = []
+    for name, face in options_of(ModelOptions):
+        if face.in_chain:
+            kind = "choice" if face.choices else _PARAM_KINDS[face.kind]
+            params.append(Param(name, kind, None, face.help, face.least, face.most, face.choices))
+    return tuple(params)
+
+
 _SIZE = Param("size", "size", 4.0, "how many times larger, or the size itself", 1, 64)
 _WINDOW = Param("size", "odd", 3, "side of the window", 3, 31)
 _SHARPEN = _BLUR = "streamvsr.filters.cv.classic:"
@@ -72,20 +94,7 @@ ENTRIES: Mapping[str, FilterEntry] = {
     for entry in (
         FilterEntry(
             VSR, "the network: larger and clean, looking at neighbouring frames", "streamvsr.vsr.filter:VsrFilter",
-            (
-                Param("model", "text", None, "auto, or a name that 'streamvsr models' lists"),
-                Param("checkpoint", "text", None, "weights; they say which network it is"),
-                Param("config", "text", None, "mm-style config that describes the network"),
-                Param("max_seq_len", "integer", None, "frames in a window", 1),
-                Param("overlap", "integer", None, "look-ahead frames shared by two windows", 0),
-                Param("propagation", "choice", None, "how the state goes on", choices=("carry", "window")),
-                Param("scale", "target", None, "size in the end: 2, 1920x1080 or 1080p", 0.25, 16),
-                Param("scene_threshold", "number", None, "how much change begins a scene; 0: off", 0, 255),
-                Param("max_history", "integer", None, "frames a state goes back; 0: all", 0),
-                Param("tile", "text", None, "tiles for large pictures: auto, off, or N pixels"),
-                Param("strength", "number", None, "1: the network's result, 0: plain enlargement", 0, 1),
-                Param("denoise", "number", None, "1: clean, 0: keep noise (realesr-general)", 0, 1),
-            ),
+            _model_params(),
             about=_ABOUT_VSR,
         ),
         FilterEntry(

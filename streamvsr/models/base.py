@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Self
 
+from streamvsr.config import ModelOptions
+
 if TYPE_CHECKING:
     import torch
 
@@ -35,31 +37,11 @@ class ModelInfo:
     causal_after: int | None = None
     """Frames of look-ahead after which more of them change nothing at all (0: one frame suffices); None: no bound."""
     tunable: bool = False
-    """Whether ``Settings`` are of use to it; else they are left alone."""
+    """Whether the options with ``tuning`` (``config.ModelOptions``) are of use to it; else they are left alone."""
 
 
-def _silent(text: str) -> None:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How a model is to be run; what a model has no use for, it leaves alone."""
-
-    max_history: int | None = None
-    """See ``ModelInfo.max_history``; None: the model's own."""
-    refine_threshold: float | None = None
-    """When cleaning stops, in steps of 1/255; None: as the checkpoint or its config says."""
-    refine_rule: Literal["frame", "window"] | None = None
-    """Whether frames decide about that one by one; None: as the config says, else one by one."""
-    tile_px: int | None = None
-    """Height and width of tiles; 0: never tiles; None: as the free memory asks for."""
-    compile: bool = False
-    """Run the costly parts through torch.compile."""
-    cuda_graphs: bool = False
-    """Record them as CUDA graphs too."""
-    warn: Callable[[str], None] = _silent
-    """Gets one line for each thing that goes differently from what was asked."""
+def silent(text: str) -> None:
+    """For callers who want to hear no warnings."""
 
 
 class Session(ABC):
@@ -95,8 +77,12 @@ class Model(ABC):
     def to(self, device: torch.device, dtype: torch.dtype) -> Self:
         """Move to ``device`` and compute in ``dtype``."""
 
-    def tune(self, settings: Settings) -> None:
-        """Take the settings for the sessions made from now on. Called before ``session``, not at all by default."""
+    def tune(self, options: ModelOptions, warn: Callable[[str], None] = silent) -> None:
+        """Take the options for the sessions created from now on; what a model has no use for, it leaves alone.
+
+        ``warn`` gets one line for each thing that goes differently from what was asked. Without a call the defaults
+        hold.
+        """
 
     @abstractmethod
     def session(self) -> Session:

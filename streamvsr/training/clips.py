@@ -22,6 +22,7 @@ from streamvsr.errors import SourceError
 from streamvsr.media.av_errors import source_error
 from streamvsr.media.color.shrink import antialiased, split_shrink
 from streamvsr.media.demux.image_sequence import SUFFIXES, natural_key
+from streamvsr.media.open_container import open_container
 
 SCALE = 4
 """All networks that are trained here enlarge by four: clips are cut to multiples of it."""
@@ -141,7 +142,7 @@ def _picture(frame: av.VideoFrame, factor: int, channels: int) -> Frames:
 def _stamped(path: Path, since: int | None = None) -> Iterator[tuple[int, av.VideoFrame]]:
     """(time stamp, frame) in order; with ``since``, from the key frame before that time on."""
     try:
-        with av.open(str(path)) as container:
+        with open_container(str(path)) as container:
             if not container.streams.video:
                 raise SourceError(f"{path}: has no video stream")
             stream = container.streams.video[0]
@@ -258,7 +259,7 @@ def _picture_clip(path: Path, members: list[Path], factor: int, channels: int, b
 def _size(path: Path) -> tuple[int, int]:
     """(height, width) of a picture, from its header."""
     try:
-        with av.open(str(path)) as container:
+        with open_container(str(path)) as container:
             stream = container.streams.video[0]
             return stream.height, stream.width
     except (av.FFmpegError, OSError, IndexError) as error:
@@ -277,7 +278,7 @@ def _video_clip(path: Path, factor: int, channels: int, budget: Budget) -> Clip:
 def _stamps(path: Path) -> tuple[int, ...]:
     """The time stamps of a video's frames, read from its packets without decoding."""
     try:
-        with av.open(str(path)) as container:
+        with open_container(str(path)) as container:
             packets = container.demux(video=0)
             stamps = sorted(p.pts for p in packets if p.pts is not None and p.size and not p.is_discard)
     except (av.FFmpegError, OSError) as error:

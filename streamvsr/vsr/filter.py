@@ -15,19 +15,19 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from streamvsr.config import ModelOptions
 from streamvsr.errors import FilterError, ModelError, UsageError
 from streamvsr.filters.base import Filter
 from streamvsr.frames import PIXEL_FORMATS, Frame, Plane, StreamInfo
 from streamvsr.media.color.transfer import Fence, deferred
 from streamvsr.media.color.yuv import forward_matrix
-from streamvsr.models.base import Model, Session, Settings
+from streamvsr.models.base import Model, Session, silent
 from streamvsr.models.memory import is_out_of_memory
 from streamvsr.models.precision import Flag
 from streamvsr.vsr.deadline import Deadline
@@ -40,10 +40,6 @@ DEFAULT_RATE = Fraction(25)
 """Frames a second that a live stream is taken to have where it does not say."""
 MOST_SIDE_PX = 32768
 """Of a resized picture; what larger ones would need is no picture any more."""
-
-
-def _silent(text: str) -> None:
-    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +55,20 @@ class _PendingFrame:
 class VsrFilter(Filter):
     """Runs a model over windows of frames.
 
-    ``max_seq_len`` and ``overlap``: the model's own where None (the overlap at most ``max_seq_len - 1``).
-    ``output_format``: a name of ``frames.PIXEL_FORMATS``; the input's own format where None.
-    ``size``: (width, height) of the pictures to give; what the network makes where None. The picture keeps its shape on
-    the screen: the sample aspect ratio changes with it, as FFmpeg's ``scale`` has it.
-    ``strength``: 0..1, how much of the network's result the frames have; the rest is bicubic enlargement.
-    ``scene_threshold``: scenes are found by ``SceneDetector`` and begin as at a discontinuity; 0 looks for none. It
-    costs one frame more of look-ahead, and the frame that begins a scene leaves with ``discontinuity`` set.
+    ``options``: how the network is run; the filter's own share is
+
+    - ``max_seq_len`` and ``overlap``: the model's own where None (the overlap at most ``max_seq_len - 1``);
+    - ``scene_threshold``: scenes are found by ``SceneDetector`` and begin as at a discontinuity; 0 looks for none. It
+      costs one frame more of look-ahead, and the frame that begins a scene leaves with ``discontinuity`` set;
+    - ``strength``: 0..1, how much of the network's result the frames have; the rest is bicubic enlargement;
+    - ``threads``: CPU threads of the network, set at the first frame, as torch counts them per calling thread;
+
+    the rest goes to ``Model.tune``. What was chosen from them is given beside them: ``device`` and ``dtype``,
+    ``size``, the (width, height) of the frames to give (what the network makes where None; the frame keeps its shape on
+    the screen: the sample aspect ratio changes with it, as FFmpeg's ``scale`` has it), and ``output_format``, a name of
+    ``frames.PIXEL_FORMATS`` (the input's own format where None).
     ``latency_seconds``: of a live stream. Windows then are as short as it asks for; a ``max_seq_len`` that is given
-    stays, and is refused where its frames alone take longer to come. ``warn`` is told what becomes of it.
-    ``settings``: handed to the model.
-    ``threads``: CPU threads of the network. Set at the first frame, as torch counts them per calling thread.
+    stays, and is refused where its frames alone take longer to come. ``warn`` gets a line on what becomes of it.
     Raises ``UsageError`` for window sizes that cannot be, ``FilterError`` for an unknown ``output_format``.
     """
 
@@ -79,28 +78,25 @@ class VsrFilter(Filter):
     def __init__(
         self,
         model: Model,
+        options: ModelOptions | None = None,
         *,
-        max_seq_len: int | None = None,
-        overlap: int | None = None,
-        propagation: Literal["carry", "window"] = "carry",
         output_format: str | None = None,
         size: tuple[int, int] | None = None,
-        strength: float = 1.0,
-        scene_threshold: float = 0.0,
         device: torch.device = CPU,
         dtype: torch.dtype = torch.float32,
-        threads: int | None = None,
         latency_seconds: float | None = None,
-        warn: Callable[[str], None] = _silent,
-        settings: Settings | None = None,
+        warn: Callable[[str], None] = silent,
     ) -> None:
+        options = options or ModelOptions()
+        max_seq_len, overlap, propagation = options.max_seq_len, options.overlap, options.propagation
         length = model.info.max_seq_len if max_seq_len is None else max_seq_len
         shared = max(0, min(model.info.overlap, length - 1)) if overlap is None else overlap
         self._windows = Windows(length, shared, propagation)
         self._given_length, self._given_overlap = max_seq_len, overlap
         self._latency_seconds, self._warn = latency_seconds, warn
         self._deadline: Deadline | None = None
-        self._scenes = SceneDetector(scene_threshold) if scene_threshold > 0 and model.info.temporal else None
+        detected = options.scene_threshold > 0 and model.info.temporal
+        self._scenes = SceneDetector(options.scene_threshold) if detected else None
         self._undecided: Frame | None = None
         """The last frame, as long as it is not known whether a scene begins with it."""
         self.lookahead = self._windows.lookahead + (1 if self._scenes else 0)
@@ -115,16 +111,16 @@ class VsrFilter(Filter):
         self._model = model
         self._output_format = output_format
         self._size = size
-        self._strength = strength
+        self._strength = 1.0 if options.strength is None else options.strength
         self._device = device
         self._dtype = dtype
-        self._threads = threads
-        self._settings = settings or Settings()
-        if self._settings.max_history is None:
+        self._threads = options.threads
+        self._options = options
+        if options.max_history is None:
             # A scene that fits into one window has to give the whole-sequence result, so a bound lies a fifth beyond
             # the window: there the first state is still alone. Independent windows need none.
             own = model.info.max_history if propagation == "carry" else 0
-            self._settings = replace(self._settings, max_history=own and max(own, -(-6 * length // 5)))
+            self._options = replace(options, max_history=own and max(own, -(-6 * length // 5)))
         self._info: StreamInfo | None = None
         self._domain: Domain | None = None
         self._session: Session | None = None
@@ -145,7 +141,7 @@ class VsrFilter(Filter):
         if self._latency_seconds is not None:
             self._bound(self._latency_seconds, info.frame_rate or DEFAULT_RATE)
         self._model = self._model.to(self._device, self._dtype)
-        self._model.tune(self._settings)
+        self._model.tune(self._options, self._warn)
         self._session = self._model.session()
         self._info = info
         scale = self._model.info.scale
@@ -222,11 +218,30 @@ class VsrFilter(Filter):
 
     def idle(self) -> Iterator[Frame]:
         """The window that is being filled is run as it is; the scene ends there."""
+        yield from self._decided()
+        if self._windows.waiting:
+            yield from self._run(self._windows.cut())
+
+    def settle(self) -> Iterator[Frame]:
+        """The window that is being filled is run as it is; the scene goes on."""
+        yield from self._decided()
+        yield from self._run(self._windows.pause())
+
+    @property
+    def waiting(self) -> int:
+        """Frames that have come and not left."""
+        return self._windows.waiting + (self._undecided is not None)
+
+    @property
+    def max_seq_len(self) -> int:
+        """Frames in a window; of a live stream it may change."""
+        return self._windows.max_seq_len
+
+    def _decided(self) -> Iterator[Frame]:
+        """The last frame, if it waits for the next one to show whether a scene begins with it."""
         frame, self._undecided = self._undecided, None
         if frame is not None and self._scenes is not None:
             yield from self._accept(replace(frame, discontinuity=True) if self._scenes.last() else frame)
-        if self._windows.waiting:
-            yield from self._run(self._windows.cut())
 
     def close(self) -> None:
         self._held.clear()

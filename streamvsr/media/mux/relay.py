@@ -37,6 +37,7 @@ from streamvsr.media.mux.options import start
 from streamvsr.media.mux.relay_child import Setup, frame_message
 from streamvsr.media.mux.tracks import plain_packet
 from streamvsr.media.mux.transports import Transport
+from streamvsr.media.open_container import open_container
 
 WAITING_BYTES = 1 << 20
 """How much waits for the only output of a run before it holds the run."""
@@ -96,7 +97,7 @@ class Relay(Transport):
         """A NUT container in memory: its streams tell the process what streams to make."""
         self._head = _Head()
         self._setup = Setup(self._url, format, dict(options), dict(own), self._timeout)
-        self.container = av.open(self._head, "w", format="nut", container_options={"flush_packets": "1"})
+        self.container = open_container(self._head, "w", format="nut", container_options={"flush_packets": "1"})
         return self.container
 
     def start(self, options: Mapping[str, str]) -> str:  # noqa: ARG002 - they were given to ``open``

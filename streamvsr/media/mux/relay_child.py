@@ -19,13 +19,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import av
-
 from streamvsr.errors import StreamvsrError, UsageError
 from streamvsr.media.av_errors import FOREIGN, mask, sink_error
 from streamvsr.media.mux.options import start
 from streamvsr.media.mux.timestamps import Timestamps
 from streamvsr.media.mux.tracks import av_packet
+from streamvsr.media.open_container import open_container
 
 GRACE_SECONDS = 5
 """How much longer than its parent would wait a call may take: one that has lost its parent too ends itself."""
@@ -85,10 +84,10 @@ def main() -> None:
 
 
 def _serve(setup: Setup, answer: Any) -> None:
-    container: Any = av.open(
+    container: Any = open_container(
         setup.url, "w", format=setup.format, options=setup.options, container_options=setup.own
     )  # fmt: skip
-    with av.open(io.BytesIO(setup.head), format="nut") as head:
+    with open_container(io.BytesIO(setup.head), format="nut") as head:
         for template, (tags, disposition) in zip(head.streams, setup.streams, strict=True):
             stream: Any = container.add_stream_from_template(template, opaque=True)
             stream.metadata.update(tags)

@@ -15,8 +15,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-import av
-
 from streamvsr.config import OutputOptions
 from streamvsr.errors import SinkError, UsageError
 from streamvsr.frames import Frame, MediaInfo, Packet, StreamInfo
@@ -31,6 +29,7 @@ from streamvsr.media.mux.container import ContainerSink
 from streamvsr.media.mux.image_sequence import is_pictures
 from streamvsr.media.mux.options import segment_seconds, start, stream_tags
 from streamvsr.media.mux.tracks import AudioDecoder, plain_packet
+from streamvsr.media.open_container import open_container
 
 CARRIER = "nut"
 """Where the encoder's stream lives: a container in memory that takes any codec, and wants its parameters in front, as
@@ -157,7 +156,7 @@ class TeeSink(Sink):
         self._done: list[str] = []
         self._frames = 0
         try:
-            self._container = av.open(io.BytesIO(), "w", format=CARRIER)
+            self._container = open_container(io.BytesIO(), "w", format=CARRIER)
             lengths = [segment_seconds(output_format(one, stdout=one.path in STDOUT), one.options) for one in outputs]
             live = any(is_url(one.path) for one in outputs)
             self._encoder = open_encoder(

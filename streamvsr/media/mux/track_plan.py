@@ -20,6 +20,7 @@ from streamvsr.config import OutputOptions
 from streamvsr.frames import Track
 from streamvsr.media.av_errors import FOREIGN
 from streamvsr.media.encode.options import MOV_FAMILY, encoder_name
+from streamvsr.media.open_container import open_container
 
 SILENT_LOSS = {
     "mpegts": frozenset(
@@ -160,7 +161,7 @@ def holds(container: str, plans: Sequence[TrackPlan]) -> bool:
         return holds(ALIKE[container], plans)
     if container in ONE_AUDIO and sum(p.track.kind == "audio" and p.action != "drop" for p in plans) > 1:
         return False
-    trial = av.open(io.BytesIO(), "w", format=container)
+    trial = open_container(io.BytesIO(), "w", format=container)
     try:
         if container in FIRST_VIDEO:
             trial.add_stream(FIRST_VIDEO[container], rate=25)

@@ -18,6 +18,7 @@ from streamvsr.errors import SinkError, UsageError
 from streamvsr.media.mux.atomic_file import AtomicFile, OutputFile, local_path, refuse_existing
 from streamvsr.media.mux.options import BUFFER_BYTES, start
 from streamvsr.media.mux.timestamps import Timestamps
+from streamvsr.media.open_container import open_container
 
 
 class Transport(ABC):
@@ -79,7 +80,7 @@ class UrlTransport(Transport):
         self._url = url
 
     def open(self, format: str, options: Mapping[str, str], own: Mapping[str, str]) -> OutputContainer:
-        self.container = av.open(
+        self.container = open_container(
             self._url, "w", format=format, options=dict(options), container_options=dict(own), buffer_size=BUFFER_BYTES
         )
         return self.container
@@ -98,7 +99,7 @@ class FileTransport(Transport):
         self.streamed = self._target.streamed
 
     def open(self, format: str, options: Mapping[str, str], own: Mapping[str, str]) -> OutputContainer:
-        self.container = av.open(
+        self.container = open_container(
             self._target.file, "w", format=format, options=dict(options), container_options=dict(own),
             buffer_size=BUFFER_BYTES,
         )  # fmt: skip
@@ -152,7 +153,7 @@ class SegmentTransport(Transport):
             raise SinkError(f"{path} may not be written")
 
     def open(self, format: str, options: Mapping[str, str], own: Mapping[str, str]) -> OutputContainer:
-        self.container = av.open(
+        self.container = open_container(
             self._path, "w", format=format, options=dict(options), container_options=dict(own),
             buffer_size=BUFFER_BYTES, io_open=self._open_part,
         )  # fmt: skip

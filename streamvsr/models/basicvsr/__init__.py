@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 
+from streamvsr.config import ModelOptions
 from streamvsr.errors import CheckpointError
-from streamvsr.models.base import Model, ModelInfo, Settings
+from streamvsr.models.base import Model, ModelInfo, silent
 from streamvsr.models.basicvsr.cleaning import OFF, RefineRule
 from streamvsr.models.basicvsr.layers import SCALE
 from streamvsr.models.basicvsr.network import BasicVSRNet, RealBasicVSRNet
@@ -35,7 +37,8 @@ class BasicVSRModel(Model):
         self.rule = rule
         name = "realbasicvsr" if isinstance(network, RealBasicVSRNet) else "basicvsr"
         self.info = ModelInfo(name, SCALE, "rgb", MAX_SEQ_LEN, OVERLAP, MIN_SIZE_PX, MAX_HISTORY, tunable=True)
-        self._settings = Settings()
+        self._options = ModelOptions()
+        self._warn: Callable[[str], None] = silent
         self._exact: dict[str, Tensor] = {}
         """The weights in float32, where the network has them in half precision."""
 
@@ -45,21 +48,21 @@ class BasicVSRModel(Model):
         self.network.to(device=device, dtype=dtype)
         return self
 
-    def tune(self, settings: Settings) -> None:
-        self._settings = settings
+    def tune(self, options: ModelOptions, warn: Callable[[str], None] = silent) -> None:
+        self._options, self._warn = options, warn
 
     def session(self) -> BasicVSRSession:
         cleaning: nn.Module | None = None
         core = self.network
         if isinstance(core, RealBasicVSRNet):
             cleaning, core = core.image_cleaning, core.basicvsr
-        settings, rule = self._settings, self.rule
-        if settings.refine_threshold is not None:
-            rule = replace(rule, threshold=settings.refine_threshold)
-        if settings.refine_rule is not None:
-            rule = replace(rule, scope=settings.refine_rule)
-        history = self.info.max_history if settings.max_history is None else settings.max_history
-        return BasicVSRSession(core, cleaning, rule, history, settings, self._widen)
+        options, rule = self._options, self.rule
+        if options.dynamic_refine_thres is not None:
+            rule = replace(rule, threshold=options.dynamic_refine_thres)
+        if options.refine_rule is not None:
+            rule = replace(rule, scope=options.refine_rule)
+        history = self.info.max_history if options.max_history is None else options.max_history
+        return BasicVSRSession(core, cleaning, rule, history, options, self._warn, self._widen)
 
     def _widen(self) -> None:
         """Back to float32, with the weights as they were before they were rounded."""
@@ -89,7 +92,10 @@ def shape_of(state: Mapping[str, Tensor]) -> dict[str, int]:
 
 def _number(config: Mapping[str, str], name: str, default: float) -> float:
     try:
-        return float(config.get(name, default))
+        number = float(config.get(name, default))
+        if not math.isfinite(number):
+            raise ValueError(name)
+        return number
     except ValueError as error:
         raise CheckpointError(f"{name} has to be a number, not {config[name]!r}") from error
 

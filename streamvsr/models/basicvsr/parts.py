@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from streamvsr.models.base import Settings
+from streamvsr.config import ModelOptions, tile_px
 from streamvsr.models.basicvsr.network import BasicVSRNet, upsampled_pixels
 from streamvsr.models.compiled import compiled
 from streamvsr.models.memory import free_bytes, is_out_of_memory, release
@@ -21,18 +21,21 @@ LEAST_UPSAMPLED_PIXELS = 64
 class Parts:
     """``network`` and its ``cleaning`` (None without one), for one session. The weights stay shared."""
 
-    def __init__(self, network: BasicVSRNet, cleaning: nn.Module | None, settings: Settings) -> None:
+    def __init__(
+        self, network: BasicVSRNet, cleaning: nn.Module | None, options: ModelOptions, warn: Callable[[str], None]
+    ) -> None:
         self.network = network
-        self._settings = settings
-        self._plan = TilePlan(settings.tile_px, settings.warn)
+        self._warn = warn
+        self._tile_px = tile_px(options.tile)
+        self._plan = TilePlan(self._tile_px, warn)
         self._part_frames = 0
         self._upsampled_pixels: int | None = None  # None: as many as usual
         self._looked_at = 0  # frames of the longest window that free memory was compared with
         device = network.fusion.weight.device
-        warn = _once(settings.warn)
+        warn_once = _once(warn)
 
         def part(module: nn.Module) -> Tiled:
-            fast = compiled(module, device, compile=settings.compile, graphs=settings.cuda_graphs, warn=warn)
+            fast = compiled(module, device, compile=options.compile, graphs=options.cuda_graphs, warn=warn_once)
             return Tiled(fast, self._plan, min(HALO_PX, _reach(module)))
 
         self.cleaning = part(cleaning) if cleaning is not None else None
@@ -42,14 +45,14 @@ class Parts:
     def settle(self, frame: Tensor, frames: int) -> None:
         """Choose tiles, and how many frames are run at once, for a window of ``frames`` like ``frame``."""
         self._plan.settle(frame, self.network.channels, HALO_PX)
-        if frames <= self._looked_at or self._settings.tile_px == 0:
+        if frames <= self._looked_at or self._tile_px == 0:
             return
         self._looked_at = frames
         free = free_bytes(frame.device)
         state = self.network.channels * frame.element_size() * frame.shape[-2] * frame.shape[-1]
         if free is not None and frames * state > USABLE * free and not self._part_frames:
             self._part_frames = max(LEAST_PART_FRAMES, int(USABLE * free) // state)
-            self._settings.warn(f"{free >> 20} MiB of memory are free: windows of {self._part_frames} frames")
+            self._warn(f"{free >> 20} MiB of memory are free: windows of {self._part_frames} frames")
 
     @property
     def part_frames(self) -> int:
@@ -61,7 +64,7 @@ class Parts:
         if frames <= LEAST_PART_FRAMES:
             return False
         self._part_frames = max(LEAST_PART_FRAMES, frames // 2)
-        self._settings.warn(f"out of memory: going on in windows of {self._part_frames} frames")
+        self._warn(f"out of memory: going on in windows of {self._part_frames} frames")
         return True
 
     def backward(self, frame: Tensor, state: Tensor | None, flow: Tensor | None) -> Tensor:

@@ -22,8 +22,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from streamvsr.config import ModelOptions
 from streamvsr.errors import ModelError
-from streamvsr.models.base import Session, Settings
+from streamvsr.models.base import Session, silent
 from streamvsr.models.basicvsr.cleaning import RefineRule, clean
 from streamvsr.models.basicvsr.history import ForwardBranch, Mark
 from streamvsr.models.basicvsr.network import BasicVSRNet
@@ -72,14 +73,15 @@ class BasicVSRSession(Session):
         cleaning: nn.Module | None,
         rule: RefineRule,
         max_history: int = 0,
-        settings: Settings | None = None,
+        options: ModelOptions | None = None,
+        warn: Callable[[str], None] = silent,
         widen: Callable[[], None] | None = None,
     ) -> None:
         """``widen`` makes the weights float32 again, once half precision has failed."""
         self._network = network
         self._rule = rule
-        self._settings = settings or Settings()
-        self._parts = Parts(network, cleaning, self._settings)
+        self._warn = warn
+        self._parts = Parts(network, cleaning, options or ModelOptions(), warn)
         self._forward = ForwardBranch(self._parts.forward, max_history)
         self._widen = widen
         self._half = network.fusion.weight.dtype in HALF
@@ -190,7 +192,7 @@ class BasicVSRSession(Session):
         """``rest``: the frames that are not committed yet. They are worked on anew."""
         if self._widen is None:
             raise ModelError("half precision gave a broken picture; try --precision fp32")
-        self._settings.warn("half precision gave a broken picture: going on in fp32, no frame is lost")
+        self._warn("half precision gave a broken picture: going on in fp32, no frame is lost")
         self._widen()
         self._half = False
         self._forward.widen()
