@@ -16,7 +16,7 @@ from streamvsr.errors import CheckpointError
 from streamvsr.media.color.yuv import KR_KB
 from streamvsr.models.basicvsr.network import BasicVSRNet, RealBasicVSRNet
 from streamvsr.models.checkpoint import read
-from streamvsr.models.rt.color import RTColorNet, fold, unfold
+from streamvsr.models.rt.color import RTColorNet, fold, unfold, with_colors
 from streamvsr.models.rt.network import RTNet
 from streamvsr.training.branches import branch, collapsed
 from streamvsr.training.options import TrainOptions
@@ -103,7 +103,7 @@ class TrainedRTColor(Trained):
 
     def run(self, low: Tensor, step: int) -> Result:
         frames, count, _, height, width = low.shape
-        planes = ycbcr(low, step)
+        planes = halved_chroma(ycbcr(low, step))
         hidden = self.net.initial_state(count, height, width)
         outputs: list[Tensor] = []
         detailed: list[Tensor] = []
@@ -147,6 +147,14 @@ def ycbcr(pictures: Tensor, step: int) -> Tensor:
     red, green, blue = pictures.unbind(2)
     luma = red * kr + green * (1 - kr - kb) + blue * kb
     return torch.stack((luma, (blue - luma) / (2 - 2 * kb), (red - luma) / (2 - 2 * kr)), 2)
+
+
+def halved_chroma(planes: Tensor) -> Tensor:
+    """(T, N, 3, H, W) with the chroma of 4:2:0 video, brought to full size as the filter brings it; H and W even."""
+    luma, chroma = planes[:, :, :1], planes[:, :, 1:]
+    small = F.avg_pool2d(chroma.flatten(0, 1), 2)
+    full = F.interpolate(small, scale_factor=2, mode="bicubic", align_corners=False)
+    return torch.cat((luma, full.view_as(chroma)), 2)
 
 
 class TrainedFamily(Trained):
@@ -205,6 +213,8 @@ def _begin_with(net: nn.Module, options: TrainOptions) -> None:
     elif found.architecture != options.model:
         raise CheckpointError(f"{path}: holds a {found.architecture} network, --init needs one of {options.model}")
     own = _plain(net)
+    if isinstance(net, RTColorNet) and state["enter.weight"].shape[1] == 3:
+        state = with_colors(state)
     if "detail.weight" in state and "detail.weight" not in own:
         state = RTColorNet.from_state_dict(state, options.detail).state_dict()
     unknown = [key for key, value in state.items() if key not in own or own[key].shape != value.shape]

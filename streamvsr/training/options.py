@@ -68,6 +68,10 @@ class TrainOptions:
         0.5, "--gradients", help="of it, weight of the loss on their gradients (0.5)", kind="number", metavar="X",
         least=0,
     )  # fmt: skip
+    energy: float = option(
+        0.0, "--energy", help="of it, weight of the loss on how strong edges and texture are", kind="number",
+        metavar="X", least=0,
+    )  # fmt: skip
     detail: float = option(
         0.5, "--detail", help="rt: how far the weights lean to the teacher: 0 truth, 1 teacher (0.5)", kind="number",
         metavar="P", least=0, most=1,
@@ -151,6 +155,8 @@ def check(options: TrainOptions) -> None:
         raise UsageError("name the checkpoint to write: --out NAME.safetensors")
     if options.patch % 4:
         raise UsageError(f"--patch {options.patch}: must be a multiple of 4")
+    if options.color and options.patch % 8:
+        raise UsageError(f"--patch {options.patch}: --color needs a multiple of 8, as chroma has half of the pixels")
     if options.lr <= 0 or options.lr_discriminator <= 0:
         raise UsageError("a learning rate must be greater than 0")
     if options.perceptual and not options.vgg:

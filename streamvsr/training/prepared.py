@@ -193,7 +193,8 @@ class Prepared:
         small, room = patch // SCALE, (self.recipe.patch - patch) // SCALE
         for _ in range(count):
             path = self._path(int(rng.integers(self.count)))
-            y, x = rng.integers(room + 1, size=2)
+            # Even, so that four pixels that share their chroma stay together.
+            y, x = 2 * rng.integers(room // 2 + 1, size=2)
             across, down, right = rng.random() < 0.5, rng.choice((-1, 1)), rng.choice((-1, 1))
             for name, kept in parts.items():
                 unit = 1 if name == "low" else SCALE

@@ -30,6 +30,7 @@ from streamvsr.training.discriminator import Discriminator, judged_as
 from streamvsr.training.losses import (
     PerceptualLoss,
     charbonnier,
+    energy_loss,
     gradient_loss,
     pixel_loss,
     sharpened,
@@ -159,10 +160,16 @@ class Trainer:
         outputs = result.detailed or result.outputs
         shown = outputs[:: options.teacher_every]
         parts = {"teacher": options.teach * pixel_loss(shown, taught)}
-        if options.gradients:
-            pairs = zip(shown, taught, strict=False)
-            losses = [gradient_loss(self.trained.luma(o), self.trained.luma(t)) for o, t in pairs]
-            parts["gradients"] = options.teach * options.gradients * torch.stack(losses).mean()
+        pairs = [
+            (self.trained.luma(output), self.trained.luma(wanted))
+            for output, wanted in zip(shown, taught, strict=False)
+        ]
+        for name, weight, loss in (
+            ("gradients", options.gradients, gradient_loss),
+            ("energy", options.energy, energy_loss),
+        ):
+            if weight:
+                parts[name] = options.teach * weight * torch.stack([loss(o, t) for o, t in pairs]).mean()
         if options.temporal and result.detailed:
             parts["changes"] = options.teach * options.temporal * temporal_loss(outputs, target)
         return parts

@@ -56,6 +56,17 @@ def unfold(outputs: Tensor) -> tuple[Tensor, Tensor]:
     return F.pixel_shuffle(luma, SCALE), F.pixel_shuffle(chroma, SCALE // 2)
 
 
+def with_colors(luma: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of ``RTNet`` as those of a colour network that treats luma as it does, and only enlarges the chroma."""
+    state = dict(luma)
+    enter, leave, bias = (state[key] for key in ("enter.weight", "leave.weight", "leave.bias"))
+    state["enter.weight"] = enter.new_zeros(enter.shape[0], 3 * CHANNELS, 3, 3)
+    state["enter.weight"][:, ::CHANNELS] = enter
+    state["leave.weight"] = torch.cat((leave, leave.new_zeros(CHROMA_OUT, *leave.shape[1:])))
+    state["leave.bias"] = torch.cat((bias, bias.new_zeros(CHROMA_OUT)))
+    return state
+
+
 class RTColorNet(nn.Module):
     """One step of the recurrent network; see the module's text for the drawing."""
 
