@@ -155,6 +155,12 @@ def check(options: TrainOptions) -> None:
         raise UsageError("name the checkpoint to write: --out NAME.safetensors")
     if options.patch % 4:
         raise UsageError(f"--patch {options.patch}: must be a multiple of 4")
+    if options.color and options.model != "rt":
+        raise UsageError(f"--color is for rt: {options.model} looks at colours anyway")
+    if options.teacher and (options.prepared_patch < options.patch or options.prepared_patch % 8):
+        raise UsageError(f"--prepared-patch {options.prepared_patch}: must be a multiple of 8, and at least --patch")
+    if options.teacher and options.long_frames:
+        raise UsageError("--long-frames and --teacher: what is prepared has --frames frames each; leave one out")
     if options.color and options.patch % 8:
         raise UsageError(f"--patch {options.patch}: --color needs a multiple of 8, as chroma has half of the pixels")
     if options.lr <= 0 or options.lr_discriminator <= 0:

@@ -295,9 +295,8 @@ def train(
         trainer.load(state)
     try:
         _make_places(run, out)
-        if not trainer.prepare(say, stopped):
-            return trainer
-        _loop(trainer, run / "log.csv", state, out, say, stopped)
+        if trainer.prepare(say, stopped):
+            _loop(trainer, run / "log.csv", state, out, say, stopped)
         # Also where no step was left to do: --resume with another --note rewrites the metadata of a finished run.
         trainer.save(state)
         if trainer.step:

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from streamvsr.models.rt.network import SCALE, ResidualBlock, bicubic_kernel
+from streamvsr.models.state import check_fit
 
 CHANNELS = 3
 """Y' 0..1, Cb and Cr -0.5..0.5."""
@@ -105,6 +106,7 @@ class RTColorNet(nn.Module):
             for part in ("weight", "bias"):
                 state[f"leave.{part}"] = state[f"leave.{part}"] + share * state.pop(f"detail.{part}")
         net = cls(channels, blocks, "detail.weight" in state)
+        check_fit(net, state)
         net.load_state_dict(state)
         return net
 
