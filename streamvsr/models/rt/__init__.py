@@ -16,7 +16,9 @@ from streamvsr.models.rt.network import SCALE, RTNet
 
 __all__ = ["RTModel", "RTSession", "is_rt", "load"]
 
-INFO = ModelInfo(name="rt", scale=SCALE, domain="luma", max_seq_len=8, overlap=1, min_size_px=1, causal_after=1)
+INFO = ModelInfo(
+    name="rt", scale=SCALE, domain="luma", max_seq_len=8, overlap=1, min_size_px=1, causal_after=1, steady=True
+)
 DETAIL = 0.5
 """The share of the teacher's detail where a checkpoint has it and does not say."""
 
