@@ -61,6 +61,8 @@ class Option:
     most: float | None = None
     anywhere: bool = False
     """An option of the output that may also stand before the input, as ffmpeg's global ones."""
+    sensitive: bool = False
+    """Its value is a secret, and never shown."""
     as_ffmpeg: bool = False
     """Means just what it means in ffmpeg: ``--help`` names it without explaining it."""
     in_chain: bool = False
@@ -79,6 +81,21 @@ def options_of(group: type) -> Iterator[tuple[str, Option]]:
     for f in fields(group):
         if "option" in f.metadata:
             yield f.name, f.metadata["option"]
+
+
+_SENSITIVE = """
+aa_fixed_key activation_bytes audible_fixed_key audible_iv audible_key authorization cookies cryptokey decryption_iv
+decryption_key decryption_keys encryption_key encryption_kid ftp-anonymous-password ftp-password ftp-user hca_highkey
+hca_lowkey hca_subkey headers hls_enc_iv hls_enc_key http_proxy iv key key_pem passphrase password post_data rtmp_conn
+rtmp_playpath rtmp_subscribe rtmp_tcurl srtp_in_params srtp_out_params streamid
+"""
+SENSITIVE_OPTIONS = frozenset(_SENSITIVE.split())
+"""FFmpeg's options, of an input or an output, whose values are secrets or have some in them."""
+
+
+def is_sensitive(name: str) -> bool:
+    """Whether the value of one of FFmpeg's options, with or without a stream specifier, is a secret."""
+    return name.partition(":")[0] in SENSITIVE_OPTIONS
 
 
 @dataclass(frozen=True, slots=True)

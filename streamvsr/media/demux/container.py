@@ -27,7 +27,7 @@ from av.error import MemoryError as AvMemoryError
 from streamvsr.config import InputOptions, OutputOptions
 from streamvsr.errors import SourceError, StreamvsrError
 from streamvsr.frames import Frame, Packet
-from streamvsr.media.av_errors import FOREIGN, mask, source_error
+from streamvsr.media.av_errors import FOREIGN, source_error
 from streamvsr.media.av_frames import color_of, from_av
 from streamvsr.media.decode.clock import Clock, ConstantClock, Shift, TimestampConcat
 from streamvsr.media.decode.conform import Deinterlacer, Fitter, Orientation, Rotator, orientation_of
@@ -40,6 +40,7 @@ from streamvsr.media.demux.selection import select
 from streamvsr.media.demux.stdin import Reader, open_stdin
 from streamvsr.media.hdr import moving_data
 from streamvsr.media.open_container import open_container
+from streamvsr.secrets import mask_url
 
 STDIN_NAMES = ("-", "pipe:", "pipe:0")
 
@@ -144,7 +145,7 @@ class ContainerSource(Source):
         return container
 
     def _begin(self, given: InputOptions, output: OutputOptions, *, seek: bool = True) -> None:
-        container, name = self._container, mask(self._path)
+        container, name = self._container, mask_url(self._path)
         selection = select(list(container.streams), output, name, programs_of(container))
         for note in selection.notes:
             self.on_warning(f"'{name}': {note}")
@@ -252,20 +253,22 @@ class ContainerSource(Source):
         except FOREIGN as exc:
             raise source_error(exc, self._path) from exc
         if self._damaged:
-            self.on_warning(f"'{mask(self._path)}': {self._damaged} damaged packets or pictures in all")
+            self.on_warning(f"'{mask_url(self._path)}': {self._damaged} damaged packets or pictures in all")
         if (
             not self._live
             and not self._stop.is_set()
             and (lost := cut_off(self._container, self._video, self._reached))
         ):
-            self.on_warning(f"'{mask(self._path)}' {lost}")
+            self.on_warning(f"'{mask_url(self._path)}' {lost}")
         if self._concat.count:
             self.on_warning(
-                f"'{mask(self._path)}': time stamps jump back {self._concat.count} times, as where recordings were put "
-                "behind each other; each was moved behind the one before"
+                f"'{mask_url(self._path)}': time stamps jump back {self._concat.count} times, as where recordings were "
+                "put behind each other; each was moved behind the one before"
             )
         if self._clock.jumps:
-            self.on_warning(f"'{mask(self._path)}': time stamps jump back {self._clock.jumps} times; sound may be off")
+            self.on_warning(
+                f"'{mask_url(self._path)}': time stamps jump back {self._clock.jumps} times; sound may be off"
+            )
 
     def _read(self) -> Generator[av.VideoFrame | av.Packet[Any]]:
         """Decoded pictures, and packets to copy, with the stamps of the input."""
@@ -325,13 +328,13 @@ class ContainerSource(Source):
     def _damage(self, exc: BaseException | None) -> None:
         self._damaged += 1
         if self._damaged == 1:
-            self.on_warning(f"'{mask(self._path)}': the video is damaged; what can be decoded is used")
+            self.on_warning(f"'{mask_url(self._path)}': the video is damaged; what can be decoded is used")
         if self._damaged >= MAX_BAD_PACKETS and not self._pictures:
             raise self._undecodable() from exc
 
     def _undecodable(self) -> SourceError:
         why = "no picture could be decoded; it is damaged, encrypted, or not supported"
-        return SourceError(f"'{mask(self._path)}': {why}")
+        return SourceError(f"'{mask_url(self._path)}': {why}")
 
     def _made(self, event: av.VideoFrame | av.Packet[Any]) -> Iterator[Frame | Packet]:
         if not isinstance(event, av.VideoFrame):
@@ -374,11 +377,12 @@ class ContainerSource(Source):
 
     def _interlaced(self) -> None:
         self.on_warning(
-            f"'{mask(self._path)}': interlaced pictures are de-interlaced first (bwdif); -deinterlace off leaves them"
+            f"'{mask_url(self._path)}': interlaced pictures are de-interlaced first (bwdif); "
+            "-deinterlace off leaves them"
         )
 
     def _size_changed(self, what: str) -> None:
-        self.on_warning(f"'{mask(self._path)}', at {float(self._at * self._clock.time_base):.2f} s: {what}")
+        self.on_warning(f"'{mask_url(self._path)}', at {float(self._at * self._clock.time_base):.2f} s: {what}")
 
     def _packet(self, packet: av.Packet[Any]) -> Packet:
         shift = self._shifts[packet.stream_index]

@@ -18,8 +18,9 @@ from av.format import ContainerFormat
 
 from streamvsr.config import OutputOptions
 from streamvsr.errors import UsageError, did_you_mean
-from streamvsr.media.av_errors import FOREIGN, mask
+from streamvsr.media.av_errors import FOREIGN
 from streamvsr.media.open_container import open_container
+from streamvsr.secrets import mask_url
 
 FORMAT_ALIASES = {
     "mkv": "matroska",
@@ -170,7 +171,7 @@ def output_format(output: OutputOptions, *, stdout: bool) -> str:
         with open_container(nowhere, "w") as guessed:
             return str(guessed.format.name)
     except (ValueError, av.FFmpegError):
-        shown = mask(output.path)
+        shown = mask_url(output.path)
         raise UsageError(f"the name {shown!r} does not tell the format; name it with -f, e.g. -f mp4") from None
 
 
