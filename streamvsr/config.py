@@ -15,6 +15,10 @@ from typing import Any, Literal
 
 from streamvsr.errors import UsageError
 
+MAX_INTEGER = 2**31 - 1
+"""The largest whole number of any option, and the largest numerator and denominator of a rate: FFmpeg's ``int``."""
+MAX_SECONDS = 10**9
+"""The longest time of any option, 31 years: in nanoseconds it fits into FFmpeg's time stamps."""
 LEAST_TILE_PX = 64
 """The least ``--tile``: below, the borders around tiles are most of the work."""
 VIDEOS = (
@@ -408,7 +412,7 @@ def tile_px(text: str) -> int | None:
     """``--tile`` as a side in pixels: None for auto, 0 for off. Raises ``UsageError`` for anything else."""
     if text in ("auto", "off"):
         return None if text == "auto" else 0
-    if text.isascii() and text.isdigit() and int(text) >= LEAST_TILE_PX:
+    if text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= LEAST_TILE_PX:
         return int(text)
     raise UsageError(f"--tile {text}: say auto, off, or a side of at least {LEAST_TILE_PX} pixels")
 
@@ -423,8 +427,16 @@ def _check_value(face: Option, value: Any) -> None:
         raise UsageError(f"{flag} {value!r}: expected {wanted}")
     if face.choices and value not in face.choices:
         raise UsageError(f"{flag} {value}: choose one of {', '.join(face.choices)}")
+    if face.kind == "size" and any(isinstance(side, int) and side > MAX_INTEGER for side in value):
+        raise UsageError(f"{flag}: a side is at most {MAX_INTEGER} pixels")
     if isinstance(value, tuple):
         return
+    if face.kind == "integer" and abs(value) > MAX_INTEGER:
+        raise UsageError(f"{flag}: must be at most {MAX_INTEGER}")
+    if face.kind == "time" and value > MAX_SECONDS:
+        raise UsageError(f"{flag}: must be at most {MAX_SECONDS} seconds")
+    if face.kind == "rate" and max(value.numerator, value.denominator) > MAX_INTEGER:
+        raise UsageError(f"{flag}: must be a fraction of numbers up to {MAX_INTEGER}")
     if face.least is not None and value < face.least:
         raise UsageError(f"{flag} {value}: must be at least {face.least:g}")
     if face.most is not None and value > face.most:

@@ -72,12 +72,11 @@ def load(name: str) -> Preset:
             data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
             raise UsageError(f"preset '{name}': this file is too large to be one")
-        table = tomllib.loads(data.decode("utf-8"))
+        return _checked(name, tomllib.loads(data.decode("utf-8")))
     except OSError as error:
         raise UsageError(f"preset '{name}' cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
         raise UsageError(f"preset '{name}' is not TOML: {' '.join(str(error).split())}") from error
-    return _checked(name, table)
 
 
 def find(name: str) -> Path:

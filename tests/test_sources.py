@@ -19,7 +19,7 @@ from streamvsr.config import InputOptions, OutputOptions
 from streamvsr.errors import NoVideoError, SourceError, UsageError
 from streamvsr.frames import Frame, Packet
 from streamvsr.media.demux import Source, TrimmedSource, open_source
-from streamvsr.media.demux import container as container_module
+from streamvsr.media.demux import demuxer as demuxer_module
 from streamvsr.media.demux.container import ContainerSource
 from streamvsr.media.demux.image_sequence import ImageSequenceSource, natural_key
 from streamvsr.media.demux.stdin import PipeReader, SpoolReader, open_stdin
@@ -117,7 +117,7 @@ def from_pipe(name: str) -> Opener:
 
         threading.Thread(target=feed, daemon=True).start()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(container_module, "open_stdin", lambda: open_stdin(read))
+            patch.setattr(demuxer_module, "open_stdin", lambda: open_stdin(read))
             return ContainerSource(InputOptions(path="-"), OutputOptions())
 
     return opened

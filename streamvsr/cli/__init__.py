@@ -27,7 +27,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def program() -> int:
     """``main`` in a process of its own, which ends with it."""
-    code = main()
+    try:
+        code = main()
+    except KeyboardInterrupt:
+        return 130
     if threading.active_count() > 1:
         # A thread that was left behind in FFmpeg may come back while the interpreter is taken apart, and crash it.
         for stream in (sys.stdout, sys.stderr):

@@ -65,6 +65,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not isinstance(error, ReaderLeftError):
             console.error(error)
         return error.exit_code
+    except OSError as error:
+        if debug:
+            console.traceback(error)
+        # Of what is written here only standard output can fail like this; all files have errors of their own.
+        _forget_stdout()
+        console.error(f"standard output cannot be written: {error.strerror or error}")
+        return 1
     except Exception as error:
         if debug:
             console.traceback(error)
@@ -155,11 +162,11 @@ def run_config(
             raise
         if config.run.stats:
             console.block(_stats(run))
-        if ending == "aborted":
+        if ending == "aborted" and not run.complete:
             console.note("aborted")
             return INTERRUPTED
         run.result()
-        if ending == "stopped":
+        if ending:
             done = run.progress().frames_out
             what = f"{done} frames are in {config.output.path}" if done else "nothing was written"
             console.note(f"interrupted: {what}")

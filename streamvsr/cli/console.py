@@ -14,6 +14,9 @@ from typing import TextIO
 
 from streamvsr.secrets import HIDDEN, mask
 
+MAX_ERROR_CHARS = 2000
+"""An option's value, or a name in a file, may be of any length."""
+
 LEAST_HIDDEN_CHARS = 6
 """Shorter secrets are hidden where they stand in a URL, and not wherever these letters are found."""
 
@@ -70,7 +73,8 @@ class Console:
             self._writer = writer
 
     def error(self, text: object) -> None:
-        self._line(f"error: {one_line(str(text))}")
+        said = one_line(str(text))
+        self._line(f"error: {said if len(said) <= MAX_ERROR_CHARS else f'{said[:MAX_ERROR_CHARS]}...'}")
 
     def warning(self, text: object) -> None:
         if not self.quiet:

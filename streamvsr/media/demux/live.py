@@ -31,7 +31,8 @@ from streamvsr.errors import SourceError, StreamLostError, UsageError
 from streamvsr.frames import Frame, MediaInfo, Packet, Track
 from streamvsr.media.demux.base import Source
 from streamvsr.media.demux.connection import Connection, StallError
-from streamvsr.media.demux.container import LIVE_SCHEMES, STDIN_NAMES, ContainerSource
+from streamvsr.media.demux.container import ContainerSource
+from streamvsr.media.demux.demuxer import LIVE_SCHEMES, STDIN_NAMES
 from streamvsr.secrets import mask_url
 
 FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 5.0
