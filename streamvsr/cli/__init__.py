@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import gc
-import os
-import sys
-import threading
-from collections.abc import Sequence
-from contextlib import suppress
-
 try:
+    import gc
+    import os
+    import sys
+    import threading
+    from collections.abc import Sequence
+    from contextlib import suppress
+
     from streamvsr.cli.interrupts import loading
 except KeyboardInterrupt:
     # The first hundredths of a second, before `loading` itself can help.
