@@ -35,12 +35,14 @@ class ModelInfo:
     """False where each picture depends on its own frame alone: scenes need not be found then."""
     causal_after: int | None = None
     """Frames of look-ahead after which more of them change nothing at all (0: one frame suffices); None: no bound."""
+    steady: bool = False
+    """Whether its result is held still where the input stands still, where the user does not say."""
     tunable: bool = False
     """Whether the options with ``tuning`` (``config.ModelOptions``) are of use to it; else they are left alone."""
 
 
 def silent(text: str) -> None:
-    """For callers who want to hear no warnings."""
+    """For callers who want no warnings."""
 
 
 class Session(ABC):

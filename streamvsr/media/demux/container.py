@@ -24,7 +24,7 @@ from typing import Any
 import av
 
 from streamvsr.config import InputOptions, OutputOptions
-from streamvsr.errors import SourceError, StreamvsrError
+from streamvsr.errors import SourceError, StreamLostError, StreamvsrError
 from streamvsr.frames import Frame, Packet
 from streamvsr.media.av_errors import FOREIGN, source_error
 from streamvsr.media.decode.clock import Clock, ConstantClock, Shift
@@ -75,6 +75,9 @@ class ContainerSource(Source):
         self._live = live or input.path.lower().startswith(LIVE_SCHEMES)
         self.length: Fraction | None = None
         """Seconds that the container claims to last, where it claims anything."""
+        self._start = input.start or Fraction(0)
+        self._end: Fraction | None = None
+        """Where the frames that were given end, in seconds of the run."""
         self._reached: int | None = None
         """Where the video packets that were read end, in ticks of the stream."""
         self._pending: deque[av.VideoFrame | av.Packet[Any]] = deque()
@@ -213,9 +216,16 @@ class ContainerSource(Source):
         if demuxer.stopped:
             return
         if (error := self._broken()) is not None:
-            raise error from demuxer.broken
+            raise StreamLostError(f"{error}{self._reading_on()}") from demuxer.broken
         if not self._live and (lost := cut_off(demuxer.container, self._video, self._reached)):
             self._warn(f" {lost}")
+
+    def _reading_on(self) -> str:
+        """Where the input broke off, and how to go on from there."""
+        if self._live or self._end is None:
+            return ""
+        seconds = float(self._end + self._start)
+        return f"; it breaks off at {seconds:.2f} s (-ss {seconds:.2f} before the input reads on from there)"
 
     def _broken(self) -> SourceError | None:
         broken = None if self._demuxer is None else self._demuxer.broken
@@ -241,7 +251,9 @@ class ContainerSource(Source):
             yield self._packet(event)
             return
         try:
-            yield from self._normaliser.push(event)
+            for frame in self._normaliser.push(event):
+                self._end = frame.seconds + frame.duration * frame.time_base
+                yield frame
         except StreamvsrError as exc:
             raise source_error(exc, self._path) from exc
 

@@ -147,7 +147,8 @@ class LiveSource(Source):
                 yield from self._play(until)
             except SourceError as error:
                 if not self.info.video.live:
-                    raise
+                    # What has come is kept; a connection that falls silent has broken off as well.
+                    raise StreamLostError(str(error)) from error
                 if not self._comes_back:
                     raise StreamLostError(str(error)) from error
                 why = str(error).removeprefix(f"'{mask_url(self._path)}': ")
