@@ -15,6 +15,10 @@ from typing import Any, Literal
 
 from streamvsr.errors import UsageError
 
+MAX_INTEGER = 2**31 - 1
+"""The largest whole number of any option, and the largest numerator and denominator of a rate: FFmpeg's ``int``."""
+MAX_SECONDS = 10**9
+"""The longest time of any option, 31 years: in nanoseconds it fits into FFmpeg's time stamps."""
 LEAST_TILE_PX = 64
 """The least ``--tile``: below, the borders around tiles are most of the work."""
 VIDEOS = (
@@ -61,6 +65,8 @@ class Option:
     most: float | None = None
     anywhere: bool = False
     """An option of the output that may also stand before the input, as ffmpeg's global ones."""
+    sensitive: bool = False
+    """Its value is a secret, and never shown."""
     as_ffmpeg: bool = False
     """Means just what it means in ffmpeg: ``--help`` names it without explaining it."""
     in_chain: bool = False
@@ -79,6 +85,21 @@ def options_of(group: type) -> Iterator[tuple[str, Option]]:
     for f in fields(group):
         if "option" in f.metadata:
             yield f.name, f.metadata["option"]
+
+
+_SENSITIVE = """
+aa_fixed_key activation_bytes audible_fixed_key audible_iv audible_key authorization cookies cryptokey decryption_iv
+decryption_key decryption_keys encryption_key encryption_kid ftp-anonymous-password ftp-password ftp-user hca_highkey
+hca_lowkey hca_subkey headers hls_enc_iv hls_enc_key http_proxy iv key key_pem passphrase password post_data rtmp_conn
+rtmp_playpath rtmp_subscribe rtmp_tcurl srtp_in_params srtp_out_params streamid
+"""
+SENSITIVE_OPTIONS = frozenset(_SENSITIVE.split())
+"""FFmpeg's options, of an input or an output, whose values are secrets or have some in them."""
+
+
+def is_sensitive(name: str) -> bool:
+    """Whether the value of one of FFmpeg's options, with or without a stream specifier, is a secret."""
+    return name.partition(":")[0] in SENSITIVE_OPTIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,7 +417,7 @@ def tile_px(text: str) -> int | None:
     """``--tile`` as a side in pixels: None for auto, 0 for off. Raises ``UsageError`` for anything else."""
     if text in ("auto", "off"):
         return None if text == "auto" else 0
-    if text.isascii() and text.isdigit() and int(text) >= LEAST_TILE_PX:
+    if text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= LEAST_TILE_PX:
         return int(text)
     raise UsageError(f"--tile {text}: say auto, off, or a side of at least {LEAST_TILE_PX} pixels")
 
@@ -411,8 +432,16 @@ def _check_value(face: Option, value: Any) -> None:
         raise UsageError(f"{flag} {value!r}: expected {wanted}")
     if face.choices and value not in face.choices:
         raise UsageError(f"{flag} {value}: choose one of {', '.join(face.choices)}")
+    if face.kind == "size" and any(isinstance(side, int) and side > MAX_INTEGER for side in value):
+        raise UsageError(f"{flag}: a side is at most {MAX_INTEGER} pixels")
     if isinstance(value, tuple):
         return
+    if face.kind == "integer" and abs(value) > MAX_INTEGER:
+        raise UsageError(f"{flag}: must be at most {MAX_INTEGER}")
+    if face.kind == "time" and value > MAX_SECONDS:
+        raise UsageError(f"{flag}: must be at most {MAX_SECONDS} seconds")
+    if face.kind == "rate" and max(value.numerator, value.denominator) > MAX_INTEGER:
+        raise UsageError(f"{flag}: must be a fraction of numbers up to {MAX_INTEGER}")
     if face.least is not None and value < face.least:
         raise UsageError(f"{flag} {value}: must be at least {face.least:g}")
     if face.most is not None and value > face.most:

@@ -26,7 +26,7 @@ import av
 from streamvsr.config import InputOptions, OutputOptions
 from streamvsr.errors import SourceError, StreamLostError, StreamvsrError
 from streamvsr.frames import Frame, Packet
-from streamvsr.media.av_errors import FOREIGN, mask, source_error
+from streamvsr.media.av_errors import FOREIGN, source_error
 from streamvsr.media.decode.clock import Clock, ConstantClock, Shift
 from streamvsr.media.decode.decoder import UndecodableError, VideoDecoder
 from streamvsr.media.decode.hardware import accelerator
@@ -39,6 +39,7 @@ from streamvsr.media.demux.programs import programs_of
 from streamvsr.media.demux.selection import Selection, select
 from streamvsr.media.ffmpeg_log import stream_lines
 from streamvsr.media.hdr import moving_data
+from streamvsr.secrets import mask_url
 
 MAX_PACKETS_BEFORE_PICTURE = 10_000
 """Bounds what the constructor reads (and keeps) of an input that never gives a frame."""
@@ -96,7 +97,7 @@ class ContainerSource(Source):
             raise
 
     def _begin(self, given: InputOptions, output: OutputOptions, *, seek: bool = True) -> None:
-        demuxer, name = self._demuxer, mask(self._path)
+        demuxer, name = self._demuxer, mask_url(self._path)
         assert demuxer is not None
         container = demuxer.container
         selection = select(list(container.streams), output, name, programs_of(container))
@@ -174,7 +175,7 @@ class ContainerSource(Source):
 
     def _warn(self, what: str) -> None:
         """``what`` is the sentence behind the input's name."""
-        self.on_warning(f"'{mask(self._path)}'{what}")
+        self.on_warning(f"'{mask_url(self._path)}'{what}")
 
     def _seek(self, target: Fraction, begin: Fraction, time_base: Fraction) -> av.VideoFrame | None:
         """Go to a key frame at or before ``target`` seconds; None where the input cannot do that."""
