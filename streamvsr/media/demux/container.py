@@ -37,6 +37,7 @@ from streamvsr.media.demux.describe import TICK, cut_off, describe, exact, frame
 from streamvsr.media.demux.options import check_input_options, plain_options
 from streamvsr.media.demux.programs import programs_of
 from streamvsr.media.demux.selection import Selection, select
+from streamvsr.media.ffmpeg_log import stream_lines
 from streamvsr.media.hdr import moving_data
 from streamvsr.secrets import mask_url
 
@@ -154,13 +155,22 @@ class ContainerSource(Source):
         self._normaliser = Normaliser(self.info.video, first, clock, demuxer.joins, output, self._warn)
 
     def _tell_left_out(self, selection: Selection) -> None:
-        chapters = self._demuxer.container.chapters() if self._demuxer is not None else []
+        assert self._demuxer is not None
+        chapters = self._demuxer.container.chapters()
         for stream in selection.left_out:
             kind = "cover art" if stream.type == "video" else "data stream"
             # In MP4 the chapters' titles are such a stream as well, and who reads of its loss fears for them.
             besides = " (the chapters are kept)" if kind == "data stream" and chapters else ""
             if kind == "data stream" and "timecode" in stream.metadata and "timecode" in selection.video.metadata:
                 besides = " (its time code is read)"
+            if stream.type in ("audio", "subtitle"):
+                known = {line.split(" ")[0]: line for line in stream_lines(self._demuxer.container)}
+                what = known.get(f"0:{stream.index}", f"0:{stream.index} {stream.type}")
+                self._warn(
+                    f": stream {what} is left out: FFmpeg has no decoder for it, and without one it cannot be copied "
+                    f"here (ffmpeg -i OUTPUT -i INPUT -map 0 -map 1:{stream.index} -c copy NEW adds it)"
+                )
+                continue
             self._warn(f": {kind} 0:{stream.index} is left out: it cannot be copied{besides}")
 
     def _warn(self, what: str) -> None:
@@ -213,6 +223,11 @@ class ContainerSource(Source):
             raise source_error(exc, self._path) from exc
         for line in (*self._decoder.report(), *demuxer.joins.report(), *self._normaliser.report()):
             self._warn(line)
+        if demuxer.late_streams:
+            self._warn(
+                f": streams that began after the opening are left out ({'; '.join(demuxer.late_streams)}); "
+                "-probesize BYTES and -analyzeduration MICROSECONDS before the input look further"
+            )
         if demuxer.stopped:
             return
         if (error := self._broken()) is not None:
