@@ -1,7 +1,7 @@
 """Time stamps of decoded frames: strictly increasing integers, whatever the container gives.
 
 Containers leave stamps out (raw streams: all of them; AVI: the presentation times; RTSP: the first), repeat them, or
-jump backwards where recordings were glued together: ``Joins`` looks at packets, and what it cannot see is left to
+jump backwards where recordings were glued together: ``concat.py`` looks at packets, and what it cannot see is left to
 ``Clock``, which looks at decoded pictures. Its rules, in order:
 
 =============================================  ========================================================================
@@ -22,6 +22,9 @@ JUMP_SECONDS = 1
 DEFAULT_RATE = Fraction(25)
 """Frames a second where neither the container nor the frames before tell."""
 
+
+MAX_FRAME_RATE = 500
+"""Higher ones are tick rates of the container (Matroska and FLV files that claim 600 or 1000 frames a second)."""
 
 COARSE_SECONDS = Fraction(1, 1000)
 """Ticks longer than this (a whole frame in AVI and raw streams) are divided where a cut falls between two of them."""
@@ -51,34 +54,6 @@ class Shift:
 
     def __call__(self, stamp: int) -> int:
         return stamp * self.parts - self.ticks
-
-
-class TimestampConcat:
-    """Puts recordings that stand behind each other in one file on one time line, all their streams together.
-
-    Where the decoding times of a stream jump back by more than ``JUMP_SECONDS``, everything from there on is moved to
-    the end of what came before.
-    """
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.last: Fraction | None = None
-        """Where the last join is, in seconds on the common line."""
-        self._moved = Fraction(0)
-        self._ends: dict[int, Fraction] = {}
-
-    def ticks(self, stream: int, dts: int | None, duration: int, time_base: Fraction) -> int:
-        """What to add to the stamps of a packet of a stream of sound or pictures."""
-        if dts is None:
-            return round(self._moved / time_base)
-        begin = dts * time_base + self._moved
-        if stream in self._ends and self._ends[stream] - begin > JUMP_SECONDS:
-            self.last = max(self._ends.values())
-            self._moved += self.last - begin
-            begin = self.last
-            self.count += 1
-        self._ends[stream] = begin + duration * time_base
-        return round(self._moved / time_base)
 
 
 class Clock:
