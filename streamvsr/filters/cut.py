@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from streamvsr.filters.base import Filter
 from streamvsr.frames import Frame, StreamInfo
-from streamvsr.media.decode.clock import ticks_per_tick
+from streamvsr.media.ticks import ticks_per_tick
 
 
 class Cut(Filter):
