@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
 
 
-Domain = Literal["rgb", "rgba", "luma"]
+Domain = Literal["rgb", "rgba", "luma", "ycbcr"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +24,9 @@ class ModelInfo:
     scale: int
     """Output pixels per input pixel, in both directions."""
     domain: Domain
-    """What the network takes: R'G'B' (3 channels), that and alpha (4), or Y' alone (1 channel; the chroma is resized by
-    the filter)."""
+    """What the network takes: R'G'B' (3 channels), that and alpha (4), Y' alone (1 channel; the chroma is resized by
+    the filter), or Y', Cb and Cr (3 channels; chroma -0.5..0.5, at full size on both sides, and no finer than half of
+    it in the result)."""
     max_seq_len: int
     """Frames in a window, where the user does not say."""
     overlap: int
@@ -51,7 +52,7 @@ class ModelInfo:
     @property
     def channels(self) -> int:
         """Of what the network takes, and of what it gives."""
-        return {"luma": 1, "rgb": 3, "rgba": 4}[self.domain]
+        return {"luma": 1, "rgba": 4}.get(self.domain, 3)
 
 
 def silent(text: str) -> None:
