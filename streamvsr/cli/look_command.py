@@ -74,7 +74,8 @@ def look_command(words: Sequence[str]) -> int:
         if options.sheet is not None:
             from streamvsr.look.sheet import png, sheet
 
-            write(options.sheet, png(sheet(config, footage, choice, warn=console.warning)))
+            picture = png(sheet(config, footage, choice, warn=console.warning))
+            write(options.sheet, picture, config.output.overwrite)
     if options.json:
         print(json.dumps(_json(footage, choice, hints(footage), found), indent=2))
     else:

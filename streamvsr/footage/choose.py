@@ -37,8 +37,6 @@ THIN = 0.1
 FINE_CODECS = frozenset(
     ["ffv1", "huffyuv", "ffvhuff", "utvideo", "rawvideo", "prores", "dnxhd", "png", "v210", "qtrle"]
 )
-    ["ffv1", "huffyuv", "ffvhuff", "utvideo", "rawvideo", "prores", "dnxhd", "png", "v210", "qtrle"]
-)
 """Lossless, or as good as that."""
 
 
