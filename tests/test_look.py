@@ -184,6 +184,7 @@ def test_errors_name_the_input(tmp_path: Path) -> None:
     ({"quantiser": 34.0}, "strongly compressed"),
     ({"codec": "mpeg4", "quantiser": 8.0}, "compressed"),
     ({"codec": "vp9", "quantiser": 140.0}, "strongly compressed"),
+    ({"quantiser": 15.0, "bits_per_pixel": 0.03}, "bits a pixel"),
     ({"codec": "hevc", "quantiser": None, "bits_per_pixel": 0.03}, "bits a pixel"),
     ({"noise": 2.0}, "noisy"),
     ({"blockiness": 2.0}, "blocks"),

@@ -30,10 +30,11 @@ NOISY, VERY_NOISY = 1.0, 3.0
 """Standard deviation in codes."""
 BLOCKY = 1.4
 """``Measures.blockiness`` from which the grid is seen."""
-COARSE, VERY_COARSE = 19.0, 28.0
+COARSE, VERY_COARSE = 22.0, 28.0
 """H.264's quantiser, or what is like it in other codecs."""
-THIN = 0.1
-"""Bits a pixel below which a codec that tells no quantiser is taken to be coarse."""
+THIN, VERY_THIN = 0.1, 0.05
+"""Bits a pixel (of frames that are no repeats) below which a video counts as compressed where its codec tells no
+quantiser, and where it does: a fine quantiser that needs so few bits is at work on what was compressed before."""
 FINE_CODECS = frozenset(
     ["ffv1", "huffyuv", "ffvhuff", "utvideo", "rawvideo", "prores", "dnxhd", "png", "v210", "qtrle"]
 )
@@ -70,7 +71,7 @@ def faults(footage: Footage) -> list[str]:
     if quantiser is not None and quantiser >= COARSE:
         much = "strongly compressed" if quantiser >= VERY_COARSE else "compressed"
         found.append(f"{much} ({footage.codec}, quantiser {footage.quantiser:.0f})")
-    elif quantiser is None and _is_thin(footage):
+    elif _is_thin(footage):
         found.append(f"compressed ({footage.codec}, {footage.bits_per_pixel:.2f} bits a pixel)")
     if footage.blockiness >= BLOCKY:
         found.append("blocks to be seen")
@@ -105,7 +106,9 @@ def hints(footage: Footage) -> list[str]:
 
 def _is_thin(footage: Footage) -> bool:
     bits = footage.bits_per_pixel
-    return footage.codec not in FINE_CODECS and bits is not None and bits < THIN
+    if footage.codec in FINE_CODECS or bits is None or footage.repeated == 1:
+        return False
+    return bits / (1 - footage.repeated) < (THIN if footage.quantiser is None else VERY_THIN)
 
 
 def _of(footage: Footage) -> str:
