@@ -20,11 +20,12 @@ from streamvsr.config import InputOptions, LiveOptions, OutputOptions
 from streamvsr.errors import SourceError
 from streamvsr.footage.measure import Luma, Measures, measure
 from streamvsr.frames import Frame
-from streamvsr.media.av_errors import FOREIGN, mask, source_error
+from streamvsr.media.av_errors import FOREIGN, source_error
 from streamvsr.media.demux import open_source
 from streamvsr.media.demux.image_sequence import is_pictures
 from streamvsr.media.demux.options import demuxer_options
 from streamvsr.media.open_container import open_container
+from streamvsr.secrets import mask_url
 
 PLACES = 4
 """Where frames are taken: evenly over the length."""
@@ -93,9 +94,9 @@ def check_readable_twice(input: InputOptions, *, live: bool = False) -> None:
     try:
         mode = os.stat(path).st_mode
     except OSError as exc:
-        raise SourceError(f"'{mask(path)}': {exc.strerror}") from exc
+        raise SourceError(f"'{mask_url(path)}': {exc.strerror}") from exc
     if not stat.S_ISREG(mode):
-        raise CannotLookError(f"'{mask(path)}' is no regular file: it can be read only once")
+        raise CannotLookError(f"'{mask_url(path)}' is no regular file: it can be read only once")
 
 
 def _file(path: str) -> str:
@@ -105,7 +106,7 @@ def _file(path: str) -> str:
 
 def _of_container(container: Any, input: InputOptions) -> Footage:
     if not container.streams.video:
-        raise SourceError(f"'{mask(input.path)}': there is no video in it")
+        raise SourceError(f"'{mask_url(input.path)}': there is no video in it")
     stream = container.streams.best("video") or container.streams.video[0]
     context = stream.codec_context
     context.options = {"export_side_data": "venc_params"}
@@ -127,7 +128,7 @@ def _of_container(container: Any, input: InputOptions) -> Footage:
             if (quantiser := _quantiser(frame)) is not None:
                 quantisers.append(quantiser)
     if not lumas.measures:
-        raise SourceError(f"'{mask(input.path)}': no frame could be decoded")
+        raise SourceError(f"'{mask_url(input.path)}': no frame could be decoded")
     rate = None if not stream.average_rate else float(stream.average_rate)
     bit_rate = stream.bit_rate or (
         container.size * 8 / seconds if container.size and container.size > 0 and seconds else None
@@ -250,7 +251,7 @@ def _of_images(input: InputOptions) -> Footage:
             lumas.jump()
             lumas.take(_luma(frame))
         if not lumas.measures:
-            raise SourceError(f"'{mask(input.path)}': no image could be decoded")
+            raise SourceError(f"'{mask_url(input.path)}': no image could be decoded")
         count, rate = info.frames_hint, info.frame_rate
         seconds = float(count / rate) if count and rate else None
         rate_shown = None if rate is None else float(rate)
