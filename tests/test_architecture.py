@@ -42,7 +42,19 @@ MAY_IMPORT = {
     "degrade": MEDIA | {"build", "metrics"},
     "training": MEDIA | {"degrade", "models", "media.demux", "filters"},
     "cli": BASICS
-    | {"build", "pipeline", "filters", "models", "presets", "compare", "look", "merge", "metrics", "training"},
+    | {
+        "build",
+        "footage",
+        "pipeline",
+        "filters",
+        "models",
+        "presets",
+        "compare",
+        "look",
+        "merge",
+        "metrics",
+        "training",
+    },
     "__main__": {"cli"},
     "__init__": {"api", "errors"},  # for type checkers; at run time each name is imported when it is used
 }
