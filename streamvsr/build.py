@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from fractions import Fraction
 from functools import cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from streamvsr.config import Config, ModelOptions, OutputOptions, check_backend, tuning_flags
 from streamvsr.errors import CheckpointError, StreamvsrError, UsageError
@@ -30,18 +30,18 @@ from streamvsr.filters.cut import Cut
 from streamvsr.filters.language import Link, parse
 from streamvsr.filters.libav.graph import LibavFilter
 from streamvsr.filters.registry import VSR
-from streamvsr.footage.choose import choose
-from streamvsr.footage.sample import CannotLookError, Footage, check_readable_twice
-from streamvsr.footage.sample import look as look_at
 from streamvsr.frames import StreamInfo
 from streamvsr.media.demux import Source, TrimmedSource, open_source, output_range
 from streamvsr.media.mux import holds_rotation, open_sink, same_file, wanted_format, with_usable_encoder, written_paths
-from streamvsr.models import registry
 from streamvsr.pipeline.frame_sink import FrameSink
 from streamvsr.pipeline.ring import PacketSpool, Ring
 from streamvsr.pipeline.runner import Run
 from streamvsr.pipeline.stages import FilterStage, SinkLike, SinkStage, SourceStage
 from streamvsr.vsr.windows import LATENCY_PARTS
+
+if TYPE_CHECKING:
+    from streamvsr.footage.sample import Footage
+    from streamvsr.models.registry import Selection
 
 DECODED_FRAMES = 16
 """Frames that wait between decoder and network: enough to smooth a decoder's bursts, small beside a window."""
@@ -258,7 +258,7 @@ def _target_size(scale: float | tuple[int, int], info: StreamInfo) -> tuple[int,
     return width, height
 
 
-Look = Callable[[], tuple[Footage | None, str]]
+Look = Callable[[], "tuple[Footage | None, str]"]
 """What the input looks like; None and the reason where it cannot be looked at."""
 
 
@@ -267,6 +267,9 @@ def _look(config: Config, *, given: bool, live: bool) -> Look:
 
     @cache
     def look() -> tuple[Footage | None, str]:
+        from streamvsr.footage.sample import CannotLookError, check_readable_twice
+        from streamvsr.footage.sample import look as look_at
+
         if given:
             return None, "the frames were not looked at"
         try:
@@ -281,10 +284,11 @@ def _look(config: Config, *, given: bool, live: bool) -> Look:
     return look
 
 
-def _suited(
-    look: Look, otherwise: registry.Selection, options: ModelOptions, gpu: bool
-) -> tuple[registry.Selection, ModelOptions]:
+def _suited(look: Look, otherwise: Selection, options: ModelOptions, gpu: bool) -> tuple[Selection, ModelOptions]:
     """The network that suits the input, and the options with its strength; ``otherwise`` without its weights."""
+    from streamvsr.footage.choose import choose
+    from streamvsr.models import registry
+
     footage, why_not = look()
     choice = choose(footage, gpu=gpu, why_not=why_not)
     try:
@@ -308,6 +312,7 @@ def make_vsr(
     ``placement``: keyword arguments of ``VsrFilter`` that depend on where it stands in the chain, such as
     ``output_format``.
     """
+    from streamvsr.models import registry
     from streamvsr.models.base import Model
     from streamvsr.models.device import choose_device, choose_dtype
 
