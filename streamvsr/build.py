@@ -20,16 +20,18 @@ from streamvsr.filters.compose import (
     Vsr,
     compose,
     configure,
+    cut_place,
     has_field_filter,
     has_vsr,
     keeps_count,
     size_column,
 )
+from streamvsr.filters.cut import Cut
 from streamvsr.filters.language import Link, parse
 from streamvsr.filters.libav.graph import LibavFilter
 from streamvsr.filters.registry import VSR
 from streamvsr.frames import StreamInfo
-from streamvsr.media.demux import Source, TrimmedSource, open_source
+from streamvsr.media.demux import Source, TrimmedSource, open_source, output_range
 from streamvsr.media.mux import holds_rotation, open_sink, same_file, wanted_format, with_usable_encoder, written_paths
 from streamvsr.pipeline.frame_sink import FrameSink
 from streamvsr.pipeline.ring import PacketSpool, Ring
@@ -78,6 +80,10 @@ def build(
         for line in source.warnings:
             warn(line)
         source.on_warning = warn
+        cut = next((step.ready for step in steps if isinstance(step.ready, Cut)), None)
+        parted: TrimmedSource | None = None
+        if (part := output_range(config.output)) != (None, None):
+            source = parted = TrimmedSource(source, *part, packets_only=cut is not None)
         info = source.info.video
         live, latency = info.live, config.live.max_latency or LIVE_LATENCY_SECONDS
         idle = latency / 2 if live else None
@@ -118,9 +124,11 @@ def build(
             rings.append(Ring(name, LIVE_FINISHED_FRAMES if live else FINISHED_FRAMES))
             discard = number <= last_network
             stages.append(FilterStage(name, chain, rings[-2], rings[-1], discard_on_stop=discard, idle_seconds=idle))
+            if cut is not None and parted is not None and cut in chain.filters:
+                cut.on_end = partial(_enough, parted.finish, tuple(stages[:-1]))
         encode = SinkStage(sink, rings[-1], spool, max_frames=config.output.frames)
         if bounded is not None:
-            encode.on_enough = partial(_enough, bounded, stages)
+            encode.on_enough = partial(_enough, bounded.cut, stages)
         run = Run(
             SourceStage(source, rings[0], spool, realtime=config.input.realtime or source.paced),
             stages,
@@ -145,7 +153,7 @@ def _steps(config: Config) -> tuple[tuple[Step, ...], list[str]]:
     """What is done to the pictures, and what the user should know of it.
 
     With ``-vf`` exactly that chain, else ``vsr`` alone; then ``-r`` and ``-s`` of the output, which act on finished
-    pictures as ffmpeg's own do.
+    pictures as ffmpeg's own do, behind what ``-ss``, ``-t`` and ``-to`` leave.
     """
     output, model = config.output, config.model
     notes: list[str] = []
@@ -157,7 +165,14 @@ def _steps(config: Config) -> tuple[tuple[Step, ...], list[str]]:
         after.append(Link("fps", f"{output.rate.numerator}/{output.rate.denominator}", UNWRITTEN))
     if output.size is not None and not own_size:
         after.append(Link("scale", "{}:{}:flags={}".format(*output.size, FINE_SCALING), UNWRITTEN))
-    steps = compose((*written, *after))
+    start, end = output_range(output)
+    steps = compose(written)
+    if (start, end) == (None, None) or not (place := cut_place(steps)):
+        # Nothing is cut, or the source is, which spares the chain what is not written.
+        steps = compose((*written, *after))
+    else:
+        cut = Step((Link("cut", "", UNWRITTEN),), ready=Cut(start, end))
+        steps = (*steps[:place], cut, *steps[place:], *compose(after))
     if not has_vsr(steps):
         named = {"--model": model.model, "--checkpoint": model.checkpoint, "--config": model.config}
         for flag, value in named.items():
@@ -274,9 +289,9 @@ def make_vsr(options: ModelOptions, *, warn: Callable[[str], None], **placement:
     return [Repeats(VsrFilter(model, options, device=device, dtype=dtype, warn=warn, **placement))], reason
 
 
-def _enough(source: TrimmedSource, stages: Sequence[FilterStage], end: Fraction) -> None:
-    """The last frame that is wanted ends at ``end``."""
-    source.cut(end)
+def _enough(end_source: Callable[..., None], stages: Sequence[FilterStage], *end: Fraction) -> None:
+    """The last frame that is wanted has come through these stages, and ends at ``end``."""
+    end_source(*end)
     for stage in stages:
         stage.enough.set()
 
