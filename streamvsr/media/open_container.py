@@ -14,8 +14,8 @@ _TAGS: dict[str, Any] = {} if int(av.__version__.partition(".")[0]) >= 19 else {
 
 
 MAX_RTSP_ALLOCATION_BYTES = 512 << 20
-"""An RTSP server may announce an answer of 2 GB, and FFmpeg takes that much at once. A plane of 16000x16000 samples of 16
-bits fits."""
+"""An RTSP server may announce an answer of 2 GB, and FFmpeg takes that much at once. A plane of 16000x16000 samples of
+16 bits fits."""
 
 
 def bound_allocations(most_bytes: int) -> None:
