@@ -24,8 +24,13 @@ LEAST_TILE_PX = 64
 VIDEOS = (
     *(".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".mts", ".nut", ".flv", ".f4v"),
     *(".mpg", ".mpeg", ".vob", ".wmv", ".asf", ".mxf", ".ogv", ".3gp", ".y4m"),
+    *(".dv", ".rm", ".rmvb", ".divx", ".xvid", ".gif", ".m1v", ".m2v", ".mpv", ".mpe", ".m2t", ".tod", ".mod", ".vro"),
+    *(".3g2", ".qt", ".ogm", ".wtv", ".dvr-ms", ".amv", ".dav", ".ivf", ".obu", ".h264", ".264", ".h265", ".265"),
+    *(".hevc", ".mjpg", ".mjpeg", ".nsv", ".gxf", ".evo", ".trp", ".tp", ".mk3d", ".fli", ".flc", ".bik"),
 )
 """Suffixes by which videos are known among the other files of a folder."""
+IMAGES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".webp", ".bmp", ".ppm", ".pgm", ".jp2"})
+"""Suffixes of the pictures that are read."""
 
 Kind = Literal[
     "text", "integer", "number", "time", "rate", "size", "target", "bit_rate", "flag", "yes_no", "list", "pairs"
@@ -341,6 +346,7 @@ class CallOptions:
         None, "-o", help="any number of inputs, each into this folder", metavar="FOLDER", anywhere=True
     )
     suffix: str | None = option(None, "--suffix", help="kind of the files in it, such as .mkv", metavar=".EXT")
+    recursive: bool = option(False, "--recursive", help="folders in the input folders too", kind="flag")
     skip_existing: bool = option(False, "--skip-existing", help="pass over inputs that are done there", kind="flag")
 
 
