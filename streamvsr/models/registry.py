@@ -112,6 +112,11 @@ def find_checkpoint(name: str) -> Path | None:
     return _find([known for known in known_checkpoints() if known.model == name])
 
 
+def is_here(name: str) -> bool:
+    """Whether the checkpoint ``name`` of the manifest is at hand."""
+    return _find([known for known in known_checkpoints() if known.name == name]) is not None
+
+
 def _find(wanted: Iterable[Known]) -> Path | None:
     for folder in resources.checkpoint_folders():
         for known in wanted:
