@@ -61,7 +61,7 @@ COLUMNS = {
 FILES = ("niqe_parameters", "lpips_backbone", "lpips_linear", "dists_backbone", "dists_weights")
 NEEDS = {"niqe": FILES[:1], "lpips": FILES[1:3], "dists": FILES[3:]}
 """What a metric cannot be measured without: options of this program, and of ``streamvsr evaluate``."""
-UNMEASURED = "–"
+UNMEASURED = "-"
 LANCZOS = "scale=4*iw:4*ih:flags=lanczos"
 SHOWN = {
     "city": (str(CLIPS / "city_cc0_405p.mpg"), (270, 240, 160, 120)),
