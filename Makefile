@@ -68,5 +68,5 @@ $(VENV)/.product: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.product
-	$(VENV)/bin/pip install -q $(PIP_ARGS) --use-pep517 -e ".[dev,mm,metrics]"
+	$(VENV)/bin/pip install -q $(PIP_ARGS) --use-pep517 -e ".[dev,mm,metrics,spandrel]"
 	touch $@

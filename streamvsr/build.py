@@ -338,7 +338,8 @@ def make_vsr(
         if choice.entry.name == "identity" and options.denoise is None:
             return [], reason
         model = registry.load_model(choice, options.config, options.denoise)
-    if not model.info.tunable and (useless := tuning_flags(options)):
+        reason += f": {model.info.note}" if model.info.note else ""
+    if useless := tuning_flags(options, model.info.useless if model.info.tunable else None):
         warn(f"{', '.join(useless)}: of no use to {model.info.name}")
     from streamvsr.vsr.filter import VsrFilter
     from streamvsr.vsr.repeats import Repeats
