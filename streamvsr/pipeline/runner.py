@@ -8,7 +8,8 @@
 Every stage runs in a thread of its own, inside one wrapper (``Run._work``):
 
 - it ends well: its output ring is *finished*, the next stage drains it and ends well in turn;
-- its live input is lost for good: as if it had ended, but ``result`` raises the error once all is written;
+- its input is lost for good, or breaks off: as if it had ended, but what is written gets a name that says so (a live
+  recording, whose end nobody knew, keeps its own), and ``result`` raises the error once that is done;
 - it raises: the first error is kept with the stage's name, every ring is *aborted*, all other stages get ``Aborted``
   at their next call on a ring and end silently;
 - the reader of its ring has left (it had all it wanted): ``put`` answers False, and the stage ends well.
@@ -27,7 +28,7 @@ import time
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 
-from streamvsr.errors import StageError, StreamLostError, StreamvsrError
+from streamvsr.errors import NoVideoError, StageError, StreamLostError, StreamvsrError
 from streamvsr.frames import Frame
 from streamvsr.pipeline.ring import Aborted, PacketSpool, Ring
 from streamvsr.pipeline.stages import FilterStage, SinkStage, SourceStage, Stage
@@ -60,6 +61,7 @@ class Run:
         self._source, self._sink = source, sink
         self._stages: list[Stage] = [source, *segments, sink]
         self._rings, self._spool = rings, spool
+        self._live = live
         self._latency = source.latency = sink.latency = LatencyMeter() if live else None
         self._frames_total, self._seconds_total = frames_total, seconds_total
         self._threads: list[threading.Thread] = []
@@ -70,6 +72,7 @@ class Run:
         self._lost: StreamLostError | None = None
         self._ending_since: float | None = None
         self._stopped = False
+        self._complete = False
         self._finished = threading.Event()
 
     def start(self) -> None:
@@ -125,14 +128,21 @@ class Run:
 
     def result(self) -> None:
         """Raise the run's error, if it failed. Call it after ``wait`` has returned True."""
-        error = self._error or self._lost
-        if error is not None:
-            raise error
+        if self._lost is not None and isinstance(self._error, NoVideoError | None):
+            kept = f"; what came before it is in '{self._sink.kept}'" if self._sink.kept else ""
+            raise StreamLostError(f"{self._lost}{kept}") from self._lost
+        if self._error is not None:
+            raise self._error
 
     @property
     def stopped(self) -> bool:
         """Whether ``stop`` or ``abort`` ended the run."""
         return self._stopped
+
+    @property
+    def complete(self) -> bool:
+        """Whether the output stands under its final name. An ``abort`` may come too late to prevent it."""
+        return self._complete
 
     def progress(self) -> Progress:
         written = self._sink.clock.frames
@@ -165,9 +175,11 @@ class Run:
         try:
             stage.run()
         except StreamLostError as error:
-            # The end of a live stream: what came before is written, and then the error is told.
+            # What came before is written, and then the error is told.
             with self._lock:
                 self._lost = error
+            if not self._live:
+                self._sink.broken_off.set()
         except Aborted:
             failed = True
         except BaseException as error:  # a thread has no caller to raise to: whatever it is, it is kept
@@ -182,6 +194,7 @@ class Run:
         if stage.output is not None and not failed:
             stage.output.finish()
         if stage is self._sink:
+            self._complete = not failed
             # The output is complete, or lost: whatever a slow input still holds is not wanted.
             self._begin_ending(stopped=False)
             self._source.interrupt()

@@ -1,12 +1,12 @@
 """Between frames and a network: a frame to the network's input, its result to a frame of the wanted format.
 
-=================  ================================================  ==================================================
-input              ``luma`` network                                  ``rgb`` network
-=================  ================================================  ==================================================
-yuv                Y' goes through; chroma is resized bicubically    to R'G'B', chroma brought to full size
-gray               Y' goes through                                   R' = G' = B' = Y'
-rgb                to Y'CbCr in float, then as yuv at full chroma    goes through
-=================  ================================================  ==================================================
+======  ==============================================  =======================================  =================
+input   ``luma`` network                                ``rgb`` network                          ``ycbcr`` network
+======  ==============================================  =======================================  =================
+yuv     Y' goes through; chroma is resized bicubically  to R'G'B', chroma brought to full size   chroma to full size
+gray    Y' goes through                                 R' = G' = B' = Y'                        Cb = Cr = 0
+rgb     to Y'CbCr in float, then as yuv at full chroma  goes through                             to Y'CbCr
+======  ==============================================  =======================================  =================
 
 A picture of another size than the network makes is resized in float on the network's device, before it is rounded to
 codes: bicubic, with the kernel stretched where it gets smaller, so that nothing aliases. Chroma that did not go through
@@ -15,7 +15,8 @@ the network is brought from its own grid to the final one in a single step.
 With a strength below 1 the result is mixed, in float32 and before it is resized or rounded, with the bicubic
 enlargement of what the network was given: ``strength * result + (1 - strength) * plain``. At 1 nothing is computed.
 
-Alpha is resized bicubically, and opaque where only the output has it. Nothing is rounded before the output's codes are.
+Alpha is resized bicubically, or goes through an ``rgba`` network beside R'G'B'; it is opaque where only the output has
+it. Nothing is rounded before the output's codes are.
 What a network of scale 1 leaves alone stays bit for bit as it was: of its result in R'G'B' only the difference to its
 input is brought to a YUV or grey output.
 
@@ -27,12 +28,14 @@ becomes limited-range YUV; grey that was colour is full range (``pictures.color_
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from streamvsr.frames import Color, Frame, PixelFormat, Plane
 from streamvsr.media.av_frames import RGB, UNSTATED, color_after, resolve_color
@@ -101,7 +104,7 @@ class Domain(ABC):
         read = self._as_read(frame)
         planes = self._to_frame(result, read, source, read.color if self._target.family == "rgb" else written)
         if self._target.alpha:
-            planes = (*planes, self._alpha(frame, (result.shape[1], result.shape[2])))
+            planes = (*planes, self._alpha(frame, result))
         return replace(frame, planes=planes, format=self._target, color=written)
 
     def _plain(self, result: Tensor, frame: Frame, source: Tensor) -> Tensor:
@@ -122,7 +125,9 @@ class Domain(ABC):
     def _as_read(self, frame: Frame) -> Frame:
         return replace(frame, color=color_read(frame.color, frame.format, frame.width, frame.height))
 
-    def _alpha(self, frame: Frame, size: tuple[int, int]) -> Plane:
+    def _alpha(self, frame: Frame, result: Tensor) -> Plane:
+        """The alpha plane at the size of ``result``."""
+        size = (result.shape[1], result.shape[2])
         alpha = convert.alpha_values(frame, self._device)
         if alpha is None:
             return convert.constant_plane(size, self._target.peak, self._target)
@@ -164,6 +169,45 @@ class RgbDomain(Domain):
         return convert.from_ycbcr(luma, moved, grid, 1, self._target, color)
 
 
+class RgbaDomain(RgbDomain):
+    """R'G'B' and alpha go through the network; a frame without alpha is opaque."""
+
+    def _to_tensor(self, frame: Frame) -> Tensor:
+        rgb = super()._to_tensor(frame)
+        alpha = convert.alpha_values(frame, self._device)
+        return torch.cat((rgb, rgb.new_ones(1, *rgb.shape[1:]) if alpha is None else alpha[None]))
+
+    def _to_frame(self, result: Tensor, frame: Frame, source: Tensor, color: Color) -> tuple[Plane, ...]:
+        return super()._to_frame(result[:3], frame, source[:3], color)
+
+    def _alpha(self, frame: Frame, result: Tensor) -> Plane:
+        if not frame.format.alpha:
+            return super()._alpha(frame, result)
+        return convert.quantise(result[3], 0.0, self._target.peak, self._target)
+
+
+class YcbcrDomain(Domain):
+    """Y'CbCr goes through the network, in the matrix that the video has."""
+
+    def _to_tensor(self, frame: Frame) -> Tensor:
+        luma, chroma = convert.luma_values(frame, self._device), convert.chroma_values(frame, self._device)
+        if chroma is None:
+            chroma = luma.new_zeros(2, *luma.shape)
+        elif chroma.shape[1:] != luma.shape:
+            grid = convert.chroma_grid(frame.format, frame.color)
+            chroma = convert.move(chroma, grid, FULL_GRID, (luma.shape[0], luma.shape[1]))
+        return torch.cat((luma[None], chroma))
+
+    def _to_frame(self, result: Tensor, frame: Frame, source: Tensor, color: Color) -> tuple[Plane, ...]:  # noqa: ARG002
+        luma, chroma, scale = result[0], result[1:], 1
+        if self._target.family == "gray":
+            return convert.from_ycbcr(luma, None, FULL_GRID, 1, self._target, color)
+        if luma.shape[0] % 2 == luma.shape[1] % 2 == 0:
+            # There is nothing finer in it, and a quarter of the samples is a quarter of the work.
+            chroma, scale = functional.avg_pool2d(chroma, 2), 2
+        return convert.from_ycbcr(luma, chroma, FULL_GRID, scale, self._target, color)
+
+
 def domain_for(
     model: ModelInfo,
     target: PixelFormat,
@@ -174,5 +218,10 @@ def domain_for(
 ) -> Domain:
     """``size``: (height, width) of the pictures to give, where that is not what the network makes. ``strength``: how
     much of the network's result they have, 0..1; the rest is plain enlargement."""
-    make = LumaDomain if model.domain == "luma" else RgbDomain
-    return make(model.scale, target, device, dtype, size, strength)
+    domains: dict[str, Callable[..., Domain]] = {
+        "luma": LumaDomain,
+        "rgb": RgbDomain,
+        "rgba": RgbaDomain,
+        "ycbcr": YcbcrDomain,
+    }
+    return domains[model.domain](model.scale, target, device, dtype, size, strength)

@@ -1,7 +1,7 @@
 """Time stamps of decoded frames: strictly increasing integers, whatever the container gives.
 
 Containers leave stamps out (raw streams: all of them; AVI: the presentation times; RTSP: the first), repeat them, or
-jump backwards where recordings were glued together: ``Joins`` looks at packets, and what it cannot see is left to
+jump backwards where recordings were glued together: ``concat.py`` looks at packets, and what it cannot see is left to
 ``Clock``, which looks at decoded pictures. Its rules, in order:
 
 =============================================  ========================================================================
@@ -14,8 +14,9 @@ it is more than ``JUMP_SECONDS`` earlier       one frame after that frame, and a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from fractions import Fraction
+
+from streamvsr.media.ticks import ticks_per_tick
 
 JUMP_SECONDS = 1
 """Backward steps up to this are disorder, longer ones are another recording."""
@@ -26,17 +27,6 @@ DEFAULT_RATE = Fraction(25)
 
 MAX_FRAME_RATE = 500
 """Higher ones are tick rates of the container (Matroska and FLV files that claim 600 or 1000 frames a second)."""
-
-COARSE_SECONDS = Fraction(1, 1000)
-"""Ticks longer than this (a whole frame in AVI and raw streams) are divided where a cut falls between two of them."""
-
-
-def ticks_per_tick(time_base: Fraction, start_seconds: Fraction) -> int:
-    """Into how many parts to divide a tick, so that a cut at ``start_seconds`` keeps sound and picture together."""
-    if time_base <= COARSE_SECONDS:
-        return 1
-    exact = (start_seconds / time_base).denominator
-    return exact if time_base / exact >= COARSE_SECONDS / 100 else -(-time_base // COARSE_SECONDS)
 
 
 class Shift:
@@ -55,42 +45,6 @@ class Shift:
 
     def __call__(self, stamp: int) -> int:
         return stamp * self.parts - self.ticks
-
-
-class TimestampConcat:
-    """Puts recordings that stand behind each other in one file on one time line, all their streams together.
-
-    Where the decoding times of a stream jump back by more than ``JUMP_SECONDS``, everything from there on is moved to
-    the end of what came before.
-    """
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.last: Fraction | None = None
-        """Where the last join is, in seconds on the common line."""
-        self._moved = Fraction(0)
-        self._ends: dict[int, Fraction] = {}
-
-    def ticks(self, stream: int, dts: int | None, duration: int, time_base: Fraction) -> int:
-        """What to add to the stamps of a packet of a stream of sound or pictures."""
-        if dts is None:
-            return round(self._moved / time_base)
-        begin = dts * time_base + self._moved
-        if stream in self._ends and self._ends[stream] - begin > JUMP_SECONDS:
-            self.last = max(self._ends.values())
-            self._moved += self.last - begin
-            begin = self.last
-            self.count += 1
-        self._ends[stream] = begin + duration * time_base
-        return round(self._moved / time_base)
-
-    def report(self) -> Iterator[str]:
-        """At the end: what there is to say of it."""
-        if self.count:
-            yield (
-                f": time stamps jump back {self.count} times, as where recordings were put behind each other; each was "
-                "moved behind the one before"
-            )
 
 
 class Clock:

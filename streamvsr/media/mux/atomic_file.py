@@ -14,7 +14,8 @@ from pathlib import Path
 
 from streamvsr import part_file
 from streamvsr.errors import SinkError, UsageError
-from streamvsr.media.av_errors import mask, sink_error
+from streamvsr.media.av_errors import sink_error
+from streamvsr.secrets import mask_url
 
 STDOUT = ("-", "pipe:", "pipe:1")
 
@@ -193,6 +194,9 @@ class AtomicFile:
         self.path = path
         self.file: OutputFile
         self._part: part_file.PartFile | None = None
+        self._incomplete = False
+        self.kept = ""
+        """The name of a file that was committed incomplete."""
         self.stdout = path in STDOUT
         mode = None if self.stdout else _mode(path)
         self.streamed = self.stdout or (mode is not None and not stat.S_ISREG(mode) and not stat.S_ISDIR(mode))
@@ -232,6 +236,12 @@ class AtomicFile:
         self._part = part_file.PartFile(final, replace=overwrite is True)
         self.file = OutputFile(str(self._part.path))
 
+    def incomplete(self) -> None:
+        """What is written will not be all that was to be written: it must not get the final name."""
+        if self._part is not None and not self._incomplete:
+            self._incomplete = True
+            self._part.incomplete()
+
     def commit(self) -> None:
         """Close the file and put it under its final name. SinkError also where it had to be called otherwise, because
         a file that may not be overwritten has appeared under that name."""
@@ -245,6 +255,9 @@ class AtomicFile:
         except OSError as exc:
             raise sink_error(exc, self.path) from exc
         self._part = None
+        if self._incomplete:
+            self.kept = os.path.join(os.path.dirname(self.path), place.name)
+            return
         part_file.remove(part_file.abandoned(final))
         if place != final:
             raise SinkError(
@@ -261,7 +274,7 @@ class AtomicFile:
             self._part = None
 
     def __repr__(self) -> str:
-        return f"Target({mask(self.path)})"
+        return f"Target({mask_url(self.path)})"
 
 
 def _mode(path: str) -> int | None:

@@ -18,7 +18,7 @@ from typing import Literal
 from streamvsr.config import OutputOptions
 from streamvsr.errors import SinkError, UsageError
 from streamvsr.frames import Frame, MediaInfo, Packet, StreamInfo
-from streamvsr.media.av_errors import FOREIGN, mask, sink_error
+from streamvsr.media.av_errors import FOREIGN, sink_error
 from streamvsr.media.encode.open_encoder import open_encoder, warn_of_losses
 from streamvsr.media.encode.options import encoder_name, output_format, split_options
 from streamvsr.media.encode.pixel_formats import choose_format, planar_twin
@@ -30,6 +30,7 @@ from streamvsr.media.mux.image_sequence import is_pictures
 from streamvsr.media.mux.options import segment_seconds, start, stream_tags
 from streamvsr.media.mux.tracks import AudioDecoder, plain_packet
 from streamvsr.media.open_container import open_container
+from streamvsr.secrets import mask_url
 
 CARRIER = "nut"
 """Where the encoder's stream lives: a container in memory that takes any codec, and wants its parameters in front, as
@@ -102,15 +103,15 @@ def _branch(text: str) -> Branch:
     while True:
         key, rest = _token(rest, "=:]")
         if not rest.startswith("="):
-            raise UsageError(f"-f tee: '{mask(text)}': between [ and ] stand key=value pairs with : between them")
+            raise UsageError(f"-f tee: '{mask_url(text)}': between [ and ] stand key=value pairs with : between them")
         given[key], rest = _token(rest[1:], ":]")
         if not rest:
-            raise UsageError(f"-f tee: '{mask(text)}': the ] is missing")
+            raise UsageError(f"-f tee: '{mask_url(text)}': the ] is missing")
         ended, rest = rest[0] == "]", rest[1:]
         if ended:
             break
     if not rest:
-        raise UsageError(f"-f tee: '{mask(text)}' names no output after its options")
+        raise UsageError(f"-f tee: '{mask_url(text)}' names no output after its options")
     on_fail = given.pop("onfail", "go on")
     if on_fail not in ("go on", "ignore", "abort"):
         raise UsageError(f"-f tee: onfail={on_fail}: say abort or ignore; without it the other outputs go on")
@@ -154,6 +155,7 @@ class TeeSink(Sink):
         self._open: list[tuple[Branch, ContainerSink]] = []
         self._failed: list[SinkError] = []
         self._done: list[str] = []
+        self._broken_off: list[ContainerSink] = []
         self._frames = 0
         try:
             self._container = open_container(io.BytesIO(), "w", format=CARRIER)
@@ -222,6 +224,15 @@ class TeeSink(Sink):
         for _, sink in list(self._open):
             sink.request_stop()
 
+    def break_off(self) -> None:
+        self._broken_off = [sink for _, sink in self._open]
+        for sink in self._broken_off:
+            sink.break_off()
+
+    @property
+    def kept(self) -> str:
+        return "', '".join(sink.kept for sink in self._broken_off if sink.kept)
+
     def finish(self) -> None:
         if not self._frames:
             raise SinkError("no picture came, so there is nothing to write")
@@ -235,7 +246,7 @@ class TeeSink(Sink):
                 self._fail(entry, error)
             else:
                 self._open.remove(entry)
-                self._done.append(mask(entry[0].path))
+                self._done.append(mask_url(entry[0].path))
         self._close()
         if self._failed:
             raise SinkError(f"{self._failed[0]} (complete: {', '.join(self._done)})")
