@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from fractions import Fraction
-from functools import partial
-from typing import Any
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
 
 from streamvsr.config import Config, ModelOptions, OutputOptions, check_backend, tuning_flags
-from streamvsr.errors import UsageError
+from streamvsr.errors import CheckpointError, StreamvsrError, UsageError
 from streamvsr.filters.base import Filter
 from streamvsr.filters.chain import Chain, segments
 from streamvsr.filters.compose import (
@@ -38,6 +38,10 @@ from streamvsr.pipeline.ring import PacketSpool, Ring
 from streamvsr.pipeline.runner import Run
 from streamvsr.pipeline.stages import FilterStage, SinkLike, SinkStage, SourceStage
 from streamvsr.vsr.windows import LATENCY_PARTS
+
+if TYPE_CHECKING:
+    from streamvsr.footage.sample import Footage
+    from streamvsr.models.registry import Selection
 
 DECODED_FRAMES = 16
 """Frames that wait between decoder and network: enough to smooth a decoder's bursts, small beside a window."""
@@ -66,6 +70,7 @@ def build(
     # cores this made frames take 18 times as long (two cores, bicubic x4). Read once, when torch is first imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with ExitStack() as undo:
+        given = source is not None
         if source is not None:
             undo.callback(source.close)
         # Before anything is opened: a wrong chain shall say so at once.
@@ -91,8 +96,9 @@ def build(
         share = latency / max(1, networks) if live else None
         output = with_usable_encoder(config.output, warn) if frame_sink is None else config.output
         wanted = wanted_format(output, info) if frame_sink is None else frame_sink.wanted_format(info)
+        look = _look(config, given=given, live=live)
         reached: list[StreamInfo] = []
-        filters, info = configure(steps, info, _network_maker(config, info, wanted, share, notes, warn), reached)
+        filters, info = configure(steps, info, _network_maker(config, info, wanted, share, look, notes, warn), reached)
         chains = [Chain(segment) for segment in segments(filters)]
         for chain in chains:
             undo.callback(chain.close)
@@ -209,6 +215,7 @@ def _network_maker(
     source: StreamInfo,
     wanted: str,
     latency: float | None,
+    look: Look,
     notes: list[str],
     warn: Callable[[str], None],
 ) -> Vsr:
@@ -224,7 +231,9 @@ def _network_maker(
         # The output's format is made at once where nothing comes between, and nothing before has chosen another.
         format = wanted if last and info.format == source.format else None
         size = None if options.scale is None else _target_size(options.scale, info)
-        network, reason = make_vsr(options, warn=warn, output_format=format, size=size, latency_seconds=latency)
+        network, reason = make_vsr(
+            options, warn=warn, look=look, output_format=format, size=size, latency_seconds=latency
+        )
         notes.append(reason)
         if size is not None and not network:
             return [LibavFilter([("scale", "{}:{}:flags={}".format(*size, FINE_SCALING))])]
@@ -249,9 +258,57 @@ def _target_size(scale: float | tuple[int, int], info: StreamInfo) -> tuple[int,
     return width, height
 
 
-def make_vsr(options: ModelOptions, *, warn: Callable[[str], None], **placement: Any) -> tuple[list[Filter], str]:
+Look = Callable[[], "tuple[Footage | None, str]"]
+"""What the input looks like; None and the reason where it cannot be looked at."""
+
+
+def _look(config: Config, *, given: bool, live: bool) -> Look:
+    """Looks at the input when it is first asked for, and not again. ``given``: frames come from somewhere else."""
+
+    @cache
+    def look() -> tuple[Footage | None, str]:
+        from streamvsr.footage.sample import CannotLookError, check_readable_twice
+        from streamvsr.footage.sample import look as look_at
+
+        if given:
+            return None, "the frames were not looked at"
+        try:
+            check_readable_twice(config.input, live=live)
+            return look_at(config.input), ""
+        except CannotLookError as exc:
+            return None, str(exc)
+        except StreamvsrError as exc:
+            # It has been opened by then, so that the run will tell what is wrong with it, if it is.
+            return None, f"the input could not be looked at ({exc})"
+
+    return look
+
+
+def _suited(look: Look, otherwise: Selection, options: ModelOptions, gpu: bool) -> tuple[Selection, ModelOptions]:
+    """The network that suits the input, and the options with its strength; ``otherwise`` without its weights."""
+    from streamvsr.footage.choose import choose
+    from streamvsr.models import registry
+
+    footage, why_not = look()
+    choice = choose(footage, gpu=gpu, why_not=why_not)
+    try:
+        selection = registry.select(choice.model)
+    except CheckpointError:
+        return otherwise, options
+    reason = f"model {choice.model}"
+    if options.strength is None:
+        options = replace(options, strength=choice.strength)
+        reason += f" at strength {choice.strength:g}" if choice.strength < 1 else ""
+    reason = f"{reason}: {choice.reason}" + (f"; better: {choice.better}" if choice.better else "")
+    return selection._replace(reason=reason), options
+
+
+def make_vsr(
+    options: ModelOptions, *, warn: Callable[[str], None], look: Look | None = None, **placement: Any
+) -> tuple[list[Filter], str]:
     """The network of ``options`` as a filter (none for ``identity``), and a sentence for the user on its choice.
 
+    ``look``: what ``auto`` goes by; without it, by what is at hand alone.
     ``placement``: keyword arguments of ``VsrFilter`` that depend on where it stands in the chain, such as
     ``output_format``.
     """
@@ -272,14 +329,17 @@ def make_vsr(options: ModelOptions, *, warn: Callable[[str], None], **placement:
         reason = f"model {model.info.name}, in independent windows"
     else:
         # Asking for a GPU costs the import of torch, which a run without a network should not pay.
-        unclear = options.model == registry.AUTO and registry.find_checkpoint("realbasicvsr") is not None
-        gpu = unclear and choose_device(options.device).type == "cuda"
+        undecided = options.model == registry.AUTO and options.checkpoint is None and options.config is None
+        gpu = undecided and choose_device(options.device).type == "cuda"
         choice = registry.select(options.model, options.checkpoint, options.config, gpu)
+        if undecided and look is not None:
+            choice, options = _suited(look, choice, options, gpu)
         reason = choice.reason
         if choice.entry.name == "identity" and options.denoise is None:
             return [], reason
         model = registry.load_model(choice, options.config, options.denoise)
-    if not model.info.tunable and (useless := tuning_flags(options)):
+        reason += f": {model.info.note}" if model.info.note else ""
+    if useless := tuning_flags(options, model.info.useless if model.info.tunable else None):
         warn(f"{', '.join(useless)}: of no use to {model.info.name}")
     from streamvsr.vsr.filter import VsrFilter
     from streamvsr.vsr.repeats import Repeats

@@ -31,7 +31,9 @@ MAY_IMPORT = {
     "models": BASICS,
     "filters": MEDIA,
     "vsr": MEDIA | {"filters", "models"},
-    "build": BASICS | {"media.demux", "media.mux", "filters", "vsr", "models", "pipeline"},
+    "footage": MEDIA | {"media.demux", "models"},
+    "look": MEDIA | {"build", "compare", "footage", "models", "pipeline"},
+    "build": BASICS | {"footage", "media.demux", "media.mux", "filters", "vsr", "models", "pipeline"},
     "presets": {"config", "errors"},
     "api": MEDIA | {"build", "pipeline"},
     "merge": BASICS | {"build", "pipeline", "media.demux"},
@@ -39,7 +41,20 @@ MAY_IMPORT = {
     "metrics": MEDIA | {"build", "degrade", "pipeline", "media.demux", "models"},
     "degrade": MEDIA | {"build", "metrics"},
     "training": MEDIA | {"degrade", "models", "media.demux", "filters"},
-    "cli": BASICS | {"build", "pipeline", "filters", "models", "presets", "compare", "merge", "metrics", "training"},
+    "cli": BASICS
+    | {
+        "build",
+        "footage",
+        "pipeline",
+        "filters",
+        "models",
+        "presets",
+        "compare",
+        "look",
+        "merge",
+        "metrics",
+        "training",
+    },
     "__main__": {"cli"},
     "__init__": {"api", "errors"},  # for type checkers; at run time each name is imported when it is used
 }

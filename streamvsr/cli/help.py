@@ -23,7 +23,7 @@ usage: streamvsr [options] INPUT [options] OUTPUT
        streamvsr [options] -i INPUT [options] OUTPUT
        streamvsr [options] INPUTS... [options] -o FOLDER
        streamvsr CONFIG.py CHECKPOINT.pth INPUT OUTPUT [--max_seq_len N]
-       streamvsr models | filters [NAME] | compare | split | merge"""
+       streamvsr models | look | filters [NAME] | compare | ab | split | merge"""
 
 _EXAMPLES = """\
 examples:
