@@ -9,6 +9,7 @@ from dataclasses import replace
 from streamvsr.cli.console import Console
 from streamvsr.config import Config
 from streamvsr.errors import SinkError, UsageError
+from streamvsr.jobs.store import is_partial_output
 
 
 def settle_output(config: Config, console: Console) -> Config:
@@ -28,6 +29,9 @@ def settle_output(config: Config, console: Console) -> Config:
         raise UsageError(f"the output '{target}' is the input itself: name another file")
     if config.output.overwrite:
         return config
+    if is_partial_output(target):
+        # Ours, from a run of this job that was interrupted.
+        return replace(config, output=replace(config.output, overwrite=True))
     if config.output.overwrite is None and _can_ask(config):
         if console.ask(f"File '{target}' already exists. Overwrite?"):
             return replace(config, output=replace(config.output, overwrite=True))

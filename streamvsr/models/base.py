@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 from streamvsr.config import ModelOptions
@@ -35,6 +36,8 @@ class ModelInfo:
     """False where each picture depends on its own frame alone: scenes need not be found then."""
     causal_after: int | None = None
     """Frames of look-ahead after which more of them change nothing at all (0: one frame suffices); None: no bound."""
+    context: int = 24
+    """Frames before a frame that its result depends on; older ones hardly count. For resuming and workers."""
     tunable: bool = False
     """Whether the options with ``tuning`` (``config.ModelOptions``) are of use to it; else they are left alone."""
 
@@ -71,6 +74,8 @@ class Model(ABC):
     """A network with its weights, on a device, ready to run."""
 
     info: ModelInfo
+    weights: Path | None = None
+    """The file that the weights were read from."""
 
     @abstractmethod
     def to(self, device: torch.device, dtype: torch.dtype) -> Self:

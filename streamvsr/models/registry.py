@@ -267,9 +267,11 @@ def load_model(selection: Selection, config: str | Path | None = None, denoise: 
     if denoise is not None and weak is not None and denoise < 1:
         state = _mixed(state, _weak_weights(weak, path), denoise, weak)
     try:
-        return entry.load(state, stated)
+        model = entry.load(state, stated)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
+    model.weights = path
+    return model
 
 
 def _weak_partner(selection: Selection) -> Known:

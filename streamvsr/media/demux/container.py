@@ -94,6 +94,7 @@ class ContainerSource(Source):
         self.length: Fraction | None = None
         """Seconds that the container claims to last, where it claims anything."""
         self._stop = threading.Event()
+        self._skip_video = False
         self._reader: Reader | None = None
         self._container: Any = None
         self._damaged, self._pictures = 0, 0
@@ -264,6 +265,9 @@ class ContainerSource(Source):
         if self._clock.jumps:
             self.on_warning(f"'{mask(self._path)}': time stamps jump back {self._clock.jumps} times; sound may be off")
 
+    def skip_video(self) -> None:
+        self._skip_video = True
+
     def _read(self) -> Generator[av.VideoFrame | av.Packet[Any]]:
         """Decoded pictures, and packets to copy, with the stamps of the input."""
         self._concat = TimestampConcat()
@@ -277,11 +281,12 @@ class ContainerSource(Source):
                 stamp = packet.pts if packet.pts is not None else packet.dts
                 if stamp is not None:
                     self._reached = max(self._reached or stamp, stamp + (packet.duration or 0))
-                yield from self._decode(packet)
+                if not self._skip_video:
+                    yield from self._decode(packet)
             else:
                 yield packet
         # A stopped decoder would give its key pictures without the ones between them.
-        if not self._stop.is_set():
+        if not (self._stop.is_set() or self._skip_video):
             yield from self._decode(None)
 
     def _join(self, packet: av.Packet[Any]) -> None:

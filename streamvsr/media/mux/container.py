@@ -21,7 +21,8 @@ from streamvsr.config import OutputOptions
 from streamvsr.errors import SinkError, StreamvsrError, UsageError, did_you_mean
 from streamvsr.frames import Frame, MediaInfo, Packet, StreamInfo
 from streamvsr.media.av_errors import FOREIGN, mask, sink_error
-from streamvsr.media.encode.open_encoder import open_encoder, warn_of_losses
+from streamvsr.media.av_packets import av_packet
+from streamvsr.media.encode.open_encoder import PacketEncoder, open_encoder, warn_of_losses
 from streamvsr.media.encode.options import (
     MOV_FAMILY,
     encoder_name,
@@ -44,7 +45,7 @@ from streamvsr.media.mux.options import (
 )
 from streamvsr.media.mux.relay import Relay
 from streamvsr.media.mux.track_plan import plan_tracks
-from streamvsr.media.mux.tracks import AudioDecoder, AudioWriter, CopyWriter, SubtitleWriter, TrackWriter, av_packet
+from streamvsr.media.mux.tracks import AudioDecoder, AudioWriter, CopyWriter, SubtitleWriter, TrackWriter
 from streamvsr.media.mux.transports import FileTransport, SegmentTransport, Transport, UrlTransport
 
 CHAPTERED = MOV_FAMILY | {"matroska", "webm", "nut", "ogg"}
@@ -82,7 +83,7 @@ class ContainerSink(Sink):
         media: MediaInfo,
         *,
         on_warning: Callable[[str], None],
-        encoder: VideoEncoder | None = None,
+        encoder: PacketEncoder | None = None,
         decoders: dict[int, AudioDecoder] | None = None,
     ) -> None:
         """``media.video`` describes the frames that will come, after all filters.
@@ -306,7 +307,7 @@ class ContainerSink(Sink):
         return exc if isinstance(exc, StreamvsrError) else sink_error(exc, self._path)
 
 
-def _copied(container: OutputContainer, encoder: VideoEncoder, inside: str) -> Any:
+def _copied(container: OutputContainer, encoder: PacketEncoder, inside: str) -> Any:
     """A stream for the packets of an encoder whose own stream is in another container."""
     stream: Any = container.add_stream_from_template(encoder.stream, opaque=True)
     stream.metadata.update(encoder.stream.metadata)
