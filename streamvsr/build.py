@@ -313,10 +313,11 @@ def make_vsr(options: ModelOptions, *, warn: Callable[[str], None], **placement:
     if not model.info.tunable and (useless := tuning_flags(options)):
         warn(f"{', '.join(useless)}: of no use to {model.info.name}")
     from streamvsr.vsr.filter import VsrFilter
+    from streamvsr.vsr.repeats import Repeats
 
     device = choose_device(options.device)
     dtype = choose_dtype(options.precision, device)
-    return [VsrFilter(model, options, device=device, dtype=dtype, warn=warn, **placement)], reason
+    return [Repeats(VsrFilter(model, options, device=device, dtype=dtype, warn=warn, **placement))], reason
 
 
 def _enough(source: TrimmedSource, stages: Sequence[FilterStage], end: Fraction) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from streamvsr.errors import CheckpointError
+from streamvsr.models import registry, resources
 from streamvsr.models.basicvsr import load
 from streamvsr.models.basicvsr.network import BasicVSRNet, RealBasicVSRNet
 from streamvsr.models.checkpoint import read, unwrap
@@ -237,3 +239,109 @@ def test_cut_and_scrambled_files(data: st.DataObject, kind: str, tmp_path_factor
 def test_unwrap_leaves_what_is_no_tensor() -> None:
     assert unwrap({"state_dict": {"a": torch.ones(1), "b": 3}}).keys() == {"a"}
     assert unwrap(None) == {}
+
+
+def rt_state() -> dict[str, torch.Tensor]:
+    from streamvsr.models.rt.network import RTNet
+
+    return {key: value.clone() for key, value in RTNet(8, 1).state_dict().items()}
+
+
+def prefixed(prefix: str) -> dict[str, torch.Tensor]:
+    return {prefix + key: value for key, value in rt_state().items()}
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        prefixed("_orig_mod."),
+        prefixed("module._orig_mod."),
+        prefixed("_orig_mod.module."),
+        prefixed("net_g."),
+        prefixed("net_g._orig_mod.module."),
+        prefixed("module.generator_ema.module."),
+        prefixed("model."),
+        prefixed("model.network."),
+        prefixed("net_g.generator."),
+        {"net_g." + k: v for k, v in rt_state().items()}
+        | {"net_d.conv.weight": torch.zeros(1), "step": torch.zeros(1)},
+        {"state_dict": {"params_ema": prefixed("module.")}},
+        {"model": {"state_dict": prefixed("")}, "epoch": 3},
+        {"module": prefixed("")},
+        {"net_g": {"params": {"state_dict": prefixed("_orig_mod.")}}},
+        {key.replace("blocks.", "blocks._orig_mod."): value for key, value in rt_state().items()},
+    ],
+    ids=lambda raw: min(raw)[:30],
+)
+def test_layouts_of_checkpoints(tmp_path: Path, raw: Any) -> None:
+    torch.save(raw, tmp_path / "weights.pth")
+    found = read(tmp_path / "weights.pth")
+    assert found.architecture == "rt"
+    assert found.state.keys() == rt_state().keys()
+
+
+def contains_itself() -> Any:
+    table: dict[str, Any] = {}
+    table["state_dict"] = table
+    return table
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (contains_itself(), "holds no weights"),
+        ({"body.0.weight": torch.zeros(1), "body.2000000000.bias": torch.zeros(1)}, "more than 4 digits"),
+        ({f"blocks.{'9' * 6000}.weight": torch.zeros(1)}, "more than 4 digits"),
+        ({"recur.weight": torch.zeros(1).expand(1 << 40)}, "claims"),
+        ({"recur.weight": torch.zeros(2, 2).to_sparse()}, "sparse"),
+        ({"recur.weight": torch.zeros(2, device="meta")}, "without data"),
+        ({"x" * 100_000: torch.zeros(1)}, r"first key: x{80}\.\.\."),
+    ],
+    ids=["itself", "vast number", "long number", "expanded", "sparse", "meta", "long name"],
+)
+def test_checkpoints_made_to_do_harm(tmp_path: Path, content: Any, message: str) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save(content, path)
+    with pytest.raises(CheckpointError, match=message) as caught:
+        read(path)
+    assert len(str(caught.value)) < 1000
+
+
+def test_a_zip_bomb_is_not_unpacked(tmp_path: Path) -> None:
+    plain, bomb = tmp_path / "plain.pth", tmp_path / "bomb.pth"
+    torch.save({"recur.weight": torch.zeros(1 << 26)}, plain)
+    with zipfile.ZipFile(plain) as source, zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as target:
+        for entry in source.infolist():
+            target.writestr(entry.filename, source.read(entry))
+    assert bomb.stat().st_size < 1 << 20
+    with pytest.raises(CheckpointError, match="would become"):
+        read(bomb)
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.complex64])
+def test_weights_have_to_be_floating_point_numbers(dtype: torch.dtype) -> None:
+    from streamvsr.models.rt import load
+
+    with pytest.raises(CheckpointError, match="no floating-point numbers"):
+        load({key: value.to(dtype) for key, value in rt_state().items()}, {})
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.float8_e4m3fn, torch.float8_e5m2, torch.float16, torch.bfloat16, torch.float64]
+)
+def test_any_kind_of_floating_point_number_is_read(tmp_path: Path, dtype: torch.dtype) -> None:
+    from streamvsr.models.rt import load
+
+    torch.save({key: value.to(dtype) for key, value in rt_state().items()}, tmp_path / "weights.pth")
+    model = load(read(tmp_path / "weights.pth").state, {})
+    assert next(model.net.parameters()).dtype == torch.float32
+
+
+@pytest.mark.parametrize("text", ["checkpoint = 3", "nonsense", "[[checkpoint]]\nname = 1", "a = " + "[" * 5000])
+def test_a_damaged_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    (tmp_path / "manifest.toml").write_text(text)
+    monkeypatch.setattr(resources, "packaged_folder", lambda name="checkpoints": tmp_path)
+    registry.known_checkpoints.cache_clear()
+    with pytest.raises(CheckpointError, match="damaged"):
+        registry.known_checkpoints()
+    registry.known_checkpoints.cache_clear()

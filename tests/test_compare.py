@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from itertools import pairwise
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -154,12 +155,21 @@ class TestPainter:
         small = np.arange(12 * 16, dtype=np.uint8).reshape(12, 16)
         large = small.repeat(4, 0).repeat(4, 1)
         infos = [info("gray", 16, 12), info("gray", 64, 48)]
-        painter = Painter(infos, CompareOptions(zoom="8:4:16:12"), "side-by-side", ["", ""])
+        painter = Painter(infos, CompareOptions(zoom="8:4:16:12", scale_filter="nearest"), "side-by-side", ["", ""])
         made = [Frame((p,), GREY, 0, Fraction(1), 1, Color(full_range=True)) for p in (small, large)]
         one, two = painter.pictures(made)
         assert one.shape == (48, 64, 3)
         assert (one == two).all()
         assert (one[..., 0] == large[4:16, 8:24].repeat(4, 0).repeat(4, 1)).all()
+
+    def test_smaller_inputs_are_scaled_up_by_bicubic_interpolation(self) -> None:
+        small = np.arange(12 * 16, dtype=np.uint8).reshape(12, 16)
+        painter = Painter([info("gray", 16, 12), info("gray", 64, 48)], CompareOptions(), "side-by-side", ["", ""])
+        planes = (small, np.zeros((48, 64), np.uint8))
+        one, _ = painter.pictures([Frame((p,), GREY, 0, Fraction(1), 1, Color(full_range=True)) for p in planes])
+        expected = cv2.resize(small, (64, 48), interpolation=cv2.INTER_CUBIC)
+        assert (one[..., 0] == expected).all()
+        assert len(np.unique(one[:, :8, 0])) > len(np.unique(small[:, :2]))
 
     def test_zoom_has_to_lie_in_the_picture(self) -> None:
         with pytest.raises(UsageError, match="reaches out of the picture, which is 64x48"):

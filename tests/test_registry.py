@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import os
 import subprocess
 import sys
+import threading
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -239,6 +241,9 @@ def test_listing(cache: Path) -> None:
         assert part in text
 
 
+NET = "model = dict(generator=dict(type='RealBasicVSRNet', num_blocks={}))"
+
+
 class TestConfigs:
     def read(self, folder: Path, text: str) -> tuple[str, dict[str, str]]:
         path = folder / "config.py"
@@ -264,6 +269,39 @@ for i in range(3):
 model = {"type": "RealBasicVSR", "generator": dict(type=name, mid_channels=width, spynet_pretrained=work_dir)}
 """
         assert self.read(tmp_path, text) == ("realbasicvsr", {"mid_channels": "24"})
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("model = {'generator': {'type': ['a']}}", r"generator \['a'\] is not supported"),
+            ("n = 9\n" + "n = n * n\n" * 40 + NET.format("n"), "num_blocks"),
+            (NET.format("0x" + "f" * 5000), "num_blocks"),
+            (NET.format("9" * 6000), "limit"),
+            ("t = 'xxxxxxxx'\n" + "t = t + t\n" * 40 + NET.format(1), "values"),
+            ("t = ['x']\n" + "t = t + t\n" * 40 + NET.format(1), "values"),
+            ("t = ['x']\n" + "t = [t, t]\n" * 40 + NET.format("t"), "values"),
+            ("t = dict(a=1)\n" + "t = dict(a=t, b=t)\n" * 40 + "other = t\n" + NET.format(1), "values"),
+            ("t = 'x'\n" + "t = f'{t}{t}'\n" * 40 + NET.format(1), "values"),
+            ("t = [1]\n" + "t = [t]\n" * 300 + NET.format("t"), "has to be a number"),
+            (NET.format("-" * 3000 + "1"), "config"),
+            (NET.format("1+" * 3000 + "1"), "config"),
+            ("_base_ = '/dev/zero'", "no file that a config could stand on"),
+            ("_base_ = 'config.py'", "stand on itself"),
+            ("_base_ = ['config.py', 'config.py']", "more than 64 files|stand on itself"),
+        ],
+    )
+    def test_configs_made_to_do_harm(self, tmp_path: Path, text: str, message: str) -> None:
+        with pytest.raises(ModelError, match=message) as caught:
+            self.read(tmp_path, text)
+        assert len(str(caught.value)) < 1000
+
+    def test_a_config_through_a_pipe(self, tmp_path: Path) -> None:
+        pipe = tmp_path / "config.py"
+        os.mkfifo(pipe)
+        writer = threading.Thread(target=pipe.write_text, args=(NET.format(3),))
+        writer.start()
+        assert read_mm_config(pipe).options == {"num_blocks": "3"}
+        writer.join()
 
     def test_bases(self, tmp_path: Path) -> None:
         (tmp_path / "base.py").write_text(

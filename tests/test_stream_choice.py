@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import av
 import pytest
 from av.stream import Disposition
 
 from streamvsr.config import OutputOptions
 from streamvsr.errors import NoVideoError, UsageError
+from streamvsr.media.demux.programs import programs_of
 from streamvsr.media.demux.selection import select
 
 
@@ -76,3 +80,47 @@ def test_cover_art_is_not_a_video() -> None:
 def test_cover_art_that_is_left_out_is_told() -> None:
     assert [s.index for s in select(STREAMS, OutputOptions(), "x.mkv").left_out] == [6, 2]
     assert not select(STREAMS, OutputOptions(maps=("0:v:0",)), "x.mkv").left_out
+
+
+PROGRAMS = {1: frozenset({0, 3}), 2: frozenset({1, 4}), 7: frozenset({5})}
+
+
+@pytest.mark.parametrize(
+    ("programs", "options", "video", "tracks", "told"),
+    [
+        # Programme 2 has the default video; a data stream, 6, and an attachment, 7, are in none.
+        (PROGRAMS, {}, 1, [4, 7], ["programmes 1, 7 are left out"]),
+        ({1: frozenset({0, 3}), 2: frozenset({1, 3, 4, 5})}, {}, 1, [3, 4, 5, 7], ["programme 1 is left out"]),
+        # The video is in no programme: nothing is known of what belongs to it.
+        ({1: frozenset({0, 3})}, {}, 1, [3, 4, 5, 7], ["video 0:0 video codec 640x360 is left out"]),
+        ({}, {}, 1, [3, 4, 5, 7], ["video 0:0 video codec 640x360 is left out"]),
+        (PROGRAMS, {"maps": ("0:p:1",)}, 0, [3], []),
+        (PROGRAMS, {"maps": ("0:p:2:v", "0:p:2:a:0", "0:s")}, 1, [4, 5], []),
+        (PROGRAMS, {"maps": ("0", "-0:p:1")}, 1, [4, 5, 7], []),
+    ],
+)
+def test_programmes(
+    programs: dict[int, frozenset[int]], options: dict[str, Any], video: int, tracks: list[int], told: list[str]
+) -> None:
+    chosen = select(STREAMS, OutputOptions(**options), "in.ts", programs)
+    assert chosen.video.index == video
+    assert [track.index for track in chosen.tracks] == tracks
+    assert len(chosen.notes) == len(told)
+    assert all(note.startswith(start) for note, start in zip(chosen.notes, told, strict=True))
+    with pytest.raises(UsageError, match="matches no stream"):
+        select(STREAMS, OutputOptions(maps=("0:p:3",)), "in.ts", programs)
+
+
+@pytest.mark.io
+def test_programmes_are_read_from_ffmpeg(ffmpeg: str, tmp_path: Path) -> None:
+    made = [ffmpeg, "-v", "error"]
+    for name in ("testsrc2=s=64x48:d=0.4", "testsrc2=s=32x32:d=0.4", "sine=d=0.4", "sine=d=0.4"):
+        made += ["-f", "lavfi", "-i", name]
+    made += [*(word for n in (0, 2, 1, 3) for word in ("-map", str(n))), "-c:a", "mp2"]
+    made += ["-program", "title=Program 9:st=0:st=1", "-program", "program_num=5:title=No Program:st=2:st=3"]
+    subprocess.run([*made, str(tmp_path / "two.ts")], check=True)
+    with av.open(str(tmp_path / "two.ts")) as container:
+        assert programs_of(container) == {1: {0, 1}, 5: {2, 3}}
+    subprocess.run([*made, str(tmp_path / "two.mkv")], check=True)
+    with av.open(str(tmp_path / "two.mkv")) as container:
+        assert programs_of(container) == {}

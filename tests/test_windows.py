@@ -148,3 +148,25 @@ def test_drawn_examples() -> None:
 def test_numbers_that_make_no_windows(length: int, overlap: int, mode: str, says: str) -> None:
     with pytest.raises(UsageError, match=says):
         Windows(length, overlap, mode)  # type: ignore[arg-type]
+
+
+@settings(deadline=None)
+@given(plans(), st.data())
+def test_a_pause_keeps_what_is_there_and_a_carried_scene_goes_on(
+    case: tuple[int, int, str, list[int]], data: st.DataObject
+) -> None:
+    length, overlap, mode, scenes = case
+    windows = Windows(length, overlap, mode)  # type: ignore[arg-type]
+    steps, count = [], 0
+    for _ in range(sum(scenes)):
+        steps.append(windows.push())
+        count += 1
+        if data.draw(st.booleans()):
+            steps.append(windows.pause())
+            assert windows.waiting == 0
+            assert windows.retain_from == count
+            assert windows.pause() is None
+    steps.append(windows.cut())
+    made = [step for step in steps if step is not None]
+    assert [i for s in made for i in range(s.keep_start, s.keep_stop)] == list(range(count))
+    assert [s.reset for s in made] == [n == 0 or mode == "window" for n in range(len(made))]

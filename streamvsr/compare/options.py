@@ -27,7 +27,7 @@ class CompareOptions:
     zoom: str | None = option(None, "--zoom", help="a region, enlarged", metavar="x:y:w:h")
     """In pixels of the largest input."""
     scale_filter: str = option(
-        "nearest", "--scale-filter", help="how smaller inputs are scaled up", metavar="NAME", choices=SCALE_FILTERS
+        "bicubic", "--scale-filter", help="how smaller inputs are scaled up", metavar="NAME", choices=SCALE_FILTERS
     )
     pair: str | None = option(
         None, "--pair", help="time or frames: what belongs together", metavar="HOW", choices=("time", "frames")

@@ -9,6 +9,7 @@ names.
 from __future__ import annotations
 
 import pickle
+import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,12 +23,21 @@ from torch import Tensor
 from streamvsr.errors import CheckpointError
 from streamvsr.models.recognise import RECOGNISERS, from_basicsr, recognise
 
-WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "model")
+WRAPPERS = (
+    *("params_ema", "model_ema", "ema", "params", "state_dict", "model_state_dict", "model", "net_g_ema", "net_g"),
+    *("netG", "generator_ema", "generator", "network", "weights", "module"),
+)
 """Keys below which others keep the weights; the first that is there is taken."""
-NETWORK_PREFIXES = ("generator_ema.", "generator.")
+MAX_WRAPPERS = 16
+"""Wrappers inside of each other: a table can contain itself."""
+NETWORK_PREFIXES = ("generator_ema.", "net_g_ema.", "generator.", "net_g.", "netG.")
 """Where a restorer keeps the network that restores, best first."""
 LEFTOVERS = ("step_counter", "discriminator.", "perceptual_loss.", "gan_loss.", "pixel_loss.", "cleaning_loss.")
 """Parts of a training checkpoint that are of no use here."""
+COMPILED = "_orig_mod."
+"""What ``torch.compile`` puts before the names of the module that it wraps, which may be any part of the network."""
+HOLDERS = ("model.", "network.", "net.")
+"""Attributes of others' classes under which the whole network may lie."""
 AVERAGE_COUNTERS = ("steps", "n_averaged")
 """Buffers that averaging wrappers (mmengine's, torch's) keep beside the weights."""
 NO_CHECKPOINT = {
@@ -36,6 +46,17 @@ NO_CHECKPOINT = {
     b"<html": "a web page: the download went wrong",
     b"<?xml": "an XML answer of a server: the download went wrong",
 }
+
+
+MAX_EXPANSION = 16
+"""How much larger than its file a checkpoint may be: weights can hardly be compressed, bombs are."""
+MAX_EXPANSION_BYTES = 64 << 20
+"""What it may be larger in any case."""
+MAX_NUMBER_DIGITS = 4
+"""Of a number in a weight's name. Networks are built with as many parts as the highest says."""
+SHOWN_CHARS = 80
+
+_LONG_NUMBER = re.compile(rf"(?:^|\.)\d{{{MAX_NUMBER_DIGITS + 1},}}(?:\.|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +76,7 @@ def read(path: str | Path) -> Checkpoint:
     """Read, unwrap and recognise. Raises ``CheckpointError`` that names the file, the fault and the remedy."""
     path = Path(path)
     raw, config = _read(path)
-    state = from_basicsr(_weights(path, raw))
+    state = from_basicsr(_without_holder(_weights(path, raw)))
     return Checkpoint(path, _architecture(path, state, config), state, config)
 
 
@@ -77,7 +98,36 @@ def _weights(path: Path, raw: Any, prefixes: Sequence[str] = NETWORK_PREFIXES) -
     state = unwrap(raw, prefixes)
     if not state:
         raise CheckpointError(f"{path}: holds no weights, only {_kinds(raw)}; give the file of the network")
+    for key, value in state.items():
+        if problem := _problem(key, value):
+            raise CheckpointError(f"{path}: the weight {_shown(key)} {problem}")
     return state
+
+
+def _problem(key: str, value: Tensor) -> str:
+    """What is wrong with a weight of any network; nothing mostly."""
+    if _LONG_NUMBER.search(key):
+        return f"has a number of more than {MAX_NUMBER_DIGITS} digits in its name"
+    if value.layout != torch.strided or value.device.type == "meta":
+        return "is sparse or without data; save plain weights"
+    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        return f"claims {tuple(value.shape)} numbers and holds fewer; save contiguous weights"
+    return ""
+
+
+def _without_holder(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    inner = state
+    while recognise(inner) is None:
+        prefix = next((p for p in HOLDERS if all(key.startswith(p) for key in inner)), None)
+        if prefix is None:
+            return state
+        inner = {key.removeprefix(prefix): value for key, value in inner.items()}
+    return inner
+
+
+def _shown(key: object) -> str:
+    text = str(key)
+    return text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}..."
 
 
 def _head(path: Path) -> bytes:
@@ -111,6 +161,8 @@ def _read_torch(path: Path, head: bytes) -> Any:
     if zipped and not zipfile.is_zipfile(path):
         raise CheckpointError(f"{path}: is cut short; download it again")
     try:
+        if zipped:
+            _refuse_bomb(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = str(error)
@@ -118,11 +170,19 @@ def _read_torch(path: Path, head: bytes) -> Any:
             what = "holds Python objects other than weights, which are not loaded because they can run code"
             raise CheckpointError(f"{path}: {what}; save its state_dict alone, or as safetensors") from error
         raise CheckpointError(f"{path}: is no checkpoint that torch can read, or it is damaged") from error
-    except OSError:
+    except (OSError, CheckpointError):
         raise
     except Exception as error:
         # A cut or scrambled pickle makes torch raise nearly anything, assertions and missing keys included.
         raise CheckpointError(f"{path}: is damaged or no checkpoint; download it again") from error
+
+
+def _refuse_bomb(path: Path) -> None:
+    with zipfile.ZipFile(path) as archive:
+        inside = sum(entry.file_size for entry in archive.infolist())
+    size = path.stat().st_size
+    if inside > size * MAX_EXPANSION + MAX_EXPANSION_BYTES:
+        raise CheckpointError(f"{path}: {size >> 10} KiB that would become {inside >> 20} MiB are no weights")
 
 
 def unwrap(raw: Any, prefixes: Sequence[str] = NETWORK_PREFIXES) -> dict[str, Tensor]:
@@ -130,16 +190,19 @@ def unwrap(raw: Any, prefixes: Sequence[str] = NETWORK_PREFIXES) -> dict[str, Te
 
     ``prefixes``: where the network may lie among others; the first that is there is taken.
     """
-    while isinstance(raw, Mapping) and (inner := next((k for k in WRAPPERS if isinstance(raw.get(k), Mapping)), None)):
+    for _ in range(MAX_WRAPPERS):
+        inner = next((k for k in WRAPPERS if isinstance(raw, Mapping) and isinstance(raw.get(k), Mapping)), None)
+        if inner is None:
+            break
         raw = raw[inner]
     if not isinstance(raw, Mapping):
         return {}
-    state = {str(key): value for key, value in raw.items() if isinstance(value, Tensor)}
+    state = {str(key).replace(COMPILED, ""): value for key, value in raw.items() if isinstance(value, Tensor)}
     state = _strip(state, "module.")
-    for prefix in prefixes:
-        part = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-        if part:
-            return _strip({k: v for k, v in part.items() if k not in AVERAGE_COUNTERS}, "module.")
+    # Each time round a prefix goes: wrappers wrap wrappers.
+    while prefix := next((p for p in prefixes if any(key.startswith(p) for key in state)), ""):
+        state = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+        state = _strip({k: v for k, v in state.items() if k not in AVERAGE_COUNTERS}, "module.")
     return {key: value for key, value in state.items() if not key.startswith(LEFTOVERS)}
 
 
@@ -155,7 +218,8 @@ def _architecture(path: Path, state: Mapping[str, Tensor], config: Mapping[str, 
     found = recognise(state)
     if found is None:
         known = ", ".join(dict.fromkeys(r.architecture for r in RECOGNISERS if r.supported))
-        raise CheckpointError(f"{path}: weights of an unknown network (first key: {min(state)}); known: {known}")
+        first = _shown(min(state))
+        raise CheckpointError(f"{path}: weights of an unknown network (first key: {first}); known: {known}")
     if not found.supported:
         what = f"weights of {found.architecture}, which streamvsr's own networks cannot run"
         hint = "; --backend mmedit with its --config can" if found.in_mmedit else ""
@@ -165,5 +229,5 @@ def _architecture(path: Path, state: Mapping[str, Tensor], config: Mapping[str, 
 
 def _kinds(raw: Any) -> str:
     if isinstance(raw, Mapping):
-        return f"a table with {', '.join(sorted(map(str, raw))[:4]) or 'nothing in it'}"
+        return f"a table with {', '.join(map(_shown, sorted(map(str, raw))[:4])) or 'nothing in it'}"
     return f"a {type(raw).__name__}"

@@ -117,9 +117,14 @@ def known_checkpoints() -> tuple[Known, ...]:
     folder = resources.packaged_folder()
     if folder is None or not (folder / resources.MANIFEST).is_file():
         return ()
-    with (folder / resources.MANIFEST).open("rb") as file:
-        tables = tomllib.load(file)["checkpoint"]
-    return tuple(Known(**{**table, "files": tuple(table["files"])}) for table in tables)
+    path = folder / resources.MANIFEST
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))["checkpoint"]
+        return tuple(Known(**{**table, "files": tuple(table["files"])}) for table in tables)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise CheckpointError(f"{path}: the list of checkpoints is damaged; install streamvsr again") from error
 
 
 def find_checkpoint(name: str) -> Path | None:

@@ -11,10 +11,12 @@ from streamvsr.errors import CheckpointError
 
 NAMED_KEYS = 3
 """Keys named in an error; the rest are counted."""
+SHOWN_CHARS = 80
+"""Of each."""
 
 
 def _some(keys: Iterable[str]) -> str:
-    names = sorted(keys)
+    names = sorted(key if len(key) <= SHOWN_CHARS else f"{key[:SHOWN_CHARS]}..." for key in keys)
     rest = len(names) - NAMED_KEYS
     return ", ".join(names[:NAMED_KEYS]) + (f" and {rest} more" if rest > 0 else "")
 
@@ -40,8 +42,17 @@ def check_fit(network: nn.Module, state: Mapping[str, Tensor]) -> None:
         problems.append(f"of another shape: {_some(wrong)} ({key} is {shapes})")
     if problems:
         raise CheckpointError(f"the weights do not fit {type(network).__name__}; {'; '.join(problems)}")
-    if broken := [key for key, value in state.items() if value.is_floating_point() and not value.isfinite().all()]:
+    numbers = [key for key, value in state.items() if value.is_floating_point() != wanted[key].is_floating_point()]
+    if numbers:
+        kind = str(state[min(numbers)].dtype).removeprefix("torch.")
+        raise CheckpointError(f"the weights are no floating-point numbers: {_some(numbers)} ({kind})")
+    if broken := [key for key, value in state.items() if value.is_floating_point() and not _is_finite(value)]:
         raise CheckpointError(f"the weights hold numbers that are not finite: {_some(broken)}")
+
+
+def _is_finite(value: Tensor) -> bool:
+    # There is no isfinite for numbers of 8 bits.
+    return bool((value if value.element_size() > 1 else value.float()).isfinite().all())
 
 
 def fill(network: nn.Module, state: Mapping[str, Tensor]) -> None:

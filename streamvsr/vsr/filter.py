@@ -235,11 +235,30 @@ class VsrFilter(Filter):
 
     def idle(self) -> Iterator[Frame]:
         """The window that is being filled is run as it is; the scene ends there."""
+        yield from self._decided()
+        if self._windows.waiting:
+            yield from self._run(self._windows.cut())
+
+    def settle(self) -> Iterator[Frame]:
+        """The window that is being filled is run as it is; the scene goes on."""
+        yield from self._decided()
+        yield from self._run(self._windows.pause())
+
+    @property
+    def waiting(self) -> int:
+        """Frames that have come and not left."""
+        return self._windows.waiting + (self._undecided is not None)
+
+    @property
+    def max_seq_len(self) -> int:
+        """Frames in a window; of a live stream it may change."""
+        return self._windows.max_seq_len
+
+    def _decided(self) -> Iterator[Frame]:
+        """The last frame, if it waits for the next one to show whether a scene begins with it."""
         frame, self._undecided = self._undecided, None
         if frame is not None and self._scenes is not None:
             yield from self._accept(replace(frame, discontinuity=True) if self._scenes.last() else frame)
-        if self._windows.waiting:
-            yield from self._run(self._windows.cut())
 
     def close(self) -> None:
         self._held.clear()

@@ -91,10 +91,10 @@ class Step:
 class Windows:
     """Plans the windows of one stream as its frames arrive.
 
-    ``push`` counts one more frame, ``cut`` says that the scene (or the stream) ends before the next one; both give
-    the window that has thereby become due, if any. No window crosses a cut, each frame is kept exactly once and in
-    order, and frames before ``retain_from`` will never be asked for again: between two calls at most
-    ``max_seq_len`` frames are retained, and one more when a window is due.
+    ``push`` counts one more frame, ``cut`` says that the scene (or the stream) ends before the next one, ``pause``
+    that the next one may be long in coming; each gives the window that has thereby become due, if any. No window
+    crosses a cut, each frame is kept exactly once and in order, and frames before ``retain_from`` will never be asked
+    for again: between two calls at most ``max_seq_len`` frames are retained, and one more when a window is due.
 
     Raises ``UsageError`` for numbers that make no windows.
     """
@@ -156,6 +156,19 @@ class Windows:
             start = max(self._scene_start, self._count - self.max_seq_len) if self._waits_for_next else self._start
             step = Step(start, self._count, self._kept, self._count, self._resets(start))
         self._scene_start = self._start = self._kept = self._count
+        return step
+
+    def pause(self) -> Step | None:
+        """No frame may come for long: the window that keeps what is there, or None where nothing is.
+
+        A carried state goes on after it, so the scene does; independent windows end as at a cut.
+        """
+        if not self._carry:
+            return self.cut()
+        step = None
+        if self._kept < self._count:
+            step = Step(self._start, self._count, self._kept, self._count, self._resets(self._start))
+        self._start = self._kept = self._count
         return step
 
     def resize(self, max_seq_len: int, overlap: int) -> None:

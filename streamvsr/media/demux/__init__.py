@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 
 from streamvsr.config import InputOptions, LiveOptions, OutputOptions
@@ -11,6 +12,29 @@ from streamvsr.media.demux.base import Source
 from streamvsr.media.demux.trimmed import TrimmedSource
 
 __all__ = ["Source", "TrimmedSource", "open_source", "part_of"]
+
+
+def _is_animated_png(input: InputOptions) -> bool:
+    from streamvsr.media.demux.animation import kind_of_animation
+
+    return input.format is None and kind_of_animation(input.path) == "apng"
+
+
+def _open_animated_png(input: InputOptions, output: OutputOptions) -> Source:
+    # FFmpeg takes what is called .png for a single picture.
+    return _open_container(replace(input, format="apng"), output)
+
+
+def _is_animated_webp(input: InputOptions) -> bool:
+    from streamvsr.media.demux.animation import kind_of_animation
+
+    return input.format in (None, "webp", "webp_anim") and kind_of_animation(input.path) == "webp"
+
+
+def _open_animated_webp(input: InputOptions, output: OutputOptions) -> Source:
+    from streamvsr.media.demux.animation import WebPSource
+
+    return WebPSource(input, output)
 
 
 def _is_pictures(input: InputOptions) -> bool:
@@ -40,6 +64,8 @@ def _open_container(input: InputOptions, output: OutputOptions) -> Source:
 
 
 SOURCES: tuple[tuple[Callable[[InputOptions], bool], Callable[[InputOptions, OutputOptions], Source]], ...] = (
+    (_is_animated_png, _open_animated_png),
+    (_is_animated_webp, _open_animated_webp),
     (_is_pictures, _open_pictures),
     (_is_anything, _open_container),
 )

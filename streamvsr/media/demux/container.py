@@ -35,6 +35,7 @@ from streamvsr.media.decode.hardware import accelerator
 from streamvsr.media.demux.base import Source
 from streamvsr.media.demux.describe import MAX_FRAME_RATE, TICK, cut_off, describe, exact, frame_rate, start_of
 from streamvsr.media.demux.options import check_input_options, demuxer_options, plain_options
+from streamvsr.media.demux.programs import programs_of
 from streamvsr.media.demux.selection import select
 from streamvsr.media.demux.stdin import Reader, open_stdin
 from streamvsr.media.hdr import moving_data
@@ -145,7 +146,9 @@ class ContainerSource(Source):
 
     def _begin(self, given: InputOptions, output: OutputOptions, *, seek: bool = True) -> None:
         container, name = self._container, mask(self._path)
-        selection = select(list(container.streams), output, name)
+        selection = select(list(container.streams), output, name, programs_of(container))
+        for note in selection.notes:
+            self.on_warning(f"'{name}': {note}")
         for stream in selection.left_out:
             kind = "cover art" if stream.type == "video" else "data stream"
             # In MP4 the chapters' titles are such a stream as well, and who reads of its loss fears for them.

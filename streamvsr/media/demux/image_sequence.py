@@ -23,6 +23,7 @@ from streamvsr.frames import PIXEL_FORMATS, Color, Frame, MediaInfo, Packet, Pix
 from streamvsr.media.av_errors import FOREIGN, source_error
 from streamvsr.media.av_frames import RGB, UNSTATED, resolve_color
 from streamvsr.media.decode.clock import ticks_per_tick
+from streamvsr.media.demux.animation import kind_of_animation
 from streamvsr.media.demux.base import Source
 from streamvsr.media.exif import orientation, upright
 from streamvsr.media.open_container import open_container
@@ -32,6 +33,7 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".webp",
 DEFAULT_RATE = Fraction(25)
 """Pictures a second without ``-r``, as in ffmpeg."""
 
+_TIFF = (".tif", ".tiff")
 _NUMBER = re.compile(r"%(0?)(\d*)d")
 
 
@@ -46,7 +48,7 @@ class ImageSequenceSource(Source):
         for name in input.options:
             advice = "-r FPS says how fast they follow each other" if "rate" in name else "they are read without FFmpeg"
             raise UsageError(f"-{name}: pictures as an input do not have this option; {advice}")
-        self._stop = threading.Event()
+        self._stop, self._told = threading.Event(), False
         rate, start = input.rate or DEFAULT_RATE, input.start or Fraction(0)
         names = find_pictures(input.path)
         if not names:
@@ -94,8 +96,20 @@ class ImageSequenceSource(Source):
                     f"'{name}' is {width}x{height}, the pictures before it are {video.width}x{video.height}; "
                     "pictures of one video have one size"
                 )
+            self._tell_more(name)
             planes = fitted(planes, layout, self._format, name)
             yield Frame(planes, self._format, pts, video.time_base, self._stamps.step, self._color)
+
+    def _tell_more(self, name: str) -> None:
+        """A line for the first picture that holds more than is taken of it."""
+        if self._told:
+            return
+        pages = pages_of(name) if name.lower().endswith(_TIFF) else 1
+        if kind_of_animation(name) or pages > 1:
+            self._told = True
+            what = f"has {pages} pages" if pages > 1 else "is animated"
+            advice = "" if pages > 1 else "; as an input of its own it gives all of them"
+            self.on_warning(f"'{name}' {what}: the first frame alone is taken, here and of others like it{advice}")
 
     def stop(self) -> None:
         self._stop.set()
@@ -105,10 +119,10 @@ class ImageSequenceSource(Source):
 
 
 def is_pictures(path: str) -> bool:
-    """True for what ImageSequenceSource reads: folders, picture files, patterns and globs of pictures."""
+    """True for what ImageSequenceSource reads: folders, picture files, patterns, globs; no animations."""
     if os.path.isdir(path):
         return True
-    return Path(path).suffix.lower() in SUFFIXES and "://" not in path
+    return Path(path).suffix.lower() in SUFFIXES and "://" not in path and not kind_of_animation(path)
 
 
 def find_pictures(path: str) -> list[str]:
@@ -201,6 +215,15 @@ def sample_aspect_ratio(name: str, width: int, height: int) -> Fraction:
         return Fraction(1)
     ratio = Fraction(found.numerator, found.denominator) if found and found.numerator > 0 else Fraction(1)
     return 1 / ratio if turned else ratio
+
+
+def pages_of(name: str) -> int:
+    import cv2
+
+    try:
+        return int(cv2.imcount(name))
+    except cv2.error:
+        return 1
 
 
 def fitted(planes: tuple[Plane, ...], have: PixelFormat, want: PixelFormat, name: str) -> tuple[Plane, ...]:

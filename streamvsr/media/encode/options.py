@@ -10,6 +10,7 @@ import io
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import PurePath
 
 import av
@@ -17,7 +18,7 @@ from av.format import ContainerFormat
 
 from streamvsr.config import OutputOptions
 from streamvsr.errors import UsageError, did_you_mean
-from streamvsr.media.av_errors import mask
+from streamvsr.media.av_errors import FOREIGN, mask
 from streamvsr.media.open_container import open_container
 
 FORMAT_ALIASES = {
@@ -68,8 +69,13 @@ DEFAULT_VIDEO = {
     "yuv4mpegpipe": "rawvideo",
     "rawvideo": "rawvideo",
     "null": "rawvideo",
+    "swf": "flv",
+    "gxf": "mpeg2video",
     "mpeg": "mpeg2video",
     "vob": "mpeg2video",
+    "dvd": "mpeg2video",
+    "svcd": "mpeg2video",
+    "vcd": "mpeg1video",
     "mxf": "mpeg2video",
     "apng": "apng",
     "hevc": "libx265",
@@ -77,7 +83,12 @@ DEFAULT_VIDEO = {
     "mjpeg": "mjpeg",
     "image2pipe": "png",
 }
-"""Containers that want something else than H.264, which is the default wherever it can be held."""
+"""Containers that want something else than H.264, which is the default wherever it can be held. Where it cannot,
+FFmpeg's own choice for the container is taken."""
+
+ENCODER_OF = {"av1": "libsvtav1", "vp8": "libvpx", "vp9": "libvpx-vp9", "hevc": "libx265", "webp": "libwebp_anim"}
+ENCODER_OF |= {"dirac": "vc2"}
+"""Codecs whose encoder has another name."""
 
 VIDEO_ALIASES = {"h264": "libx264", "hevc": "libx265", "h265": "libx265", "x264": "libx264", "x265": "libx265"}
 VIDEO_ALIASES |= {"av1": "libsvtav1", "vp9": "libvpx-vp9", "vp8": "libvpx", "prores": "prores_ks"}
@@ -166,7 +177,7 @@ def output_format(output: OutputOptions, *, stdout: bool) -> str:
 def encoder_name(given: str | None, container: str, kind: str = "video") -> str:
     """The encoder's FFmpeg name; raises UsageError for what is no encoder of this kind."""
     if given is None:
-        return DEFAULT_VIDEO.get(container, "libx264")
+        return DEFAULT_VIDEO.get(container) or _default_encoder(container)
     aliases = {"video": VIDEO_ALIASES, "audio": AUDIO_ALIASES, "subtitle": SUBTITLE_ALIASES}[kind]
     name = aliases.get(given, given)
     if name == "copy" and kind == "video":
@@ -175,6 +186,23 @@ def encoder_name(given: str | None, container: str, kind: str = "video") -> str:
         known = {n for n in av.codecs_available if is_encoder(n, kind)} if _is_near(name) else set()
         raise UsageError(f"unknown {kind} encoder {given!r}{did_you_mean(given, known | set(aliases))}")
     return name
+
+
+@lru_cache
+def _default_encoder(container: str) -> str:
+    """libx264, or the encoder of the container's own codec where it cannot hold H.264."""
+    try:
+        trial = open_container(io.BytesIO(), "w", format=container)
+    except FOREIGN:
+        return "libx264"
+    with trial:
+        try:
+            trial.add_stream("libx264", rate=25)
+        except FOREIGN:
+            codec = str(trial.default_video_codec)
+            encoder = ENCODER_OF.get(codec, codec)
+            return encoder if is_encoder(encoder, "video") else "libx264"
+    return "libx264"
 
 
 def is_encoder(name: str, kind: str) -> bool:

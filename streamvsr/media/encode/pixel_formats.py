@@ -13,23 +13,11 @@ WHOLE_CHROMA = frozenset({"libx264", "libx265"})
 """Encoders whose pictures have to divide evenly into chroma samples: H.264 cannot say "161 wide" in 4:2:0 at all."""
 
 TWINS = frozenset(
-    [
-        "nv12",
-        "nv16",
-        "nv24",
-        "p010le",
-        "p016le",
-        "p210le",
-        "p410le",
-        "bgr0",
-        "rgb0",
-        "bgra",
-        "rgba",
-        "rgb24",
-        "rgb48be",
-        "rgba64be",
-        "gray16be",
-    ]
+    (
+        *("nv12", "nv16", "nv24", "p010le", "p016le", "p210le", "p410le"),
+        *("bgr0", "rgb0", "0rgb", "0bgr", "bgra", "rgba", "argb", "abgr", "rgb24", "bgr24"),
+        *("rgb48be", "rgb48le", "rgba64be", "rgba64le", "gray16be"),
+    )
 )
 """Formats whose samples are exactly those of a planar one, in another order."""
 
@@ -37,6 +25,9 @@ Y4M_FORMATS = (*(f"yuv{c}p{d}" for c in (420, 422, 444) for d in ("", "10le", "1
 
 EIGHT_BITS = frozenset({"h264_nvenc"})
 """Encoders that list deeper formats, which only the newest hardware has for this codec."""
+
+JPEG_RANGE = frozenset({"mjpeg", "amv", "roqvideo"})
+"""Encoders whose samples are of full range without a tag that says so."""
 
 NO_ALPHA = frozenset({"libx265"})
 """Encoders that list formats with alpha and, in the builds at hand, cannot code it."""
@@ -55,8 +46,9 @@ def choose_format(
 ) -> str:
     """The encoder's format for pictures in ``source``: the one given with -pix_fmt, else the same, else the nearest.
 
-    Nearest keeps alpha, then depth, then chroma, then the family. RGB becomes 4:2:0 for encoders that players are
-    expected to play (lossy ones: x264, x265, VP9, AV1), because few play RGB in them; lossless ones keep RGB.
+    Nearest keeps colour, then alpha, then depth, then chroma, then the family. RGB becomes 4:2:0 for encoders that
+    players are expected to play (lossy ones: x264, x265, VP9, AV1), because few play RGB in them; lossless ones keep
+    RGB.
     """
     formats = encoder_formats(codec)
     if given is not None:
@@ -90,9 +82,9 @@ def planar_twin(name: str) -> str:
 
 
 def _is_candidate(name: str, codec: str) -> bool:
-    if name.startswith("yuvj") or codec == "mjpeg":
+    if name.startswith("yuvj") or codec in JPEG_RANGE:
         # JPEG is full range; elsewhere the yuvj names are deprecated, and the range is a tag.
-        return name.startswith("yuvj") and codec == "mjpeg"
+        return name.startswith("yuvj") and codec in JPEG_RANGE
     if codec == "gif":
         # Of its palettes the one that needs not be made of the pictures; grey would be the nearest of the others.
         return name == "rgb8"
@@ -122,6 +114,7 @@ def _cost(wanted: PixelFormat, layout: PixelFormat, name: str) -> tuple[int, ...
         # 4:2:2 and 4:4:0 have as many samples, and not the same ones.
         lost = max(0, layout.log2_chroma_w - wanted.log2_chroma_w) + max(0, layout.log2_chroma_h - wanted.log2_chroma_h)
     return (
+        int(wanted.family != "gray" == layout.family),
         int(wanted.alpha and not layout.alpha),
         max(0, wanted.bits - layout.bits),
         lost,

@@ -85,6 +85,9 @@ class VideoEncoder:
         if self._container == "avi" and "bf" in option_names(codec):
             # AVI knows decoding times only: with B-frames every player shows the video late against the audio.
             options = {"bf": "0", **options}
+        if codec == "libvpx" and pixel_format.startswith("yuva"):
+            # It refuses transparency together with its own default.
+            options = {"auto-alt-ref": "0", **options}
         self._open(with_mastering(with_quality(output, codec, options), codec, info), output, info)
         ticks = self.stream.codec_context.time_base
         # PyAV 19 has a rational type of its own, which Fraction does not compute with everywhere.

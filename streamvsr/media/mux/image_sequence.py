@@ -185,7 +185,9 @@ class ImageSequenceSink(Sink):
             return given.stem + Path(self._pattern).suffix
         if not _counts(self._pattern):
             if number:
-                raise UsageError(f"{self._path} names one picture, and there are more: write %08d into the name")
+                animation = {".png": "; -f apng writes an animation", ".webp": "; -f webp writes an animation"}
+                more = animation.get(Path(self._path).suffix.lower(), "")
+                raise UsageError(f"{self._path} names one picture, and there are more: write %08d into the name{more}")
             return self._pattern
         if self._numbers is None:
             number += self._first

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -91,7 +92,10 @@ def shape_of(state: Mapping[str, Tensor]) -> dict[str, int]:
 
 def _number(config: Mapping[str, str], name: str, default: float) -> float:
     try:
-        return float(config.get(name, default))
+        number = float(config.get(name, default))
+        if not math.isfinite(number):
+            raise ValueError(name)
+        return number
     except ValueError as error:
         raise CheckpointError(f"{name} has to be a number, not {config[name]!r}") from error
 

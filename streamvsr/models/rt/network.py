@@ -21,6 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from streamvsr.models.state import check_fit
+
 SCALE = 4
 _TAPS = 5  # x4 bicubic reads source pixels -2..1 for two of the four phases and -1..2 for the others
 
@@ -84,6 +86,7 @@ class RTNet(nn.Module):
         channels = state["enter.weight"].shape[0]
         blocks = len({key.split(".")[1] for key in state if key.startswith("blocks.")})
         net = cls(channels, blocks)
+        check_fit(net, state)
         net.load_state_dict({key: value.float() for key, value in state.items()})
         return net
 

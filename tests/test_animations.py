@@ -1,0 +1,111 @@
+"""Animated pictures in and out, and what is told of pictures that hold more than one frame."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from streamvsr.config import InputOptions, OutputOptions
+from streamvsr.errors import UsageError
+from streamvsr.frames import Frame
+from streamvsr.media.demux import Source, open_source
+from streamvsr.media.demux.animation import FRAMES_AT_ONCE, is_animated
+from tests.outputs import info, write
+
+COUNT = 2 * FRAMES_AT_ONCE + 3
+pytestmark = pytest.mark.io
+
+
+def level(number: int) -> int:
+    return (number * 37 + 20) % 256
+
+
+def animation(path: Path, *, alpha: bool = False, count: int = COUNT) -> list[int]:
+    """Flat frames of durations that differ; the durations in ms."""
+    made = cv2.Animation()
+    made.frames = [np.full((8, 12, 4 if alpha else 3), level(n), np.uint8) for n in range(count)]
+    made.durations = np.array([40 + 10 * (n % 3) for n in range(count)], np.int32)
+    assert cv2.imwriteanimation(str(path), made, [cv2.IMWRITE_WEBP_QUALITY, 101])
+    return [int(d) for d in made.durations]
+
+
+def read(path: Path, **options: object) -> tuple[Source, list[Frame]]:
+    source = open_source(InputOptions(path=str(path), **options), OutputOptions())  # type: ignore[arg-type]
+    return source, [f for f in source if isinstance(f, Frame)]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp"])
+def test_every_frame_of_an_animation_comes_at_its_time(suffix: str, tmp_path: Path) -> None:
+    durations = animation(tmp_path / f"a{suffix}")
+    source, frames = read(tmp_path / f"a{suffix}")
+    assert [int(f.planes[1][3, 3]) for f in frames] == [level(n) for n in range(COUNT)]
+    assert [f.seconds for f in frames] == [Fraction(sum(durations[:n]), 1000) for n in range(COUNT)]
+    assert source.warnings == []
+
+
+def test_alpha_rate_and_start_of_an_animated_webp(tmp_path: Path) -> None:
+    animation(tmp_path / "a.webp", alpha=True, count=6)
+    source, frames = read(tmp_path / "a.webp", rate=Fraction(10), start=Fraction(1, 4))
+    assert source.info.video.format.name == "gbrap"
+    assert [(f.seconds, int(f.planes[3][0, 0])) for f in frames] == [
+        (Fraction(n, 10) - Fraction(1, 4), level(n)) for n in (3, 4, 5)
+    ]
+
+
+def test_a_damaged_animation_is_one_error(tmp_path: Path) -> None:
+    animation(tmp_path / "a.webp")
+    whole = (tmp_path / "a.webp").read_bytes()
+    (tmp_path / "b.webp").write_bytes(whole[:60])
+    with pytest.raises(Exception, match=r"b\.webp"):
+        read(tmp_path / "b.webp")
+    assert [is_animated(whole[:n]) for n in range(21)] == [""] * 21
+
+
+def test_more_than_is_taken_of_a_picture_is_told(tmp_path: Path) -> None:
+    (tmp_path / "frames").mkdir()
+    animation(tmp_path / "frames" / "1.webp", count=3)
+    shutil.copy(tmp_path / "frames" / "1.webp", tmp_path / "frames" / "2.webp")
+    source, frames = read(tmp_path / "frames")
+    assert len(frames) == 2
+    (line,) = source.warnings
+    assert "1.webp' is animated" in line
+    pages = [np.full((8, 8, 3), n, np.uint8) for n in range(4)]
+    assert cv2.imwritemulti(str(tmp_path / "pages.tif"), pages)
+    source, frames = read(tmp_path / "pages.tif")
+    assert len(frames) == 1
+    assert "has 4 pages" in source.warnings[0]
+
+
+def test_one_name_for_many_frames_says_how_to_write_an_animation(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="-f webp writes an animation"):
+        write(tmp_path / "a.webp", info(), [0, 3003])
+    write(tmp_path / "b.webp", info(), [0, 3003, 6006], format="webp")
+    assert len(read(tmp_path / "b.webp")[1]) == 3
+
+
+OUTPUTS = {"gif": "gif", "m2v": "mpeg2video", "m1v": "mpeg1video", "avif": "av1", "264": "h264", "265": "hevc"}
+OUTPUTS |= {
+    "mjpg": "mjpeg",
+    "apng": "apng",
+    "obu": "av1",
+    "vob": "mpeg2video",
+    "3gp": "h264",
+    "swf": "flv1",
+    "rm": "rv10",
+}
+
+
+@pytest.mark.parametrize("suffix", OUTPUTS)
+def test_every_container_has_an_encoder_by_default(suffix: str, ffprobe: str, tmp_path: Path) -> None:
+    path = tmp_path / f"o.{suffix}"
+    # RV10 and MPEG-1 know few sizes and rates.
+    write(path, info(width=352, height=288, rate=Fraction(25), time_base=Fraction(1, 25)), [0, 1, 2])
+    command = [ffprobe, "-v", "error", "-count_frames", "-show_entries", "stream=codec_name,nb_read_frames"]
+    said = subprocess.run([*command, "-of", "csv=p=0", str(path)], capture_output=True, text=True, check=True).stdout
+    assert said.strip().strip(",") == f"{OUTPUTS[suffix]},3"
