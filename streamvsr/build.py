@@ -18,7 +18,6 @@ from streamvsr.filters.chain import Chain, segments
 from streamvsr.filters.compose import (
     UNWRITTEN,
     Step,
-    Vsr,
     compose,
     configure,
     has_field_filter,
@@ -40,7 +39,7 @@ from streamvsr.pipeline.stages import FilterStage, SinkLike, SinkStage, SourceSt
 from streamvsr.vsr.windows import LATENCY_PARTS
 
 if TYPE_CHECKING:
-    from streamvsr.vsr.filter import VsrFilter
+    from streamvsr.vsr.repeats import Repeats
 
 DECODED_FRAMES = 16
 """Frames that wait between decoder and network: enough to smooth a decoder's bursts, small beside a window."""
@@ -230,7 +229,7 @@ class _NetworkMaker:
         self._notes.append(reason)
         if size is not None and not network:
             return [LibavFilter([("scale", "{}:{}:flags={}".format(*size, FINE_SCALING))])]
-        self.weights += [(vsr.model.info.name, vsr.model.weights) for vsr in network]
+        self.weights += [(vsr.network.model.info.name, vsr.network.model.weights) for vsr in network]
         if self._job is None:
             return network
         from streamvsr.vsr.segmented import SegmentedVsr
@@ -259,7 +258,7 @@ def _job(
 
 def _tracks_alone(config: Config, steps: Sequence[Step]) -> Source:
     """The input once more, for its copied packets."""
-    source = open_source(config.input, _source_options(config.output, steps), config.live)
+    source = open_source(config.input, _source_options(config.output, steps, upright=False), config.live)
     source.skip_video()
     return source
 
@@ -280,7 +279,7 @@ def _target_size(scale: float | tuple[int, int], info: StreamInfo) -> tuple[int,
     return width, height
 
 
-def make_vsr(options: ModelOptions, *, warn: Callable[[str], None], **placement: Any) -> tuple[list[VsrFilter], str]:
+def make_vsr(options: ModelOptions, *, warn: Callable[[str], None], **placement: Any) -> tuple[list[Repeats], str]:
     """The network of ``options`` as a filter (none for ``identity``), and a sentence for the user on its choice.
 
     ``placement``: keyword arguments of ``VsrFilter`` that depend on where it stands in the chain, such as

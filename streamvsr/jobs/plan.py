@@ -28,7 +28,7 @@ second."""
 SAMPLE_BYTES = 1 << 20
 """How much of the input's beginning and end is hashed beside its size and date."""
 
-IRRELEVANT = {"output": {"path", "overwrite", "timeout"}, "model": {"threads"}}
+IRRELEVANT = {"input": {"realtime"}, "output": {"path", "overwrite", "timeout"}, "model": {"threads"}}
 """Options that change nothing about the output's contents."""
 
 

@@ -80,11 +80,7 @@ class JobSink(Sink):
             raise sink_error(exc, self._output.path) from exc
 
     def _check_output(self) -> None:
-        sink = self._open_output(lambda _line: None)
-        sink.abort()
-
-    def _open_output(self, warn: Callable[[str], None]) -> ContainerSink:
-        return ContainerSink(self._output, self._media, on_warning=warn, encoder=self._template)
+        ContainerSink(self._output, self._media, on_warning=self._warn, encoder=self._template).abort()
 
     def write_frame(self, frame: Frame) -> None:
         number = bisect_right(self._cuts, frame.seconds)
@@ -168,10 +164,10 @@ class JobSink(Sink):
             last = max(ends, default=None)
         if last is None:
             raise SinkError("no frame came, so there is nothing to write")
-        self._joining = sink = self._open_output(self._warn)
-        source = self._open_tracks()
-        source.on_warning = lambda _line: None  # the run has said it
-        with closing(source):
+        with closing(self._open_tracks()) as source:
+            source.on_warning = _silent  # the run has said it all, and so has ``_check_output``
+            media = replace(self._media, tracks=source.info.tracks)
+            self._joining = sink = ContainerSink(self._output, media, on_warning=_silent, encoder=self._template)
             packets = (item for item in source if isinstance(item, Packet))
             interleaver = Interleaver(lambda: next(packets, None))
             for packet in self._video_packets():
@@ -180,7 +176,7 @@ class JobSink(Sink):
                 sink.write_video(packet)
             while (copied := interleaver.next(last if self._stopped else None)) is not None:
                 sink.write_packet(copied)
-        sink.finish()
+            sink.finish()
         self._joining = None
 
     def _video_packets(self) -> Iterator[Packet]:
@@ -196,6 +192,5 @@ class JobSink(Sink):
         return sink_error(exc, str(self._store.folder) if isinstance(exc, OSError) else self._output.path)
 
 
-def overwriting(output: OutputOptions) -> OutputOptions:
-    """The output of a job that goes on: what an interrupted run has left there may be replaced."""
-    return replace(output, overwrite=True)
+def _silent(line: str) -> None:
+    pass

@@ -20,7 +20,7 @@ from fractions import Fraction
 
 from streamvsr.filters.base import Filter
 from streamvsr.frames import Frame, StreamInfo
-from streamvsr.vsr.filter import VsrFilter
+from streamvsr.vsr.repeats import Repeats
 
 
 class SegmentedVsr(Filter):
@@ -30,13 +30,13 @@ class SegmentedVsr(Filter):
     own_thread = True
 
     def __init__(
-        self, inner: VsrFilter, cuts: Sequence[Fraction], *, start: Fraction | None = None,
+        self, inner: Repeats, cuts: Sequence[Fraction], *, start: Fraction | None = None,
         context: tuple[int, int] | None = None,
     ) -> None:  # fmt: skip
         """``cuts``: seconds, increasing; a frame at or after a cut belongs behind it. ``start``: one of the cuts; what
         lies before it is finished already, and its frames are taken for context only. ``context``: (before, after) in
-        frames; ``inner.context`` where None."""
-        before, after = inner.context if context is None else context
+        frames; those of the network where None."""
+        before, after = inner.network.context if context is None else context
         self._inner = inner
         self._cuts = deque(cut for cut in cuts if start is None or cut >= start)
         self._after = after
