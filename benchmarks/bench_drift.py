@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import math
-from functools import partial
 from pathlib import Path
 
 import av
@@ -117,7 +116,10 @@ def measure(network: BasicVSRNet, scene: Scene, frames: int, warm_up: int, ahead
 @torch.inference_mode()
 def jumps(network: BasicVSRNet, scene: Scene, frames: int, ahead: int, bound: int) -> None:
     """The bounded history over a still picture, where any jump at a change of states would be seen."""
-    branch = ForwardBranch(partial(network.propagate, network.forward_resblocks), bound)
+    trunk = network.forward_resblocks
+    branch = ForwardBranch(
+        lambda x, states, flow: network.propagate(trunk, x, states[0] if states else None, flow), bound
+    )
     low, truth = scene(0)
     flow = network.spynet(low, low)
     behind = backward(network, [low] * (ahead + 1))

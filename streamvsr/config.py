@@ -253,6 +253,11 @@ class ModelOptions:
         None, "--denoise", help="1: clean, 0: keep noise (realesr-general)", kind="number", metavar="N", least=0,
         most=1, in_chain=True,
     )  # fmt: skip
+    steady: Literal["auto", "on", "off"] = option(
+        "auto", "--steady", help="hold still what stands still: auto, on, off", metavar="WHEN",
+        choices=("auto", "on", "off"), in_chain=True,
+    )  # fmt: skip
+    """``auto``: as ``ModelInfo.steady`` says."""
     dynamic_refine_thres: float | None = option(
         None, "--dynamic-refine-thres", help="clean until below N; 255: once", kind="number", metavar="N", least=0,
         most=255, tuning=True,

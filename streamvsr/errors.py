@@ -6,7 +6,7 @@
     ├── UsageError                 exit code 2: the command line or a configuration is wrong
     ├── SourceError                an input cannot be opened or read
     │   ├── NoVideoError           the input opens, but has no picture to work on
-    │   └── StreamLostError        a live input is gone for good; what came before it is whole, and is kept
+    │   └── StreamLostError        an input is gone for good, or breaks off; what came before it is whole, and is kept
     ├── SinkError                  an output cannot be opened or written
     │   └── ReaderLeftError        exit code 141: the reader of our pipe has gone
     ├── FilterError                a filter cannot work with these options or this picture format

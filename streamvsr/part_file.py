@@ -53,6 +53,11 @@ class PartFile:
                 self._unlock()
                 return place
 
+    def incomplete(self) -> None:
+        """The file will never be whole: it gets the name ``STEM.incomplete.SUFFIX``, and replaces nothing."""
+        stem, suffix = _short(self.final.stem, MAX_STEM_BYTES), _short(self.final.suffix, MAX_SUFFIX_BYTES)
+        self.final, self._replace = self.final.with_name(f"{stem}.incomplete{suffix}"), False
+
     def discard(self) -> None:
         """Remove the file. Never raises."""
         with suppress(OSError):

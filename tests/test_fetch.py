@@ -16,7 +16,7 @@ from streamvsr.cli import main
 from streamvsr.errors import CheckpointError
 from streamvsr.models import registry
 from streamvsr.models.fetch import fetch
-from streamvsr.models.registry import Known
+from streamvsr.models.manifest import Known, Place
 
 pytestmark = pytest.mark.io
 
@@ -98,8 +98,8 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 
 def known(site: Site, **changes: object) -> Known:
-    plain = Known("small", "basicvsr", ("small*.pth",), "CC0-1.0", 4, "", f"{site.address}/dir/small-1.pth", DIGEST)
-    return replace(plain, **changes)  # type: ignore[arg-type]
+    place = Place(f"{site.address}/dir/small-1.pth", sha256=DIGEST)
+    return Known("small", "basicvsr", ("small*.pth",), "CC0-1.0", 4, "", 100, (replace(place, **changes),))  # type: ignore[arg-type]
 
 
 def left(folder: Path) -> list[str]:
@@ -237,12 +237,59 @@ def test_addresses_that_are_refused(site: Site, tmp_path: Path, url: str) -> Non
 
 def test_what_cannot_be_fetched(site: Site, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="comes with streamvsr"):
-        fetch(known(site, url=None), tmp_path)
+        fetch(replace(known(site), places=()), tmp_path)
     with pytest.raises(CheckpointError, match="no hash is known"):
         fetch(known(site, sha256=None), tmp_path)
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(CheckpointError, match="file: cannot be written"):
         fetch(known(site), tmp_path / "file")
+
+
+class TestMirrors:
+    """Several places for one file, tried in order."""
+
+    def two(self, site: Site, first: Place) -> Known:
+        there = known(site)
+        return replace(there, places=(first, *there.places))
+
+    @pytest.mark.parametrize(
+        ("first", "words"),
+        [
+            ("/gone/small-0.pth", "404"),
+            ("https://nowhere.invalid/small-0.pth", "no connection"),
+        ],
+    )
+    def test_the_next_one_is_tried(self, site: Site, tmp_path: Path, first: str, words: str) -> None:
+        site.codes = [404] if first.startswith("/") else []
+        url = site.address + first if first.startswith("/") else first
+        notes: list[str] = []
+        path = fetch(self.two(site, Place(url, sha256=DIGEST)), tmp_path, note=notes.append)
+        assert (path.name, path.read_bytes()) == ("small-1.pth", CONTENT)
+        assert len(notes) == 1
+        assert words in notes[0]
+        assert f"trying {site.address}/dir/small-1.pth" in notes[0]
+
+    def test_a_wrong_file_at_the_first(self, site: Site, tmp_path: Path) -> None:
+        both = self.two(site, Place(f"{site.address}/dir/small-0.pth", sha256="0" * 64))
+        assert fetch(both, tmp_path).name == "small-1.pth"
+        assert left(tmp_path) == ["small-1.pth"]
+
+    def test_a_mirror_goes_on_from_where_the_other_was_cut(self, site: Site, tmp_path: Path) -> None:
+        site.cut_after = [300_000]
+        both = self.two(site, Place(f"{site.address}/mirror/small-1.pth", sha256=DIGEST))
+        assert fetch(both, tmp_path, waits_seconds=()).read_bytes() == CONTENT
+        assert site.asked == [None, "bytes=300000-"]
+
+    def test_what_lies_there_from_any_place_is_enough(self, site: Site, tmp_path: Path) -> None:
+        (tmp_path / "small-1.pth").write_bytes(CONTENT)
+        assert fetch(self.two(site, Place("https://nowhere.invalid/x.pth", sha256="1" * 64)), tmp_path).is_file()
+        assert site.asked == []
+
+    def test_all_of_them_fail(self, site: Site, tmp_path: Path) -> None:
+        site.codes = [404, 500]
+        with pytest.raises(CheckpointError, match=r"small: all 2 places failed: .*404.*; .*500") as caught:
+            fetch(self.two(site, Place(f"{site.address}/small-0.pth", sha256=DIGEST)), tmp_path)
+        assert "\n" not in str(caught.value)
 
 
 class TestCommand:

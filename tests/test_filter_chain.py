@@ -63,7 +63,7 @@ BAD = [
     ("select=outputs=2:e=1", 1, "2 outputs"),
     ("color=red", 1, "no input and 1 output"),
     ("afade", 1, "for sound"),
-    ("vsr=foo=1", 5, "vsr has no option 'foo'; it has model"),
+    ("vsr=foo=1", 5, "vsr has no option 'foo'; 'streamvsr filters vsr' lists"),
     ("vsr=max_seq_len=x", 5, "max_seq_len of vsr wants a whole number of at least 1, not 'x'"),
     ("vsr=propagation=back", 5, "one of carry, window"),
     ("vsr=enable=1", 5, "vsr takes no 'enable': only some filters of FFmpeg's can be timed"),

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from streamvsr.config import ModelOptions
 from streamvsr.models.base import silent
-from streamvsr.models.basicvsr.history import LEAST_HISTORY, ForwardBranch, Schedule
+from streamvsr.models.basicvsr.history import LEAST_HISTORY, ForwardBranch, Schedule, States
 from tests.fakes import FakeModel, tuning, vsr_filter
 from tests.test_basicvsr import EXACT, carried, random_model, video
 
@@ -24,9 +24,9 @@ class Counting:
 
     steps = 0
 
-    def __call__(self, frame: Tensor, state: Tensor | None, flow: Tensor | None) -> Tensor:
+    def __call__(self, frame: Tensor, states: States, flow: Tensor | None) -> Tensor:
         self.steps += 1
-        return torch.ones(1, 1, 1, 1) if state is None else state + 1
+        return states[0] + 1 if states else torch.ones(1, 1, 1, 1)
 
 
 @given(st.integers(LEAST_HISTORY, 200))

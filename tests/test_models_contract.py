@@ -14,6 +14,7 @@ from streamvsr.models import registry
 from streamvsr.models.animesr.network import AnimeSRNet, Shape
 from streamvsr.models.base import Model
 from streamvsr.models.basicvsr.network import BasicVSRNet, RealBasicVSRNet
+from streamvsr.models.nanovsr.network import NanoVSRNet
 from streamvsr.models.srvgg import SRVGGNet
 from streamvsr.vsr.windows import Windows
 
@@ -32,6 +33,7 @@ MAKE: dict[str, Callable[[], Model]] = {
     "rt": shipped,
     "realbasicvsr": lambda: registry.ENTRIES["realbasicvsr"].load(small(RealBasicVSRNet(8, 1, 1)), {}),
     "basicvsr": lambda: registry.ENTRIES["basicvsr"].load(small(BasicVSRNet(8, 1)), {}),
+    "nanovsr": lambda: registry.ENTRIES["nanovsr"].load(small(NanoVSRNet(8, 2)), {}),
     "animesr": lambda: registry.ENTRIES["animesr"].load(small(AnimeSRNet(Shape(4, (3, 2, 1), 4))), {}),
     "srvgg": lambda: registry.ENTRIES["srvgg"].load(small(SRVGGNet(8, 2, 4)), {}),
     "bicubic": lambda: registry.load_model(registry.select("bicubic")),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from streamvsr.cli import models_command
+from streamvsr.cli import model_files, models_command
 from streamvsr.errors import CheckpointError, ModelError, UsageError
 from streamvsr.models import registry, resources
 from streamvsr.models.basicvsr.network import BasicVSRNet, RealBasicVSRNet
@@ -59,13 +60,18 @@ def test_manifest_speaks_of_models_that_exist() -> None:
     assert {k.model for k in known} == {e.name for e in registry.ENTRIES.values() if e.needs_checkpoint}
     for k in known:
         assert k.licence
+        assert k.kmacs > 0
         by_hand = "download it yourself" in k.note
-        assert k.url is None or k.fetchable != by_hand, f"{k.name} can be fetched, but not checked, or says it cannot"
-        assert k.sha256 is None or len(bytes.fromhex(k.sha256)) == 32
-        if k.url and k.sha256_prefix:
-            assert k.url.endswith(f"-{k.sha256_prefix}.pth")
-        if k.url:
-            assert any(fnmatchcase(k.url.rpartition("/")[2], pattern) for pattern in k.files), "fetched, but not found"
+        assert not k.places or k.fetchable != by_hand, f"{k.name} can be fetched, but not checked, or says it cannot"
+        for place in k.places:
+            assert place.sha256 is None or len(bytes.fromhex(place.sha256)) == 32
+            if place.sha256_prefix:
+                assert place.file_name.endswith(f"-{place.sha256_prefix}.pth")
+            assert any(fnmatchcase(place.file_name, pattern) for pattern in k.files), "fetched, but not found"
+            assert (place.url is None) == (place.member is not None) == (place.package is not None)
+            assert place.url or re.fullmatch(r"[a-z0-9-]+==[0-9.]+", place.package or ""), (
+                "a version that never changes"
+            )
 
 
 def test_manifest_is_shipped() -> None:
@@ -215,7 +221,7 @@ def put_config(folder: Path, kind: str) -> Path:
 def test_what_can_be_fetched(cache: Path) -> None:
     assert registry.known_checkpoint("realbasicvsr").name == "realbasicvsr_x4"
     assert registry.known_checkpoint("basicvsr_vimeo90k_bi").model == "basicvsr"
-    assert registry.known_checkpoint("rt").url is None
+    assert registry.known_checkpoint("rt").places == ()
     with pytest.raises(UsageError, match="no checkpoint is called 'animesr_v3'; did you mean animesr_v2"):
         registry.known_checkpoint("animesr_v3")
 
@@ -224,14 +230,20 @@ def test_listing(cache: Path) -> None:
     path = put(cache, "BasicVSR_REDS4.pth")
     listed = {entry.entry.name: entry for entry in registry.list_models()}
     assert listed["basicvsr"].path == path
-    assert [p for _, p in listed["basicvsr"].sources] == [path, None]
+    assert [p for _, p in listed["basicvsr"].sources] == [path, None, None]
     assert {name for name, entry in listed.items() if entry.ready} == {"basicvsr", "bicubic", "identity"}
     text = models_command.listing()
-    parts = (str(path), "no checkpoint here", "148 MB, streamvsr models fetch realbasicvsr_x4", "Apache-2.0", "SPyNet")
+    parts = (
+        str(path),
+        "no checkpoint here",
+        "streamvsr models fetch realbasicvsr_x4",
+        "148 MB, from download.",
+        "SPyNet",
+    )
     for part in (*parts, "basicvsr_reds4 (Apache-2.0): here", f"go into: {cache}"):
         assert part in text
     assert max(map(len, text.splitlines())) < 200
-    text = models_command.sources()
+    text = model_files.sources()
     for part in (
         "sha256 52f77c2c",
         "sha256 0e599677...",

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 from streamvsr.config import InputOptions, OutputOptions
-from streamvsr.errors import NoVideoError, SourceError, UsageError
+from streamvsr.errors import NoVideoError, SourceError, StreamLostError, UsageError
 from streamvsr.frames import Frame, Packet
 from streamvsr.media.demux import Source, TrimmedSource, open_source
-from streamvsr.media.demux import container as container_module
+from streamvsr.media.demux import demuxer as demuxer_module
 from streamvsr.media.demux.container import ContainerSource
 from streamvsr.media.demux.image_sequence import ImageSequenceSource, natural_key
 from streamvsr.media.demux.stdin import PipeReader, SpoolReader, open_stdin
@@ -117,7 +117,7 @@ def from_pipe(name: str) -> Opener:
 
         threading.Thread(target=feed, daemon=True).start()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(container_module, "open_stdin", lambda: open_stdin(read))
+            patch.setattr(demuxer_module, "open_stdin", lambda: open_stdin(read))
             return ContainerSource(InputOptions(path="-"), OutputOptions())
 
     return opened
@@ -376,12 +376,50 @@ def test_mixed_pictures(tmp_path: Path) -> None:
     first, second = (f for f in open_source(InputOptions(path=str(tmp_path)), OutputOptions()) if isinstance(f, Frame))
     assert [int(p[0, 0]) for p in first.planes] == [1, 2, 3, 9]
     assert [int(p[0, 0]) for p in second.planes] == [77, 77, 77, 255]
-    cv2.imwrite(str(tmp_path / "3.png"), np.zeros((4, 6, 3), np.uint16))
-    with pytest.raises(SourceError, match=r"3\.png.*gbrp16le"):
-        list(open_source(InputOptions(path=str(tmp_path)), OutputOptions()))
-    cv2.imwrite(str(tmp_path / "3.png"), np.zeros((4, 8, 3), np.uint8))
-    with pytest.raises(SourceError, match=r"3\.png.*8x4.*6x4"):
-        list(open_source(InputOptions(path=str(tmp_path)), OutputOptions()))
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [(np.full((4, 6, 3), 0x4D4D, np.uint16), "6x4 gbrp16le"), (np.full((6, 9, 3), 77, np.uint8), "9x6 gbrp")],
+)
+def test_a_picture_unlike_the_first_is_brought_to_it(tmp_path: Path, other: np.ndarray, said: str) -> None:
+    for name in ("1.png", "3.png"):
+        cv2.imwrite(str(tmp_path / name), np.full((4, 6, 3), (3, 2, 1), np.uint8))
+    cv2.imwrite(str(tmp_path / "2.png"), other)
+    source = open_source(InputOptions(path=str(tmp_path)), OutputOptions())
+    frames, _ = read(source)
+    assert [[int(p[2, 3]) for p in frame.planes] for frame in frames] == [[1, 2, 3], [77, 77, 77], [1, 2, 3]]
+    assert {(f.width, f.height, f.format.name) for f in frames} == {(6, 4, "gbrp")}
+    assert "2.png" in source.warnings[0]
+    assert f"changes to {said}: brought to 6x4 gbrp" in source.warnings[0]
+
+
+@pytest.mark.parametrize("bad", [[0], [2], [0, 1], [3, 4]])
+def test_a_damaged_picture_is_told_and_the_one_before_it_shown(tmp_path: Path, bad: list[int]) -> None:
+    for number in range(5):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((4, 6, 3), 10 * number, np.uint8))
+    for number in bad:
+        (tmp_path / f"{number}.png").write_bytes(b"" if number % 2 else b"no picture")
+    source = open_source(InputOptions(path=str(tmp_path)), OutputOptions())
+    frames, _ = read(source)
+    first = next(number for number in range(5) if number not in bad)
+    shown = [max((n for n in range(number + 1) if n not in bad), default=first) for number in range(5)]
+    assert [int(frame.planes[0][0, 0]) // 10 for frame in frames] == shown
+    assert [frame.pts for frame in frames] == list(range(5))
+    told = [line for line in source.warnings if "the picture before it stands in its place" in line]
+    assert [number for number in range(5) if any(f"{number}.png" in line for line in told)] == bad
+
+
+def test_pictures_that_cannot_be_read_any_more_break_off(tmp_path: Path) -> None:
+    for number in range(5):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((4, 6, 3), number, np.uint8))
+    source = open_source(InputOptions(path=str(tmp_path)), OutputOptions())
+    frames = iter(source)
+    assert next(frames)
+    for number in range(1, 5):
+        (tmp_path / f"{number}.png").unlink()
+    with pytest.raises(StreamLostError, match=r"1\.png.*picture 2 of 5"):
+        next(frames)
 
 
 def test_pictures_that_begin_grey(tmp_path: Path) -> None:

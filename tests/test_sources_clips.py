@@ -20,7 +20,7 @@ from streamvsr.config import InputOptions, OutputOptions
 from streamvsr.errors import NoVideoError, SourceError
 from streamvsr.frames import Frame, Packet
 from streamvsr.media.demux import TrimmedSource, open_source
-from streamvsr.media.demux import container as container_module
+from streamvsr.media.demux import demuxer as demuxer_module
 from streamvsr.media.demux.container import ContainerSource
 from streamvsr.media.demux.stdin import open_stdin
 from tests.outputs import unread, until
@@ -203,7 +203,7 @@ def test_standard_input(shared_data: Path, name: str, count: int, redirected: bo
 def test_stop_ends_a_wait_for_a_pipe(shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = (shared_data / "clips" / "flower_cc0_540p.webm").read_bytes()
     read_end, write_end = os.pipe()
-    monkeypatch.setattr(container_module, "open_stdin", lambda: open_stdin(read_end))
+    monkeypatch.setattr(demuxer_module, "open_stdin", lambda: open_stdin(read_end))
     source: ContainerSource | None = None
 
     def give_and_stop() -> None:

@@ -57,7 +57,8 @@ class JobSink(Sink):
         self._number = 0
         self._encoder: PacketEncoder | None = None
         self._writer: SegmentWriter | None = None
-        self._stopped = False
+        self._stopped = self._broken_off = False
+        self._kept = ""
         self._joining: ContainerSink | None = None
         # What can be refused is refused here: the encoder's options, then the output's place and tracks.
         self._template = self._open_encoder()
@@ -106,6 +107,14 @@ class JobSink(Sink):
         if self._joining is not None:
             self._joining.request_stop()
 
+    def break_off(self) -> None:
+        """The job stays: once the input can be read, the same command goes on."""
+        self._stopped = self._broken_off = True
+
+    @property
+    def kept(self) -> str:
+        return self._kept
+
     def finish(self) -> None:
         """Finish the segment at hand, join all, and remove the job; after a stop: write what is done, keep the job."""
         try:
@@ -115,6 +124,8 @@ class JobSink(Sink):
             else:
                 self._flush()
             self._join()
+            if self._broken_off:
+                return
             if self._stopped:
                 self._store.left_partial(self._output.path)
             else:

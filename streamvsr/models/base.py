@@ -38,12 +38,14 @@ class ModelInfo:
     """Frames of look-ahead after which more of them change nothing at all (0: one frame suffices); None: no bound."""
     context: int = 24
     """Frames before a frame that its result depends on; older ones hardly count. For resuming and workers."""
+    steady: bool = False
+    """Whether its result is held still where the input stands still, where the user does not say."""
     tunable: bool = False
     """Whether the options with ``tuning`` (``config.ModelOptions``) are of use to it; else they are left alone."""
 
 
 def silent(text: str) -> None:
-    """For callers who want to hear no warnings."""
+    """For callers who want no warnings."""
 
 
 class Session(ABC):

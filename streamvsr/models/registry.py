@@ -6,7 +6,6 @@ loads no torch: the network's module is imported when a model is loaded.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 from streamvsr.errors import CheckpointError, ModelError, UsageError
 from streamvsr.models import resources
+from streamvsr.models.manifest import Known, read_manifest
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,6 +54,7 @@ ENTRIES: Mapping[str, Entry] = {
         Entry("rt", "streamvsr.models.rt:load", "x4, small and fast, for CPUs and live use"),
         Entry("realbasicvsr", "streamvsr.models.basicvsr:load", "x4, cleans and restores real footage, for GPUs"),
         Entry("basicvsr", "streamvsr.models.basicvsr:load", "x4, for clean footage that was only shrunk"),
+        Entry("nanovsr", "streamvsr.models.nanovsr:load", "x4, light, for clean footage that was only shrunk"),
         Entry("animesr", "streamvsr.models.animesr:load", "x4, for drawn pictures, looks at neighbouring frames"),
         Entry("srvgg", "streamvsr.models.srvgg:load", "x4, frame by frame, the small Real-ESRGAN networks"),
         Entry("bicubic", "streamvsr.models.plain:load_bicubic", "x4, plain interpolation, no network", False),
@@ -61,32 +62,6 @@ ENTRIES: Mapping[str, Entry] = {
     )
 }
 AUTO = "auto"
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """A checkpoint that the manifest lists."""
-
-    name: str
-    model: str
-    files: tuple[str, ...]
-    """File names that it goes by, with ``*`` and ``?``, best first."""
-    licence: str
-    scale: int
-    note: str
-    url: str | None = None
-    """None: it comes with streamvsr."""
-    sha256: str | None = None
-    sha256_prefix: str | None = None
-    """The first digits, as the publisher states them in the file's name."""
-    size_mb: int | None = None
-    weak: str | None = None
-    """The name of the same network's checkpoint that keeps noise: ``--denoise`` mixes the two."""
-
-    @property
-    def fetchable(self) -> bool:
-        """Whether it can be downloaded and checked."""
-        return self.url is not None and bool(self.sha256 or self.sha256_prefix)
 
 
 class Selection(NamedTuple):
@@ -113,17 +88,16 @@ class Listed(NamedTuple):
 
 @cache
 def known_checkpoints() -> tuple[Known, ...]:
-    """The manifest's entries, in its order."""
+    """The manifest's entries, in its order. Raises ``CheckpointError`` where it is damaged."""
     folder = resources.packaged_folder()
     if folder is None or not (folder / resources.MANIFEST).is_file():
         return ()
     path = folder / resources.MANIFEST
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))["checkpoint"]
-        return tuple(Known(**{**table, "files": tuple(table["files"])}) for table in tables)
+        return read_manifest(path)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (AttributeError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path}: the list of checkpoints is damaged; install streamvsr again") from error
 
 
@@ -171,7 +145,7 @@ def how_to_get(name: str) -> str:
     """One sentence on where weights of the model or the checkpoint ``name`` can be had."""
     source = next((k for k in known_checkpoints() if name in (k.model, k.name) and k.fetchable), None)
     if source is None:
-        address = next((k.url for k in known_checkpoints() if name == k.name and k.url), None)
+        address = next((str(k.places[0]) for k in known_checkpoints() if name == k.name and k.places), None)
         if address is not None:
             return f"download {address} and put it into {resources.cache_folder()}"
         return f"give a file with --checkpoint, or put one into {resources.cache_folder()}"
@@ -271,8 +245,15 @@ def load_model(selection: Selection, config: str | Path | None = None, denoise: 
     state = dict(found.state)
     if denoise is not None and weak is not None and denoise < 1:
         state = _mixed(state, _weak_weights(weak, path), denoise, weak)
+    return load_state(entry.name, state, stated, path)
+
+
+def load_state(architecture: str, state: Mapping[str, Tensor], config: Mapping[str, str], path: Path) -> Model:
+    """The model of weights that were read from ``path``. Raises ``CheckpointError`` where they do not fit."""
+    if architecture not in ENTRIES:
+        raise CheckpointError(f"{path}: says it is a {architecture!r} network; there are {', '.join(ENTRIES)}")
     try:
-        model = entry.load(state, stated)
+        model = ENTRIES[architecture].load(dict(state), dict(config))
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
     model.weights = path

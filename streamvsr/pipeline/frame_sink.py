@@ -53,6 +53,11 @@ class FrameSink:
     def request_stop(self) -> None:
         """The ring never waits once it is aborted, which is how a caller leaves."""
 
+    def break_off(self) -> None:
+        """The reader gets the error behind the last frame."""
+
+    kept = ""
+
     def finish(self) -> None:
         self.ring.finish()
 

@@ -8,7 +8,8 @@
 Every stage runs in a thread of its own, inside one wrapper (``Run._work``):
 
 - it ends well: its output ring is *finished*, the next stage drains it and ends well in turn;
-- its live input is lost for good: as if it had ended, but ``result`` raises the error once all is written;
+- its input is lost for good, or breaks off: as if it had ended, but what is written gets a name that says so (a live
+  recording, whose end nobody knew, keeps its own), and ``result`` raises the error once that is done;
 - it raises: the first error is kept with the stage's name, every ring is *aborted*, all other stages get ``Aborted``
   at their next call on a ring and end silently;
 - the reader of its ring has left (it had all it wanted): ``put`` answers False, and the stage ends well.
@@ -27,7 +28,7 @@ import time
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 
-from streamvsr.errors import StageError, StreamLostError, StreamvsrError
+from streamvsr.errors import NoVideoError, StageError, StreamLostError, StreamvsrError
 from streamvsr.frames import Frame
 from streamvsr.pipeline.ring import Aborted, PacketSpool, Ring
 from streamvsr.pipeline.stages import FilterStage, SinkStage, SourceStage, Stage
@@ -60,6 +61,7 @@ class Run:
         self._source, self._sink = source, sink
         self._stages: list[Stage] = [source, *segments, sink]
         self._rings, self._spool = rings, spool
+        self._live = live
         self._latency = source.latency = sink.latency = LatencyMeter() if live else None
         self._frames_total, self._seconds_total = frames_total, seconds_total
         self._threads: list[threading.Thread] = []
@@ -125,9 +127,11 @@ class Run:
 
     def result(self) -> None:
         """Raise the run's error, if it failed. Call it after ``wait`` has returned True."""
-        error = self._error or self._lost
-        if error is not None:
-            raise error
+        if self._lost is not None and isinstance(self._error, NoVideoError | None):
+            kept = f"; what came before it is in '{self._sink.kept}'" if self._sink.kept else ""
+            raise StreamLostError(f"{self._lost}{kept}") from self._lost
+        if self._error is not None:
+            raise self._error
 
     @property
     def stopped(self) -> bool:
@@ -165,9 +169,11 @@ class Run:
         try:
             stage.run()
         except StreamLostError as error:
-            # The end of a live stream: what came before is written, and then the error is told.
+            # What came before is written, and then the error is told.
             with self._lock:
                 self._lost = error
+            if not self._live:
+                self._sink.broken_off.set()
         except Aborted:
             failed = True
         except BaseException as error:  # a thread has no caller to raise to: whatever it is, it is kept

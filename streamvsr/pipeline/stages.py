@@ -40,6 +40,9 @@ class SinkLike(Protocol):
     def request_stop(self) -> None: ...
     @property
     def frames_before(self) -> int: ...
+    def break_off(self) -> None: ...
+    @property
+    def kept(self) -> str: ...
     def finish(self) -> None: ...
     def abort(self) -> None: ...
 
@@ -188,6 +191,10 @@ class SinkStage(Stage):
         self.name = name
         self.rate = RateMeter()
         self.position_seconds: Fraction | None = None
+        self.broken_off = threading.Event()
+        """The input did not end: what is written must not look complete."""
+        self.kept = ""
+        """Where that is."""
         self.on_frame: Callable[[Frame], None] | None = None
         self.on_enough: Callable[[Fraction], None] | None = None
         self.latency: LatencyMeter | None = None
@@ -222,8 +229,11 @@ class SinkStage(Stage):
             raise NoVideoError("there was no frame to write: the input has none in the chosen range")
         cut_short = self.stopping.is_set() or self.clock.frames == self._max_frames
         self._write_packets(_end(last) if cut_short and last is not None else None)
+        if self.broken_off.is_set():
+            self._sink.break_off()
         self._sink.finish()
         self._done = True
+        self.kept = self._sink.kept if self.broken_off.is_set() else ""
 
     def request_stop(self) -> None:
         """Called by the runner's ``stop``, from another thread."""

@@ -33,6 +33,7 @@ from streamvsr.models.precision import Flag
 from streamvsr.vsr.deadline import Deadline
 from streamvsr.vsr.domains import Domain, color_read, color_written, domain_for
 from streamvsr.vsr.scenes import SceneDetector
+from streamvsr.vsr.steady import Steady
 from streamvsr.vsr.windows import Step, Windows, fitting, window_for
 
 CPU = torch.device("cpu")
@@ -61,6 +62,7 @@ class VsrFilter(Filter):
     - ``scene_threshold``: scenes are found by ``SceneDetector`` and begin as at a discontinuity; 0 looks for none. It
       costs one frame more of look-ahead, and the frame that begins a scene leaves with ``discontinuity`` set;
     - ``strength``: 0..1, how much of the network's result the frames have; the rest is bicubic enlargement;
+    - ``steady``: whether the result is held still where the input stands still (see ``steady``);
     - ``threads``: CPU threads of the network, set at the first frame, as torch counts them per calling thread;
 
     the rest goes to ``Model.tune``. What was chosen from them is given beside them: ``device`` and ``dtype``,
@@ -112,6 +114,8 @@ class VsrFilter(Filter):
         self._output_format = output_format
         self._size = size
         self._strength = 1.0 if options.strength is None else options.strength
+        steady = model.info.steady if options.steady == "auto" else options.steady == "on"
+        self._steady = Steady() if steady else None
         self._device = device
         self._dtype = dtype
         self._threads = options.threads
@@ -316,6 +320,10 @@ class VsrFilter(Filter):
                 with torch.inference_mode(), deferred():
                     result = self._checked(next(results, None), frame, step.start + position)
                     broken = Flag(~torch.isfinite(result.sum(dtype=torch.float32)))
+                    if self._steady is not None:
+                        if frame.discontinuity:
+                            self._steady.restart()
+                        result = self._steady(result, source)
                     given = domain.to_frame(result, frame, source)
                     pending.append(_PendingFrame(given, step.start + position, broken, Fence(self._device)))
                     del result, given

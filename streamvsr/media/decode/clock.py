@@ -14,6 +14,7 @@ it is more than ``JUMP_SECONDS`` earlier       one frame after that frame, and a
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
 
 JUMP_SECONDS = 1
@@ -22,6 +23,9 @@ JUMP_SECONDS = 1
 DEFAULT_RATE = Fraction(25)
 """Frames a second where neither the container nor the frames before tell."""
 
+
+MAX_FRAME_RATE = 500
+"""Higher ones are tick rates of the container (Matroska and FLV files that claim 600 or 1000 frames a second)."""
 
 COARSE_SECONDS = Fraction(1, 1000)
 """Ticks longer than this (a whole frame in AVI and raw streams) are divided where a cut falls between two of them."""
@@ -79,6 +83,14 @@ class TimestampConcat:
             self.count += 1
         self._ends[stream] = begin + duration * time_base
         return round(self._moved / time_base)
+
+    def report(self) -> Iterator[str]:
+        """At the end: what there is to say of it."""
+        if self.count:
+            yield (
+                f": time stamps jump back {self.count} times, as where recordings were put behind each other; each was "
+                "moved behind the one before"
+            )
 
 
 class Clock:

@@ -55,7 +55,8 @@ def _is_anything(_: InputOptions) -> bool:
 
 def _open_container(input: InputOptions, output: OutputOptions) -> Source:
     from streamvsr.media.demux.connection import open_patiently
-    from streamvsr.media.demux.container import STDIN_NAMES, ContainerSource
+    from streamvsr.media.demux.container import ContainerSource
+    from streamvsr.media.demux.demuxer import STDIN_NAMES
 
     if input.path in STDIN_NAMES:
         # Opened such that Ctrl-C ends the wait for the first bytes.

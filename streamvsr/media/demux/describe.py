@@ -12,14 +12,11 @@ import av
 from streamvsr.config import OutputOptions
 from streamvsr.frames import Chapter, Color, MediaInfo, StreamInfo, Track
 from streamvsr.media.av_frames import color_of, resolve_color, target_format
-from streamvsr.media.decode.clock import Clock, ConstantClock, Shift
+from streamvsr.media.decode.clock import MAX_FRAME_RATE, Clock, ConstantClock, Shift
 from streamvsr.media.decode.conform import orientation_of
 from streamvsr.media.demux.selection import Selection
 from streamvsr.media.hdr import mastering_of
 from streamvsr.media.timecode import moved
-
-MAX_FRAME_RATE = 500
-"""Higher ones are tick rates of the container (Matroska and FLV files that claim 600 or 1000 frames a second)."""
 
 MISSING_SECONDS = Fraction(1, 2)
 """How much of the video that its container states may be missing before it counts as cut off."""

@@ -11,6 +11,7 @@ import os
 import re
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast
@@ -18,11 +19,12 @@ from typing import Any, cast
 import numpy as np
 
 from streamvsr.config import InputOptions, OutputOptions
-from streamvsr.errors import NoVideoError, SourceError, UsageError
+from streamvsr.errors import NoVideoError, SourceError, StreamLostError, UsageError
 from streamvsr.frames import PIXEL_FORMATS, Color, Frame, MediaInfo, Packet, PixelFormat, Plane, StreamInfo
 from streamvsr.media.av_errors import FOREIGN, source_error
-from streamvsr.media.av_frames import RGB, UNSTATED, resolve_color
+from streamvsr.media.av_frames import RGB, UNSTATED, from_av, resolve_color, to_av
 from streamvsr.media.decode.clock import ticks_per_tick
+from streamvsr.media.decode.conform import Fitter
 from streamvsr.media.demux.animation import kind_of_animation
 from streamvsr.media.demux.base import Source
 from streamvsr.media.exif import orientation, upright
@@ -37,8 +39,16 @@ _TIFF = (".tif", ".tiff")
 _NUMBER = re.compile(r"%(0?)(\d*)d")
 
 
+class UndecodableImageError(SourceError):
+    """A file that could be read and is no picture, or a damaged one."""
+
+
 class ImageSequenceSource(Source):
-    """Pictures in natural order (``9.png`` before ``10.png``), all of one size, at a constant rate."""
+    """Pictures in natural order (``9.png`` before ``10.png``) at a constant rate, brought to the first one's size.
+
+    One that is damaged is told, and the one before it repeated; what cannot be read at all ends the iteration with
+    ``StreamLostError``.
+    """
 
     names: Sequence[str]
     """The pictures' paths, one for each frame in order."""
@@ -49,6 +59,9 @@ class ImageSequenceSource(Source):
             advice = "-r FPS says how fast they follow each other" if "rate" in name else "they are read without FFmpeg"
             raise UsageError(f"-{name}: pictures as an input do not have this option; {advice}")
         self._stop, self._told = threading.Event(), False
+        self._fitter: Fitter | None = None
+        self._at = ""
+        """The picture that the fitter speaks of."""
         rate, start = input.rate or DEFAULT_RATE, input.start or Fraction(0)
         names = find_pictures(input.path)
         if not names:
@@ -65,10 +78,11 @@ class ImageSequenceSource(Source):
         time_base = 1 / rate / parts
         first_pts = skipped * parts - round(start / time_base)
         self._stamps = range(first_pts, first_pts + len(self.names) * parts, parts)
-        planes, self._format = read_picture(self.names[0])
+        planes, self._format = self._first_readable()
         if self._format.family == "gray" and len(self.names) > 1:
             # Many programs save a black picture as grey, and a video begins with black often.
             self._format = PIXEL_FORMATS["gbrp" if self._format.bits == 8 else "gbrp16le"]
+        self._last = planes, self._format
         height, width = planes[0].shape
         matrix = RGB if self._format.family == "rgb" else UNSTATED
         self._color = resolve_color(Color(matrix=matrix, full_range=True), width, height)
@@ -86,19 +100,45 @@ class ImageSequenceSource(Source):
 
     def __iter__(self) -> Iterator[Frame | Packet]:
         video = self.info.video
-        for pts, name in zip(self._stamps, self.names, strict=True):
+        for number, (pts, name) in enumerate(zip(self._stamps, self.names, strict=True)):
             if self._stop.is_set():
                 return
-            planes, layout = read_picture(name)
-            height, width = planes[0].shape
-            if (width, height) != (video.width, video.height):
-                raise SourceError(
-                    f"'{name}' is {width}x{height}, the pictures before it are {video.width}x{video.height}; "
-                    "pictures of one video have one size"
-                )
-            self._tell_more(name)
-            planes = fitted(planes, layout, self._format, name)
-            yield Frame(planes, self._format, pts, video.time_base, self._stamps.step, self._color)
+            try:
+                self._last = read_picture(name)
+            except UndecodableImageError as exc:
+                # Who numbers pictures, or has sound to them, wants each of the others at its own place.
+                self.on_warning(f"{exc}; the picture before it stands in its place")
+            except SourceError as exc:
+                # The disk or the network, not this picture: all that follow would fail as well.
+                raise StreamLostError(f"{exc}; it is picture {number + 1} of {len(self.names)}") from exc
+            else:
+                self._tell_more(name)
+            planes, layout = self._last
+            frame = Frame(planes, layout, pts, video.time_base, self._stamps.step, self._color)
+            if planes[0].shape != (video.height, video.width) or not holds(layout, self._format):
+                yield self._fitted(frame, name)
+            else:
+                yield replace(frame, planes=widened(planes, layout, self._format), format=self._format)
+
+    def _first_readable(self) -> tuple[tuple[Plane, ...], PixelFormat]:
+        """What the video is described by, and what stands for pictures before it that cannot be decoded."""
+        error: SourceError | None = None
+        for name in self.names:
+            try:
+                return read_picture(name)
+            except UndecodableImageError as exc:
+                error = error or exc
+        assert error is not None
+        raise error
+
+    def _fitted(self, frame: Frame, name: str) -> Frame:
+        """A picture of another size, or of a format that the first one's cannot hold, as videos are treated."""
+        if self._fitter is None:
+            self._fitter = Fitter(self.info.video, Color(), lambda what: self.on_warning(f"'{self._at}': {what}"))
+        self._at = name
+        full = resolve_color(replace(self._color, full_range=True), frame.width, frame.height)
+        made, color, _ = self._fitter(to_av(replace(frame, color=full)))
+        return from_av(made, pts=frame.pts, time_base=frame.time_base, duration=frame.duration, color=color)
 
     def _tell_more(self, name: str) -> None:
         """A line for the first picture that holds more than is taken of it."""
@@ -187,11 +227,13 @@ def read_picture(name: str) -> tuple[tuple[Plane, ...], PixelFormat]:
             exif = [b.tobytes() for k, b in zip(kinds, blocks, strict=True) if k == cv2.IMAGE_METADATA_EXIF]
             turn = orientation(exif[0]) if exif else 1
     except cv2.error as exc:
-        raise SourceError(f"'{name}': OpenCV cannot decode this picture") from exc
+        raise UndecodableImageError(f"'{name}': OpenCV cannot decode this picture") from exc
     if pixels is None:
-        raise SourceError(f"'{name}': this picture is damaged, or not a picture")
+        raise UndecodableImageError(f"'{name}': this picture is damaged, or not a picture")
     if pixels.dtype not in (np.uint8, np.uint16):
-        raise SourceError(f"'{name}': pictures of {pixels.dtype} samples cannot be read; convert it to 8 or 16 bits")
+        raise UndecodableImageError(
+            f"'{name}': pictures of {pixels.dtype} samples cannot be read; convert it to 8 or 16 bits"
+        )
     channels = [cast(Plane, channel) for channel in cv2.split(pixels)]
     if len(channels) >= 3:
         channels[:3] = channels[2::-1]
@@ -226,15 +268,14 @@ def pages_of(name: str) -> int:
         return 1
 
 
-def fitted(planes: tuple[Plane, ...], have: PixelFormat, want: PixelFormat, name: str) -> tuple[Plane, ...]:
-    """``planes`` in the format of the first picture, where that loses nothing; encoders save grey pictures as grey."""
-    if have == want:
-        return planes
-    if have.bits > want.bits or (have.alpha and not want.alpha):
-        raise SourceError(
-            f"'{name}' is {have.name}, the first picture is {want.name}, which cannot hold it; "
-            "convert the pictures to one format"
-        )
+def holds(have: PixelFormat, want: PixelFormat) -> bool:
+    """Whether ``have`` becomes ``want`` without loss; encoders save grey pictures as grey."""
+    same = have.family == want.family or (have.family == "gray" and want.family == "rgb")
+    return same and have.bits <= want.bits and want.alpha >= have.alpha
+
+
+def widened(planes: tuple[Plane, ...], have: PixelFormat, want: PixelFormat) -> tuple[Plane, ...]:
+    """``planes`` in a format that holds them."""
     if have.bits < want.bits:
         # 255 * 257 = 65535: white stays white.
         planes = tuple(plane.astype(np.uint16) * np.uint16(257) for plane in planes)

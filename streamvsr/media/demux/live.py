@@ -32,7 +32,8 @@ from streamvsr.frames import Frame, MediaInfo, Packet, Track
 from streamvsr.media.av_errors import mask
 from streamvsr.media.demux.base import Source
 from streamvsr.media.demux.connection import Connection, StallError
-from streamvsr.media.demux.container import LIVE_SCHEMES, STDIN_NAMES, ContainerSource
+from streamvsr.media.demux.container import ContainerSource
+from streamvsr.media.demux.demuxer import LIVE_SCHEMES, STDIN_NAMES
 
 FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 5.0
 
@@ -146,7 +147,8 @@ class LiveSource(Source):
                 yield from self._play(until)
             except SourceError as error:
                 if not self.info.video.live:
-                    raise
+                    # What has come is kept; a connection that falls silent has broken off as well.
+                    raise StreamLostError(str(error)) from error
                 if not self._comes_back:
                     raise StreamLostError(str(error)) from error
                 why = str(error).removeprefix(f"'{mask(self._path)}': ")

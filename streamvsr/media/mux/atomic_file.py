@@ -193,6 +193,9 @@ class AtomicFile:
         self.path = path
         self.file: OutputFile
         self._part: part_file.PartFile | None = None
+        self._incomplete = False
+        self.kept = ""
+        """The name of a file that was committed incomplete."""
         self.stdout = path in STDOUT
         mode = None if self.stdout else _mode(path)
         self.streamed = self.stdout or (mode is not None and not stat.S_ISREG(mode) and not stat.S_ISDIR(mode))
@@ -232,6 +235,12 @@ class AtomicFile:
         self._part = part_file.PartFile(final, replace=overwrite is True)
         self.file = OutputFile(str(self._part.path))
 
+    def incomplete(self) -> None:
+        """What is written will not be all that was to be written: it must not get the final name."""
+        if self._part is not None and not self._incomplete:
+            self._incomplete = True
+            self._part.incomplete()
+
     def commit(self) -> None:
         """Close the file and put it under its final name. SinkError also where it had to be called otherwise, because
         a file that may not be overwritten has appeared under that name."""
@@ -245,6 +254,9 @@ class AtomicFile:
         except OSError as exc:
             raise sink_error(exc, self.path) from exc
         self._part = None
+        if self._incomplete:
+            self.kept = os.path.join(os.path.dirname(self.path), place.name)
+            return
         part_file.remove(part_file.abandoned(final))
         if place != final:
             raise SinkError(

@@ -31,6 +31,15 @@ class Sink(ABC):
     def request_stop(self) -> None:
         """From any thread: the run is to end well but soon. Who reads the output is not waited for much longer."""
 
+    def break_off(self) -> None:
+        """Called before ``finish`` where the input has broken off: what it leaves is playable, and must not look
+        complete. A single file gets ``.incomplete`` into its name; segments have no end mark; pictures stay."""
+
+    @property
+    def kept(self) -> str:
+        """After both: the path of what is left, or nothing where it cannot be named (a pipe)."""
+        return ""
+
     @abstractmethod
     def finish(self) -> None:
         """Flush the encoders, write the trailer, and put the output under its final name."""

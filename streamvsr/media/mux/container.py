@@ -262,6 +262,13 @@ class ContainerSink(Sink):
     def request_stop(self) -> None:
         self.transport.request_stop()
 
+    def break_off(self) -> None:
+        self.transport.break_off()
+
+    @property
+    def kept(self) -> str:
+        return self.transport.kept
+
     def finish(self) -> None:
         try:
             with self._translated():

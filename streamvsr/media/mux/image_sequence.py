@@ -198,6 +198,10 @@ class ImageSequenceSink(Sink):
             number = self._numbers[-1] + 1 + number - len(self._numbers)
         return _COUNTER.sub(lambda found: "%" if found[1] is None else f"{number:{found[1]}d}", self._pattern)
 
+    @property
+    def kept(self) -> str:
+        return str(self._folder)
+
     def write_frame(self, frame: Frame) -> None:
         target = self._folder / self._name(self._count)
         self._count += 1

@@ -147,6 +147,7 @@ class TeeSink(Sink):
         self._open: list[tuple[Branch, ContainerSink]] = []
         self._failed: list[SinkError] = []
         self._done: list[str] = []
+        self._broken_off: list[ContainerSink] = []
         self._frames = 0
         try:
             lengths = [segment_seconds(output_format(one, stdout=one.path in STDOUT), one.options) for one in outputs]
@@ -209,6 +210,15 @@ class TeeSink(Sink):
     def request_stop(self) -> None:
         for _, sink in list(self._open):
             sink.request_stop()
+
+    def break_off(self) -> None:
+        self._broken_off = [sink for _, sink in self._open]
+        for sink in self._broken_off:
+            sink.break_off()
+
+    @property
+    def kept(self) -> str:
+        return "', '".join(sink.kept for sink in self._broken_off if sink.kept)
 
     def finish(self) -> None:
         if not self._frames:

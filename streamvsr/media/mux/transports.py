@@ -57,6 +57,14 @@ class Transport(ABC):
         """What FFmpeg may have swallowed."""
         return None
 
+    def break_off(self) -> None:
+        """The input has broken off: what ``finish`` leaves must not look complete, where that can be helped."""
+
+    @property
+    def kept(self) -> str:
+        """After ``break_off`` and ``finish``: where that is."""
+        return ""
+
     def finish(self) -> None:
         """Write the trailer; what was written stands under its final name."""
         self.container.close()
@@ -115,6 +123,13 @@ class FileTransport(Transport):
     def error(self) -> Exception | None:
         return self._target.file.error
 
+    def break_off(self) -> None:
+        self._target.incomplete()
+
+    @property
+    def kept(self) -> str:
+        return self._target.kept
+
     def finish(self) -> None:
         super().finish()
         self._target.commit()
@@ -133,8 +148,8 @@ class FileTransport(Transport):
 class SegmentTransport(Transport):
     """Segments and playlists: each appears under its name when it is whole.
 
-    What is complete stays when the run fails; what is not is removed, and a playlist keeps its last state, without an
-    end mark.
+    What is complete stays when the run fails or its input breaks off; what is not is removed, and a playlist keeps its
+    last state, without an end mark.
     """
 
     def __init__(self, path: str, overwrite: bool | None, *, on_warning: Callable[[str], None]) -> None:
@@ -144,7 +159,7 @@ class SegmentTransport(Transport):
         """What has been written so far. A playlist is written again with every segment."""
         self._open: dict[str, _Part] = {}
         self._failed: Exception | None = None
-        self.aborted = False
+        self.aborted = self._broke_off = False
         refuse_existing(path, overwrite)
         folder = Path(path).parent
         if not folder.is_dir():
@@ -187,6 +202,19 @@ class SegmentTransport(Transport):
     @property
     def error(self) -> Exception | None:
         return self._failed or next((part.error for part in self._open.values() if part.error is not None), None)
+
+    def break_off(self) -> None:
+        self._broke_off = True
+
+    @property
+    def kept(self) -> str:
+        return self._path
+
+    def finish(self) -> None:
+        if self._broke_off:
+            self.abort()
+        else:
+            super().finish()
 
     def abort(self) -> None:
         self.aborted = True

@@ -44,7 +44,7 @@ class AnimeSRModel(Model):
         # Channels last is nearly half as fast again as the default order on CPUs.
         self.network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         scale = network.shape.scale
-        self.info = ModelInfo("animesr", scale, "rgb", MAX_SEQ_LEN, OVERLAP, causal_after=1)
+        self.info = ModelInfo("animesr", scale, "rgb", MAX_SEQ_LEN, OVERLAP, causal_after=1, steady=True)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Self:
         self.network.to(device=device, dtype=dtype)

@@ -20,17 +20,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
 
-Propagate = Callable[[Tensor, Tensor | None, Tensor | None], Tensor]
-"""(frame, state of the frame before, flow to it) -> state of the frame."""
+Inputs = TypeVar("Inputs")
+"""What a step is made from besides states and flow: a frame, or its features."""
+States = tuple[Tensor, ...]
+"""Of the frame before and of those before it, newest first: fewer at the beginning, none at the first frame."""
+Propagate = Callable[[Inputs, States, Tensor | None], Tensor]
+"""(inputs, states of the frames before, flow to the frame before) -> state of the frame."""
 LEAST_HISTORY = 10
 """Frames; below, the younger state would have to be used before it has seen enough."""
 
 
-Mark = tuple[Tensor | None, Tensor | None, int, int]
+Mark = tuple[States, States | None, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,50 +56,60 @@ class Schedule:
         return cls(bound - warm_up - fade, warm_up, fade)
 
 
-class ForwardBranch:
-    """The state that goes from frame to frame. Holds one state, and a second one while it is warming up."""
+class ForwardBranch(Generic[Inputs]):
+    """The state that goes from frame to frame. Holds one state, and a second one while it is warming up.
 
-    def __init__(self, propagate: Propagate, max_history: int = 0) -> None:
+    ``order``: of how many frames before it a step reads the states.
+    """
+
+    def __init__(self, propagate: Propagate[Inputs], max_history: int = 0, order: int = 1) -> None:
         self._propagate = propagate
+        self._order = order
         self._schedule = Schedule.of(max_history)
         self.reset()
 
     def reset(self) -> None:
-        self._state: Tensor | None = None
-        self._younger: Tensor | None = None
+        self._states: States = ()
+        self._younger: States | None = None
         self._younger_age = 0
         self._count = 0
 
     def mark(self) -> Mark:
         """Where the branch stands, to come back to."""
-        return self._state, self._younger, self._younger_age, self._count
+        return self._states, self._younger, self._younger_age, self._count
 
     def back_to(self, mark: Mark) -> None:
-        self._state, self._younger, self._younger_age, self._count = mark
+        self._states, self._younger, self._younger_age, self._count = mark
 
     def widen(self) -> None:
         """Go on in float32; a state that is broken already is let go."""
-        states = [None if s is None or not s.isfinite().all() else s.float() for s in (self._state, self._younger)]
-        self._state, self._younger = states
+        whole = all(bool(s.isfinite().all()) for s in self._states)
+        self._states = tuple(s.float() for s in self._states) if whole else ()
+        if self._younger is not None:
+            whole = all(bool(s.isfinite().all()) for s in self._younger)
+            self._younger = tuple(s.float() for s in self._younger) if whole else None
 
-    def step(self, frame: Tensor, to_previous: Tensor | None) -> Tensor:
-        """Take the next frame (1, 3, H, W); gives the state (1, channels, H, W) that its picture is made from.
+    def step(self, inputs: Inputs, to_previous: Tensor | None) -> Tensor:
+        """Take the next frame's ``inputs``; gives the state (1, channels, H, W) that its picture is made from.
 
         Where this raises, nothing has been taken.
         """
         plan = self._schedule
-        state = self._propagate(frame, self._state, to_previous)
+        state = self._propagate(inputs, self._states, to_previous)
+        states = (state, *self._states[: self._order - 1])
         begins = plan.period > 0 and self._count > 0 and self._count % plan.period == 0
         younger, age = self._younger, self._younger_age
         if begins or younger is not None:
-            younger = self._propagate(frame, younger, to_previous)
+            before = () if younger is None else younger
+            young = self._propagate(inputs, before, to_previous)
+            younger = (young, *before[: self._order - 1])
             age = 1 if begins else age + 1
         self._count += 1
         if younger is None or age <= plan.warm_up:
-            self._state, self._younger, self._younger_age = state, younger, age
+            self._states, self._younger, self._younger_age = states, younger, age
             return state
-        mixed = torch.lerp(state, younger, (age - plan.warm_up) / (plan.fade + 1))
+        mixed = torch.lerp(state, younger[0], (age - plan.warm_up) / (plan.fade + 1))
         if age == plan.warm_up + plan.fade:
-            state, younger, age = younger, None, 0
-        self._state, self._younger, self._younger_age = state, younger, age
+            states, younger, age = younger, None, 0
+        self._states, self._younger, self._younger_age = states, younger, age
         return mixed

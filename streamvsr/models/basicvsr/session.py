@@ -26,7 +26,7 @@ from streamvsr.config import ModelOptions
 from streamvsr.errors import ModelError
 from streamvsr.models.base import Session, silent
 from streamvsr.models.basicvsr.cleaning import RefineRule, clean
-from streamvsr.models.basicvsr.history import ForwardBranch, Mark
+from streamvsr.models.basicvsr.history import ForwardBranch, Mark, States
 from streamvsr.models.basicvsr.network import BasicVSRNet
 from streamvsr.models.basicvsr.parts import Parts
 from streamvsr.models.memory import is_out_of_memory, release
@@ -82,7 +82,7 @@ class BasicVSRSession(Session):
         self._rule = rule
         self._warn = warn
         self._parts = Parts(network, cleaning, options or ModelOptions(), warn)
-        self._forward = ForwardBranch(self._parts.forward, max_history)
+        self._forward: ForwardBranch[Tensor] = ForwardBranch(self._advance, max_history)
         self._widen = widen
         self._half = network.fusion.weight.dtype in HALF
         self.reset()
@@ -242,6 +242,9 @@ class BasicVSRSession(Session):
             if i < part.stop:
                 states.append(state)
         return states
+
+    def _advance(self, frame: Tensor, states: States, flow: Tensor | None) -> Tensor:
+        return self._parts.forward(frame, states[0] if states else None, flow)
 
     @staticmethod
     def _batch(frames: Tensor) -> int:

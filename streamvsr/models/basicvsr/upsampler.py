@@ -8,19 +8,17 @@ memory that the process already has: 160x90 on one core, 0.24 s at once, 0.18 s 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from math import isqrt
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from streamvsr.models.basicvsr.layers import LEAK, SCALE, PixelShuffle
+from streamvsr.models.boxes import boxes
 from streamvsr.models.fused import convolve, convolve_to_few, weights
 
 HALO_PX = 2
 """Around a tile: 3x3 convolutions at 1x, 2x, 4x and 4x reach 2 input pixels."""
-Box = tuple[int, int, int, int]
-"""Left, top, right, bottom."""
 
 
 def add_upsampled(
@@ -38,7 +36,7 @@ def add_upsampled(
     """
     height, width = x.shape[-2:]
     shuffles = [_by_position(p.upsample_conv) for p in (first, second)]
-    for left, top, right, bottom in _tiles(width, height, most_pixels):
+    for left, top, right, bottom in boxes(width, height, most_pixels):
         # Beside the tile. Where the picture ends, the zeros of a convolution's own padding are right.
         beside = [min(HALO_PX, n) for n in (left, top, width - right, height - bottom)]
         a, b, c, d = beside
@@ -49,18 +47,6 @@ def add_upsampled(
         y = convolve(y, *weights(high_res), LEAK)
         y = _cropped(convolve_to_few(y, *weights(last)), [SCALE * min(1, n) for n in beside])
         base[..., SCALE * top : SCALE * bottom, SCALE * left : SCALE * right] += y
-
-
-def _tiles(width: int, height: int, most_pixels: int) -> Iterator[Box]:
-    """About square and about equal ones."""
-    if width * height <= most_pixels:
-        yield 0, 0, width, height
-        return
-    across = -(-width // -(-width // isqrt(most_pixels)))
-    down = -(-height // -(-height // max(1, most_pixels // across)))
-    for top in range(0, height, down):
-        for left in range(0, width, across):
-            yield left, top, min(left + across, width), min(top + down, height)
 
 
 def _cropped(x: Tensor, pixels: Sequence[int]) -> Tensor:

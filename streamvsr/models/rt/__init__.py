@@ -14,7 +14,9 @@ from streamvsr.models.rt.network import SCALE, RTNet
 
 __all__ = ["RTModel", "RTSession", "is_rt", "load"]
 
-INFO = ModelInfo(name="rt", scale=SCALE, domain="luma", max_seq_len=8, overlap=1, min_size_px=1, causal_after=1)
+INFO = ModelInfo(
+    name="rt", scale=SCALE, domain="luma", max_seq_len=8, overlap=1, min_size_px=1, causal_after=1, steady=True
+)
 
 
 def is_rt(state: Mapping[str, Tensor]) -> bool:

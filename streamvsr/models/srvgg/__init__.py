@@ -51,7 +51,9 @@ class SRVGGModel(Model):
 
     def __init__(self, network: SRVGGNet) -> None:
         self.network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.info = ModelInfo("srvgg", network.scale, "rgb", max_seq_len=1, overlap=0, temporal=False, causal_after=0)
+        self.info = ModelInfo(
+            "srvgg", network.scale, "rgb", max_seq_len=1, overlap=0, temporal=False, causal_after=0, steady=True
+        )
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Self:
         self.network.to(device=device, dtype=dtype)
