@@ -30,7 +30,8 @@ MAY_IMPORT = {
     "models": BASICS,
     "filters": MEDIA,
     "vsr": MEDIA | {"filters", "models"},
-    "build": BASICS | {"media.demux", "media.mux", "filters", "vsr", "models", "pipeline"},
+    "jobs": MEDIA | {"media.demux", "media.encode", "media.mux", "pipeline"},
+    "build": BASICS | {"jobs", "media.demux", "media.mux", "filters", "vsr", "models", "pipeline"},
     "presets": {"config", "errors"},
     "api": MEDIA | {"build", "pipeline"},
     "merge": BASICS | {"build", "pipeline", "media.demux"},
@@ -38,7 +39,8 @@ MAY_IMPORT = {
     "metrics": MEDIA | {"build", "degrade", "pipeline", "media.demux", "models"},
     "degrade": MEDIA | {"build", "metrics"},
     "training": MEDIA | {"degrade", "models", "media.demux", "filters"},
-    "cli": BASICS | {"build", "pipeline", "filters", "models", "presets", "compare", "merge", "metrics", "training"},
+    "cli": BASICS
+    | {"jobs", "build", "pipeline", "filters", "models", "presets", "compare", "merge", "metrics", "training"},
     "__main__": {"cli"},
     "__init__": {"api", "errors"},  # for type checkers; at run time each name is imported when it is used
 }

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamvsr.frames import PIXEL_FORMATS, Frame, StreamInfo
 from streamvsr.models import registry
+from streamvsr.models.base import Model
 from streamvsr.vsr.repeats import Repeats
 from streamvsr.vsr.segmented import SegmentedVsr
 from tests.fakes import FakeModel, numbered, vsr_filter
@@ -19,10 +21,15 @@ BASE = Fraction(1, 1000)
 GRAY = PIXEL_FORMATS["gray"]
 
 
+@cache
+def rt() -> Model:
+    return registry.load_model(registry.select("rt"))
+
+
 def segmented(
     cuts: list[int], *, start: int | None = None, context: tuple[int, int] = (3, 1), **given: Any
 ) -> SegmentedVsr:
-    model = given.pop("model", None) or registry.load_model(registry.select("rt"))
+    model = given.pop("model", None) or rt()
     vsr = Repeats(vsr_filter(model, **given))
     at = None if start is None else start * BASE
     return SegmentedVsr(vsr, [cut * BASE for cut in cuts], start=at, context=context)
@@ -49,6 +56,7 @@ def same(one: list[Frame], other: list[Frame]) -> bool:
 stamps = st.lists(st.integers(1, 80), min_size=4, max_size=30).map(lambda gaps: list(np.cumsum([0, *gaps])))
 
 
+@settings(max_examples=40)
 @given(st.data(), stamps, st.sampled_from(["carry", "window"]))
 def test_a_part_is_that_part_of_the_whole_bit_for_bit(data: st.DataObject, stamps: list[int], propagation: str) -> None:
     """VFR, cuts on, before and behind frames and in gaps, any context."""
@@ -64,6 +72,8 @@ def test_a_part_is_that_part_of_the_whole_bit_for_bit(data: st.DataObject, stamp
     for cut in cuts:
         # A worker or a resumed run: it needs no frame before the context.
         begin = max(0, sum(s < cut for s in stamps) - context[0])
+        if begin == len(frames):
+            continue
         part = run(segmented(cuts, start=cut, **given), frames[begin:])
         assert same(part, [f for f in whole if f.pts >= cut])
 

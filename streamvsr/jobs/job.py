@@ -57,6 +57,7 @@ class Job:
         self.store = JobStore(job_folder(local_path(config.output.path)))
         if config.run.restart:
             self.store.restart()
+        self.store.drop_damaged()
         done = self.store.finished if self.store.plan() is not None else 0
         self.finished = min(done, len(self.cuts) + 1)
         """Segments that an earlier run has finished."""

@@ -22,8 +22,7 @@ FORMAT = 1
 """Of the files in a job's folder."""
 
 SEGMENT_SECONDS = 60
-"""Of the output's time. What a power cut loses at most; 24 frames of context a segment cost 1.6 % of it at 25 frames a
-second."""
+"""What a power cut loses at most. 40 frames of context a segment are 2.7 % of its frames at 25 a second."""
 
 SAMPLE_BYTES = 1 << 20
 """How much of the input's beginning and end is hashed beside its size and date."""
@@ -120,7 +119,7 @@ def stated_options(config: Config) -> dict[str, dict[str, Any]]:
         fresh = type(options)()
         left_out = IRRELEVANT.get(group, set()) | {"path"}
         values = {
-            f.name: msgspec.to_builtins(getattr(options, f.name), enc_hook=_encoded)
+            f.name: msgspec.json.decode(msgspec.json.encode(getattr(options, f.name), enc_hook=_encoded))
             for f in fields(options)
             if f.name not in left_out and getattr(options, f.name) != getattr(fresh, f.name)
         }

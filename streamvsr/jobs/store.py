@@ -167,8 +167,11 @@ class JobStore:
                 f"{self.folder} holds another job than this one: {'; '.join(found[:3])}. Run the command as it was to"
                 " go on, or begin anew with --restart"
             )
-        for number in range(len(plan.cuts) + 1):
-            if number in self.records and _hash(self.packets_path(number)) != self.records[number].sha256:
+
+    def drop_damaged(self) -> None:
+        """Segments whose packets are not those of their record are not finished."""
+        for number, record in list(self.records.items()):
+            if _hash(self.packets_path(number)) != record.sha256:
                 del self.records[number]
 
     def restart(self) -> None:

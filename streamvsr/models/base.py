@@ -36,8 +36,9 @@ class ModelInfo:
     """False where each picture depends on its own frame alone: scenes need not be found then."""
     causal_after: int | None = None
     """Frames of look-ahead after which more of them change nothing at all (0: one frame suffices); None: no bound."""
-    context: int = 24
-    """Frames before a frame that its result depends on; older ones hardly count. For resuming and workers."""
+    context: int = 40
+    """Frames before a frame that its result depends on; older ones change it by one 8-bit code at most (``rt``, the
+    clip of benchmarks/bench_cuts.py). For resuming and workers."""
     steady: bool = False
     """Whether its result is held still where the input stands still, where the user does not say."""
     tunable: bool = False

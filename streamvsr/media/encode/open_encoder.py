@@ -100,6 +100,11 @@ class PacketEncoder:
         """The template from which a muxer makes its stream."""
         return self._encoder.stream
 
+    @property
+    def time_base(self) -> Fraction:
+        """The unit of its packets' time stamps."""
+        return self._encoder.time_base
+
     def encode(self, frame: Frame) -> Iterator[Packet]:
         """The packets that this frame completes, track 0. Raises ``SinkError`` for a frame of another size."""
         if (frame.width, frame.height) != self._size:

@@ -317,6 +317,8 @@ class ContainerSink(Sink):
 def _copied(container: OutputContainer, encoder: PacketEncoder, inside: str) -> Any:
     """A stream for the packets of an encoder whose own stream is in another container."""
     stream: Any = container.add_stream_from_template(encoder.stream, opaque=True)
+    # Without it the muxer would choose its ticks by those of the encoder's own container.
+    stream.time_base = encoder.time_base
     stream.metadata.update(encoder.stream.metadata)
     stream.disposition = encoder.stream.disposition
     if stream.codec_context.codec.canonical_name == "hevc" and inside in MOV_FAMILY:
