@@ -138,6 +138,9 @@ class Clip:
         model = self.config.model if self.config.output.filters is not None else ModelOptions()
         config = _with_chain(replace(self.config, model=_with(model, options)), chain)
         check(config)
+        from streamvsr.build import check_chain
+
+        check_chain(config)
         return Clip(config)
 
     def __iter__(self) -> Frames:

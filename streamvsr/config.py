@@ -15,13 +15,22 @@ from typing import Any, Literal
 
 from streamvsr.errors import UsageError
 
+MAX_INTEGER = 2**31 - 1
+"""The largest whole number of any option, and the largest numerator and denominator of a rate: FFmpeg's ``int``."""
+MAX_SECONDS = 10**9
+"""The longest time of any option, 31 years: in nanoseconds it fits into FFmpeg's time stamps."""
 LEAST_TILE_PX = 64
 """The least ``--tile``: below, the borders around tiles are most of the work."""
 VIDEOS = (
     *(".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".mts", ".nut", ".flv", ".f4v"),
     *(".mpg", ".mpeg", ".vob", ".wmv", ".asf", ".mxf", ".ogv", ".3gp", ".y4m"),
+    *(".dv", ".rm", ".rmvb", ".divx", ".xvid", ".gif", ".m1v", ".m2v", ".mpv", ".mpe", ".m2t", ".tod", ".mod", ".vro"),
+    *(".3g2", ".qt", ".ogm", ".wtv", ".dvr-ms", ".amv", ".dav", ".ivf", ".obu", ".h264", ".264", ".h265", ".265"),
+    *(".hevc", ".mjpg", ".mjpeg", ".nsv", ".gxf", ".evo", ".trp", ".tp", ".mk3d", ".fli", ".flc", ".bik"),
 )
 """Suffixes by which videos are known among the other files of a folder."""
+IMAGES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".webp", ".bmp", ".ppm", ".pgm", ".jp2"})
+"""Suffixes of the pictures that are read."""
 
 Kind = Literal[
     "text", "integer", "number", "time", "rate", "size", "target", "bit_rate", "flag", "yes_no", "list", "pairs"
@@ -61,6 +70,8 @@ class Option:
     most: float | None = None
     anywhere: bool = False
     """An option of the output that may also stand before the input, as ffmpeg's global ones."""
+    sensitive: bool = False
+    """Its value is a secret, and never shown."""
     as_ffmpeg: bool = False
     """Means just what it means in ffmpeg: ``--help`` names it without explaining it."""
     in_chain: bool = False
@@ -81,6 +92,21 @@ def options_of(group: type) -> Iterator[tuple[str, Option]]:
     for f in fields(group):
         if "option" in f.metadata:
             yield f.name, f.metadata["option"]
+
+
+_SENSITIVE = """
+aa_fixed_key activation_bytes audible_fixed_key audible_iv audible_key authorization cookies cryptokey decryption_iv
+decryption_key decryption_keys encryption_key encryption_kid ftp-anonymous-password ftp-password ftp-user hca_highkey
+hca_lowkey hca_subkey headers hls_enc_iv hls_enc_key http_proxy iv key key_pem passphrase password post_data rtmp_conn
+rtmp_playpath rtmp_subscribe rtmp_tcurl srtp_in_params srtp_out_params streamid
+"""
+SENSITIVE_OPTIONS = frozenset(_SENSITIVE.split())
+"""FFmpeg's options, of an input or an output, whose values are secrets or have some in them."""
+
+
+def is_sensitive(name: str) -> bool:
+    """Whether the value of one of FFmpeg's options, with or without a stream specifier, is a secret."""
+    return name.partition(":")[0] in SENSITIVE_OPTIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,6 +353,7 @@ class CallOptions:
         None, "-o", help="any number of inputs, each into this folder", metavar="FOLDER", anywhere=True
     )
     suffix: str | None = option(None, "--suffix", help="kind of the files in it, such as .mkv", metavar=".EXT")
+    recursive: bool = option(False, "--recursive", help="folders in the input folders too", kind="flag")
     skip_existing: bool = option(False, "--skip-existing", help="pass over inputs that are done there", kind="flag")
 
 
@@ -403,7 +430,7 @@ def tile_px(text: str) -> int | None:
     """``--tile`` as a side in pixels: None for auto, 0 for off. Raises ``UsageError`` for anything else."""
     if text in ("auto", "off"):
         return None if text == "auto" else 0
-    if text.isascii() and text.isdigit() and int(text) >= LEAST_TILE_PX:
+    if text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= LEAST_TILE_PX:
         return int(text)
     raise UsageError(f"--tile {text}: say auto, off, or a side of at least {LEAST_TILE_PX} pixels")
 
@@ -418,8 +445,16 @@ def _check_value(face: Option, value: Any) -> None:
         raise UsageError(f"{flag} {value!r}: expected {wanted}")
     if face.choices and value not in face.choices:
         raise UsageError(f"{flag} {value}: choose one of {', '.join(face.choices)}")
+    if face.kind == "size" and any(isinstance(side, int) and side > MAX_INTEGER for side in value):
+        raise UsageError(f"{flag}: a side is at most {MAX_INTEGER} pixels")
     if isinstance(value, tuple):
         return
+    if face.kind == "integer" and abs(value) > MAX_INTEGER:
+        raise UsageError(f"{flag}: must be at most {MAX_INTEGER}")
+    if face.kind == "time" and value > MAX_SECONDS:
+        raise UsageError(f"{flag}: must be at most {MAX_SECONDS} seconds")
+    if face.kind == "rate" and max(value.numerator, value.denominator) > MAX_INTEGER:
+        raise UsageError(f"{flag}: must be a fraction of numbers up to {MAX_INTEGER}")
     if face.least is not None and value < face.least:
         raise UsageError(f"{flag} {value}: must be at least {face.least:g}")
     if face.most is not None and value > face.most:

@@ -6,7 +6,7 @@ Nothing here imports av or torch: the pipeline, the windows and the tests of bot
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from typing import Any, Literal, Self
 
@@ -142,6 +142,11 @@ class Frame:
     def with_planes(self, planes: tuple[Plane, ...], format: PixelFormat | None = None) -> Self:
         """The same moment with another picture."""
         return replace(self, planes=planes, format=format or self.format, origin=None)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Copied and pickled as what it shows: a decoder's picture can be neither.
+        values = (getattr(self, f.name) for f in fields(self) if f.name != "origin")
+        return type(self), tuple(values)
 
     def __repr__(self) -> str:
         return (

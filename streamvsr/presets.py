@@ -72,12 +72,11 @@ def load(name: str) -> Preset:
             data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
             raise UsageError(f"preset '{name}': this file is too large to be one")
-        table = tomllib.loads(data.decode("utf-8"))
+        return _checked(name, tomllib.loads(data.decode("utf-8")))
     except OSError as error:
         raise UsageError(f"preset '{name}' cannot be read: {error.strerror or error}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"preset '{name}' is not TOML: {' '.join(str(error).split())}") from error
-    return _checked(name, table)
 
 
 def find(name: str) -> Path:
@@ -87,7 +86,8 @@ def find(name: str) -> Path:
     if name.endswith(".toml") or "/" in name or os.sep in name:
         return Path(name)
     for folder in folders():
-        if (folder / f"{name}.toml").is_file():
+        # Path.is_file raises where a folder above may not be entered.
+        if os.path.isfile(folder / f"{name}.toml"):
             return folder / f"{name}.toml"
     known = names()
     close = difflib.get_close_matches(name, known, n=1)
@@ -97,19 +97,21 @@ def find(name: str) -> Path:
 
 def names() -> list[str]:
     """The presets that ``--preset`` knows by name."""
-    return sorted({path.stem for folder in folders() if folder.is_dir() for path in folder.glob("*.toml")})
+    return sorted({path.stem for folder in folders() if os.path.isdir(folder) for path in folder.glob("*.toml")})
 
 
 def folders() -> list[Path]:
     """Where presets are looked for: the user's folder, then the shipped ones."""
     if sys.platform == "win32":
-        own = Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming")
+        own = os.environ.get("APPDATA") or "~/AppData/Roaming"
     else:
-        own = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser()
+        own = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
     here = Path(__file__).resolve().parent
     # Inside the installed package, or beside it in a source checkout.
     shipped = [folder / "configs" / "presets" for folder in (here, here.parent)]
-    return [own / "streamvsr" / "presets", *(folder for folder in shipped if folder.is_dir())]
+    # Where there is no home the ~ stays, and no such folder is found.
+    own = os.path.expanduser(own)
+    return [Path(own) / "streamvsr" / "presets", *(folder for folder in shipped if folder.is_dir())]
 
 
 def _checked(name: str, table: Mapping[str, Any]) -> Preset:

@@ -16,7 +16,7 @@ from streamvsr.config import InputOptions, OutputOptions
 from streamvsr.filters.chain import Chain
 from streamvsr.filters.compose import compose, configure
 from streamvsr.filters.language import parse
-from streamvsr.filters.libav import graph as libav
+from streamvsr.filters.libav import wiring
 from streamvsr.frames import Frame
 from streamvsr.media.demux import open_source
 
@@ -73,8 +73,8 @@ def by_ffmpeg(ffmpeg: str, clip: Path, chain: str, options: Sequence[str] = ()) 
 def by_us(clip: Path, chain: str) -> Result:
     """The same chain through our source and filters."""
     source = open_source(InputOptions(path=str(clip)), OutputOptions(path="-", deinterlace="off"))
-    patch, wired = pytest.MonkeyPatch(), libav._wired
-    patch.setattr(libav, "_wired", lambda links, threads: wired(links, threads or THREADS))
+    patch, wired = pytest.MonkeyPatch(), wiring.wired
+    patch.setattr(wiring, "wired", lambda links, threads: wired(links, threads or THREADS))
     try:
         filters, info = configure(compose(parse(chain)), source.info.video, lambda *_: [])
         whole = Chain(filters)

@@ -72,5 +72,5 @@ def _spoiled(data: bytes, kind: Damage, rng: random.Random) -> list[bytes]:
 def decoded_by_ffmpeg(ffmpeg: str, path: Path) -> list[int]:
     """The time stamps of the frames that ffmpeg decodes, in ticks of its stream."""
     command = [ffmpeg, "-v", "quiet", "-nostdin", "-i", str(path), "-map", "0:v:0", "-fps_mode", "passthrough"]
-    done = subprocess.run([*command, "-copyts", "-f", "framecrc", "-"], capture_output=True, text=True)
+    done = subprocess.run([*command, "-f", "framecrc", "-"], capture_output=True, text=True)
     return [int(line.split(",")[2]) for line in done.stdout.splitlines() if line and line[0] != "#"]

@@ -52,7 +52,7 @@ class FakeModel(Model):
         self,
         *,
         scale: int = 1,
-        domain: Literal["rgb", "luma"] = "luma",
+        domain: Literal["rgb", "luma", "ycbcr"] = "luma",
         max_seq_len: int = 4,
         overlap: int = 1,
         min_size_px: int = 1,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import gc
+import pickle
 import re
 import subprocess
 import sys
@@ -269,3 +271,20 @@ def test_sound_that_nobody_reads_does_no_harm(shared_data: Path) -> None:
         expected = sum(1 for _, frame in zip(range(30), container.decode(video=0), strict=False) if frame)
     clip = streamvsr.open(str(shared_data / "clips" / "nasa_multitrack.mp4"), frames=30)
     assert len(list(clip)) == expected
+
+
+@pytest.mark.parametrize("chain", ["nope", "scale=nope=3", "unsharp,,", "vsr=nope=1", "scale=w=x("])
+def test_a_wrong_chain_is_refused_where_it_is_given(chain: str) -> None:
+    with pytest.raises(streamvsr.StreamvsrError):
+        streamvsr.open("there is no such file.mp4").filter(chain)
+
+
+def test_frames_can_be_pickled_and_copied(tmp_path: Path) -> None:
+    from tests.outputs import CFR, info, write
+
+    write(tmp_path / "in.mkv", info(), CFR[:2])
+    for frame in streamvsr.open(tmp_path / "in.mkv"):
+        for again in (pickle.loads(pickle.dumps(frame)), copy.deepcopy(frame), copy.copy(frame)):
+            assert (again.pts, again.time_base, again.raw.color) == (frame.pts, frame.time_base, frame.raw.color)
+            assert np.array_equal(again.numpy(), frame.numpy())
+            assert again.raw.origin is None

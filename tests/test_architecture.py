@@ -13,11 +13,12 @@ PACKAGE = Path(__file__).resolve().parent.parent / "streamvsr"
 
 pytestmark = pytest.mark.io
 
-BASICS = {"errors", "frames", "config", "part_file"}
+BASICS = {"errors", "frames", "config", "part_file", "secrets"}
 MEDIA = BASICS | {"media", "media.color"}
 MAY_IMPORT = {
     "errors": set(),
     "part_file": set(),
+    "secrets": set(),
     "frames": set(),
     "config": {"errors"},
     "pipeline": {"errors", "frames"},

@@ -9,7 +9,7 @@ import pytest
 from av import error as ave
 
 from streamvsr.errors import ReaderLeftError, SinkError, SourceError, StreamvsrError
-from streamvsr.media.av_errors import FOREIGN, mask, sink_error, source_error
+from streamvsr.media.av_errors import FOREIGN, sink_error, source_error
 
 pytestmark = pytest.mark.io
 
@@ -68,19 +68,3 @@ def test_missing_files_and_standard_streams_are_named() -> None:
     assert str(source_error(ave.FileNotFoundError(2, "No such file", "x.mp4"), "x.mp4")) == "no such file: 'x.mp4'"
     assert str(source_error(ave.InvalidDataError(1, "bad"), "-")).startswith("standard input: ")
     assert str(sink_error(ave.InvalidDataError(1, "bad"), "pipe:1")).startswith("standard output: ")
-
-
-@pytest.mark.parametrize(
-    ("given", "shown"),
-    [
-        ("rtsp://u:p@h/x", "rtsp://***@h/x"),
-        ("rtsp://u:p@ss@h/x", "rtsp://***@h/x"),
-        ("rtsp://u:pa/ss@h/x", "rtsp://***@h/x"),
-        ("http://h:8080/a@b.ts", "http://h:8080/a@b.ts"),
-        ("http://h/a.ts?token=abc&t=1", "http://h/a.ts?token=***&t=1"),
-        ("one http://a:b@c/ two rtmp://d@e/f", "one http://***@c/ two rtmp://***@e/f"),
-        ("plain@file.mp4", "plain@file.mp4"),
-    ],
-)
-def test_mask(given: str, shown: str) -> None:
-    assert mask(given) == shown

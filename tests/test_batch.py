@@ -60,6 +60,30 @@ def test_folders_of_videos_and_folders_of_pictures(clips: Path) -> None:
     assert len(os.listdir("out/shots")) == 1
 
 
+def test_what_is_left_out_of_a_folder_is_told(clips: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (clips / "in" / "sub" / "deep").mkdir(parents=True)
+    (clips / "in" / ".hidden").mkdir()
+    for name in ("in/a.MP4", "in/b.divx", "in/c.rm", "in/sub/d.mp4", "in/sub/deep/e.mkv"):
+        (clips / name).write_bytes((clips / "a.mp4").read_bytes())
+    (clips / "in" / "notes.txt").write_text("no video")
+    (clips / "in" / "sub" / "shots").mkdir()
+    cv2.imwrite("in/sub/shots/5.png", np.zeros((16, 16, 3), np.uint8))
+    assert batch("in", "--suffix", ".mkv") == 0
+    assert sorted(os.listdir("out")) == ["a.mkv", "b.mkv", "c.mkv"]
+    told = capsys.readouterr().err
+    assert "'in': not known as videos, and left out: notes.txt;" in told
+    assert "'in': folders in it are left out: sub; --recursive takes them too" in told
+    # Into a folder inside of what is read, which is not read in turn.
+    assert batch("in", "--recursive", "--suffix", ".mkv", out="in/out") == 0
+    found = sorted(str(path.relative_to("in/out")) for path in Path("in/out").rglob("*.mkv"))
+    assert found == ["a.mkv", "b.mkv", "c.mkv", "sub/d.mkv", "sub/deep/e.mkv", "sub/shots.mkv"]
+    assert batch("in", "--recursive", "--skip-existing", "--suffix", ".mkv", out="in/out") == 0
+    assert "6 were there already" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="nothing to do"):
+        plan(["in/.hidden"], "out", None)
+    assert main(["a.mp4", "--recursive", "b.mp4"]) == 2
+
+
 def test_failures_do_not_end_the_rest_and_are_listed(clips: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (clips / "bad.mp4").write_text("not a video")
     assert batch("missing.mp4", "bad.mp4", "a.mp4") == 1

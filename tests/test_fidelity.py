@@ -21,7 +21,7 @@ from streamvsr.cli import main
 from streamvsr.errors import UsageError
 from streamvsr.frames import PIXEL_FORMATS, Frame, Mastering, StreamInfo
 from streamvsr.media.av_frames import from_av, rescaled
-from streamvsr.media.decode.clock import TimestampConcat
+from streamvsr.media.decode.concat import TimestampConcat
 from streamvsr.media.decode.conform import Orientation, orientation_of
 from streamvsr.media.hdr import mastering_of
 from streamvsr.media.timecode import moved

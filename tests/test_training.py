@@ -177,7 +177,7 @@ def test_training_learns(material: Path) -> None:
     """A small BasicVSR comes nearer to the truth than what it starts from, bilinear enlargement and noise."""
     trainer = Trainer(options(material, "learns", "basicvsr", lr=3e-2, photos=(), frames=2))
     batch = trainer.batch(0)
-    losses = [trainer.advance(*batch)["pixel"] for _ in range(25)]
+    losses = [trainer.advance(batch)["pixel"] for _ in range(25)]
     assert losses[-1] < 0.8 * losses[0], losses
 
 
@@ -185,10 +185,10 @@ def test_frozen_flow_stays(material: Path) -> None:
     trainer = Trainer(options(material, "frozen", "basicvsr", freeze_flow=2))
     before = {key: value.clone() for key, value in trainer.net.state_dict().items()}
     for step in range(2):
-        trainer.advance(*trainer.batch(step))
+        trainer.advance(trainer.batch(step))
     after = trainer.net.state_dict()
     assert {key.startswith("spynet.") for key in before if torch.equal(before[key], after[key])} == {True}
-    trainer.advance(*trainer.batch(2))
+    trainer.advance(trainer.batch(2))
     assert any(not torch.equal(before[key], after[key]) for key in before if key.startswith("spynet.basic"))
 
 

@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamvsr.degrade import RECIPES, Frame, Walk
-from streamvsr.degrade.blur import Blur, gaussian, ringing
+from streamvsr.degrade.blur import Blur, Sharpen, gaussian, ringing
 from streamvsr.degrade.codec import CODECS, through
-from streamvsr.degrade.noise import Jpeg, Noise
+from streamvsr.degrade.fields import Interlace
+from streamvsr.degrade.noise import ChromaNoise, Jpeg, Noise
 from streamvsr.degrade.recipes import SHAPES
 from streamvsr.degrade.resize import Resize
 from streamvsr.training.clips import low_resolution
@@ -216,3 +217,37 @@ def test_another_process_degrades_alike() -> None:
     words = [sys.executable, "-c", code]
     found = {subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True).stdout for _ in range(2)}
     assert found == {digest_of_patches() + "\n"}
+
+
+def test_chroma_noise_leaves_luma_alone() -> None:
+    frames = texture(4, channels=3)
+    weights = np.array([0.299, 0.587, 0.114], np.float32)
+    for coarse in (1.0, 4.0):
+        noise = ChromaNoise(1.0, sigma=Walk(8, 8, 0), coarseness=(coarse, coarse))
+        added = np.stack(noise.apply(frames, np.random.default_rng(1))) - np.stack(frames)
+        assert np.abs(added @ weights).max() < 1e-6
+        # Enlarged noise is weaker, and like its neighbours.
+        assert 0.3 * 8 < added[..., 0].std() * 255 < 1.1 * 8
+        alike = np.corrcoef(added[:, :, 1:, 0].ravel(), added[:, :, :-1, 0].ravel())[0, 1]
+        assert (alike > 0.7) == (coarse == 4.0), alike
+    grey = texture(2)
+    assert ChromaNoise(1.0, sigma=Walk(8, 8, 0)).apply(grey, np.random.default_rng(1)) is grey
+
+
+def test_interlaced_frames_are_woven_from_two_moments() -> None:
+    frames = texture(4)
+    woven = Interlace(1.0).apply(frames, np.random.default_rng(0))
+    for number, frame in enumerate(woven):
+        assert np.array_equal(frame[::2], frames[number][::2])
+        assert np.array_equal(frame[1::2], frames[min(number + 1, 3)][1::2])
+    assert Interlace(0.0).apply(frames, np.random.default_rng(0)) is frames
+
+
+def test_sharpening_undershoots_and_overshoots_at_edges() -> None:
+    edge = np.full((32, 32, 3), 0.3, np.float32)
+    edge[:, 16:] = 0.7
+    (sharp,) = Sharpen(1.0, Walk(1.5, 1.5, 0)).apply([edge], np.random.default_rng(0))
+    assert sharp.min() < 0.25
+    assert sharp.max() > 0.75
+    assert np.allclose(sharp[:, :4], 0.3, atol=1e-4)
+    assert edge.max() == np.float32(0.7)

@@ -199,7 +199,7 @@ SOURCES = ["yuv420p", "yuv422p10le", "yuva444p", "gray", "gray10le", "gbrp", "gb
 TARGETS = ["yuv420p", "yuv444p10le", "yuva420p10le", "gray", "gbrp", "gbrap10le"]
 
 
-@pytest.mark.parametrize("domain", ["luma", "rgb"])
+@pytest.mark.parametrize("domain", ["luma", "rgb", "ycbcr"])
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("source", SOURCES)
 def test_colours_of_every_crossing(source: str, target: str, domain: str) -> None:
@@ -238,7 +238,7 @@ def test_untagged_sd_is_written_as_bt601_and_rgb_of_yuv_remembers_it() -> None:
             assert [int(p[30, 30]) for p in out.planes] == pytest.approx([0.7 * 255, 0.2 * 255, 0.3 * 255], abs=2)
 
 
-@pytest.mark.parametrize("domain", ["luma", "rgb"])
+@pytest.mark.parametrize("domain", ["luma", "rgb", "ycbcr"])
 @pytest.mark.parametrize("location", [0, 2, 3])
 @pytest.mark.parametrize("target", ["yuv420p10le", "yuv422p10le", "gbrp10le"])
 def test_a_coloured_dot_stays_at_four_times_its_place(target: str, location: int, domain: str) -> None:

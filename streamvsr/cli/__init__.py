@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import gc
-import os
-import sys
-import threading
-from collections.abc import Sequence
-from contextlib import suppress
-
 try:
+    import gc
+    import os
+    import sys
+    import threading
+    from collections.abc import Sequence
+    from contextlib import suppress
+
     from streamvsr.cli.interrupts import loading
 except KeyboardInterrupt:
     # The first hundredths of a second, before `loading` itself can help.
@@ -27,7 +27,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def program() -> int:
     """``main`` in a process of its own, which ends with it."""
-    code = main()
+    try:
+        code = main()
+    except KeyboardInterrupt:
+        return 130
     if threading.active_count() > 1:
         # A thread that was left behind in FFmpeg may come back while the interpreter is taken apart, and crash it.
         for stream in (sys.stdout, sys.stderr):

@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
-from streamvsr.cli.console import Console, encodable, redact
+from streamvsr.cli.console import Console, encodable, hide, hides, redact
 from streamvsr.cli.interrupts import INTERRUPTED, Interrupts, loading
 from streamvsr.cli.output_check import settle_output
 from streamvsr.cli.parser import parse
 from streamvsr.cli.progress import Display, NoDisplay, make_display
+from streamvsr.cli.secret_words import config_secrets, typed_secrets
 from streamvsr.config import Config
 from streamvsr.errors import ReaderLeftError, StreamvsrError
 
@@ -45,7 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     console = Console()
+    hide(())
     try:
+        hide(typed_secrets(words))
         code = _command(words)
         # Here, not when the interpreter ends: there a reader that left would be reported as an ignored exception.
         if sys.stdout is not None:
@@ -62,6 +65,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not isinstance(error, ReaderLeftError):
             console.error(error)
         return error.exit_code
+    except OSError as error:
+        if debug:
+            console.traceback(error)
+        # Of what is written here only standard output can fail like this; all files have errors of their own.
+        _forget_stdout()
+        console.error(f"standard output cannot be written: {error.strerror or error}")
+        return 1
     except Exception as error:
         if debug:
             console.traceback(error)
@@ -83,6 +93,8 @@ def _command(words: Sequence[str]) -> int:
             command = cast(Callable[[Sequence[str]], int], getattr(import_module(module), function))
         return command(words[1:])
     invocation = parse(words)
+    if invocation.config is not None:
+        hide(config_secrets(invocation.config))
     if invocation.show == "help":
         from streamvsr.cli.help import full_help
 
@@ -122,8 +134,8 @@ def run_config(
     with loading():
         from streamvsr.build import build
     with Interrupts() as interrupts:
-        if config.run.debug and any(redact(path) != path for path in (config.input.path, config.output.path)):
-            console.note("FFmpeg's own messages are left out: they would show the password in the URL")
+        if config.run.debug and hides():
+            console.note("FFmpeg's own messages are left out: they would show the passwords of this call")
         elif config.run.debug:
             _show_ffmpeg_messages()
         try:
@@ -150,11 +162,11 @@ def run_config(
             raise
         if config.run.stats:
             console.block(_stats(run))
-        if ending == "aborted":
+        if ending == "aborted" and not run.complete:
             console.note("aborted")
             return INTERRUPTED
         run.result()
-        if ending == "stopped":
+        if ending:
             done = run.progress().frames_out
             what = f"{done} frames are in {config.output.path}" if done else "nothing was written"
             console.note(f"interrupted: {what}")

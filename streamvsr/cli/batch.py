@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -17,7 +17,7 @@ from streamvsr.cli.console import Console, encodable
 from streamvsr.cli.interrupts import INTERRUPTED, loading
 from streamvsr.cli.parser import Invocation
 from streamvsr.cli.progress import Display, average_fps, clock, done_fraction, eta_seconds
-from streamvsr.config import VIDEOS, Config
+from streamvsr.config import IMAGES, VIDEOS, Config
 from streamvsr.errors import StreamvsrError, UsageError
 
 if TYPE_CHECKING:
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 PARTIAL = ".partial"
 """Put into the name of an output that an interrupt cut short, so that ``--skip-existing`` does it again."""
+
+
+NAMED_FILES = 20
+"""Of those that are left out; the rest are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,7 @@ def run_batch(invocation: Invocation, run: Callable[..., int]) -> int:
     console = BatchConsole(quiet=config.run.quiet)
     for note in invocation.notes:
         console.note(note)
-    jobs = plan(invocation.inputs, call.output_folder, call.suffix)
+    jobs = plan(invocation.inputs, call.output_folder, call.suffix, recursive=call.recursive, note=console.note)
     with loading():
         from streamvsr.build import check_chain
     check_chain(config)
@@ -57,6 +61,7 @@ def run_batch(invocation: Invocation, run: Callable[..., int]) -> int:
             continue
         before = _stamp(job.target)
         try:
+            _make_folder(os.path.dirname(job.target.rstrip("/" + os.sep)))
             code = run(_config_of(config, job), console=console, show=lambda console, label=label: Line(console, label))
         except KeyboardInterrupt:
             code = INTERRUPTED
@@ -76,17 +81,30 @@ def run_batch(invocation: Invocation, run: Callable[..., int]) -> int:
     return 1 if failures else 0
 
 
-def plan(inputs: Sequence[str], folder: str, suffix: str | None) -> list[Job]:
+def plan(
+    inputs: Sequence[str],
+    folder: str,
+    suffix: str | None,
+    *,
+    recursive: bool = False,
+    note: Callable[[str], None] = lambda _: None,
+) -> list[Job]:
     """What goes where. Folders of videos stand for what is in them, folders of pictures for themselves.
 
-    Raises ``UsageError`` where there is nothing to do, and where an output would be an input or another's output.
+    ``recursive``: for what is in the folders in them too, each in a folder of that name. ``note`` is told what is left
+    out of a folder. Raises ``UsageError`` where there is nothing to do, and where an output would be an input or
+    another's output.
     """
     if suffix is not None and (not suffix.startswith(".") or len(suffix) < 2 or "/" in suffix):
         raise UsageError(f"--suffix {suffix}: expected a kind of file with its dot, such as .mkv")
-    sources = [source for path in inputs for source in _expanded(path)]
+    sources = [
+        (source, os.path.join(folder, below))
+        for path in inputs
+        for source, below in _expanded(path, os.path.realpath(folder), recursive, note)
+    ]
     jobs, taken = [], dict[str, str]()
-    for source in sources:
-        target = _target(source, folder, suffix)
+    for source, into in sources:
+        target = _target(source, into, suffix)
         if target in taken:
             if os.path.abspath(source) == os.path.abspath(taken[target]):
                 raise UsageError(f"'{source}' is given twice")
@@ -96,20 +114,46 @@ def plan(inputs: Sequence[str], folder: str, suffix: str | None) -> list[Job]:
         taken[target] = source
         jobs.append(Job(source, target))
     if not jobs:
-        raise UsageError(f"nothing to do: no video in {', '.join(inputs)}")
+        raise UsageError(f"nothing to do: no video and no picture in {', '.join(inputs)}")
     return jobs
 
 
-def _expanded(path: str) -> Iterable[str]:
+def _expanded(
+    path: str, out: str, recursive: bool, note: Callable[[str], None], below: str = ""
+) -> Iterator[tuple[str, str]]:
+    """(input, the folder below the output folder that its output goes into) of all that ``path`` stands for."""
     if path == "-" or "://" in path:
         raise UsageError(f"'{path}': with -o, inputs are files and folders, which have a name to give to the output")
     if not os.path.isdir(path):
-        return [path]
+        yield path, below
+        return
     try:
-        videos = [e.path for e in os.scandir(path) if Path(e.name).suffix.lower() in VIDEOS and e.name[0] != "."]
+        with os.scandir(path) as entries:
+            found = sorted((e for e in entries if e.name[0] != "."), key=lambda entry: entry.name)
     except OSError as error:
         raise UsageError(f"'{path}' cannot be listed: {error.strerror}") from error
-    return sorted(videos) or [path]
+    folders = [e for e in found if e.is_dir() and os.path.realpath(e.path) != out]
+    files = [e for e in found if not e.is_dir()]
+    videos = [e for e in files if Path(e.name).suffix.lower() in VIDEOS]
+    others = [e.name for e in files if e not in videos]
+    if videos:
+        yield from ((e.path, below) for e in videos)
+    elif any(Path(name).suffix.lower() in IMAGES for name in others):
+        yield path, below
+        others = []
+    if others:
+        note(f"'{path}': not known as videos, and left out: {_some(others)}; named one by one they are tried")
+    if folders and not recursive:
+        note(f"'{path}': folders in it are left out: {_some([e.name for e in folders])}; --recursive takes them too")
+    for entry in folders if recursive else ():
+        # A link may lead back up.
+        if not entry.is_symlink():
+            yield from _expanded(entry.path, out, recursive, note, os.path.join(below, entry.name))
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - NAMED_FILES
+    return ", ".join(names[:NAMED_FILES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _target(source: str, folder: str, suffix: str | None) -> str:

@@ -7,8 +7,9 @@ from fractions import Fraction
 from typing import Any
 
 from streamvsr.cli.layers import Origins
-from streamvsr.config import GROUPS, Config, Option, options_of
+from streamvsr.config import GROUPS, Config, Option, is_sensitive, options_of
 from streamvsr.presets import REFUSED, SECTIONS
+from streamvsr.secrets import HIDDEN
 
 
 def config_text(config: Config, origins: Origins) -> str:
@@ -21,7 +22,8 @@ def config_text(config: Config, origins: Origins) -> str:
         rows: list[tuple[str, str]] = []
         for name, face in options_of(cls):
             origin = origins.get((group, name), "default")
-            text = _text(face, getattr(values, name))
+            value = getattr(values, name)
+            text = _text(face, HIDDEN if face.sensitive and value is not None else value)
             if text is None:
                 rows.append((f"# {name} is not set", origin))
             else:
@@ -32,7 +34,10 @@ def config_text(config: Config, origins: Origins) -> str:
         if passed:
             lines += ["", f"[{group}.options]"]
             found = [
-                (f"{_key(n)} = {_quoted(v)}", origins.get((group, f"options.{n}"), "default"))
+                (
+                    f"{_key(n)} = {_quoted(HIDDEN if is_sensitive(n) else v)}",
+                    origins.get((group, f"options.{n}"), "default"),
+                )
                 for n, v in passed.items()
             ]
             lines += _columns(found)

@@ -5,27 +5,44 @@ Standard output may carry the video. Lines may come from any thread, also while 
 
 from __future__ import annotations
 
-import re
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TextIO
 
-_CREDENTIALS = re.compile(r"(?<=://)[^\s'\"]*@")
-_SECRETS = re.compile(
-    r"(?i)(?<=[?&])((?:[a-z_-]*(?:token|password|passwd|passphrase|pwd|secret|signature|key)|auth|pass|sig|user(?:name)?)=)"
-    r"[^&#\s'\"]+"
-)
+from streamvsr.secrets import HIDDEN, mask
+
+MAX_ERROR_CHARS = 2000
+"""An option's value, or a name in a file, may be of any length."""
+
+LEAST_HIDDEN_CHARS = 6
+"""Shorter secrets are hidden where they stand in a URL, and not wherever these letters are found."""
+
+_hidden: list[str] = []
+"""The secrets of this process's command line, the longest first. Set by ``hide`` alone."""
+
+
+def hide(secrets: Iterable[str]) -> None:
+    """From now on none of these is shown, in no text. An empty collection forgets all."""
+    found = {one for one in secrets if len(one) >= LEAST_HIDDEN_CHARS}
+    _hidden[:] = sorted(found | set(_hidden), key=len, reverse=True) if found else []
+
+
+def hides() -> bool:
+    """Whether the command line has secrets."""
+    return bool(_hidden)
 
 
 def redact(text: str) -> str:
-    """``text`` without the user names, passwords and tokens of the URLs in it.
+    """``text`` without the secrets of the command line, and without those of any URL in it.
 
     The last guard before the screen: whoever writes a URL down elsewhere has to take them out there.
     """
-    return _SECRETS.sub(r"\1***", _CREDENTIALS.sub("***@", text))
+    for secret in _hidden:
+        text = text.replace(secret, HIDDEN)
+    return mask(text)
 
 
 def one_line(text: str) -> str:
@@ -56,7 +73,8 @@ class Console:
             self._writer = writer
 
     def error(self, text: object) -> None:
-        self._line(f"error: {one_line(str(text))}")
+        said = one_line(str(text))
+        self._line(f"error: {said if len(said) <= MAX_ERROR_CHARS else f'{said[:MAX_ERROR_CHARS]}...'}")
 
     def warning(self, text: object) -> None:
         if not self.quiet:

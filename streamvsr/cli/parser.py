@@ -108,8 +108,9 @@ class _Collector:
 
     def call(self) -> CallOptions:
         call = CallOptions(**self.layers.values("call"))
-        if call.output_folder is None and (call.suffix is not None or call.skip_existing):
-            raise UsageError(f"{'--suffix' if call.suffix else '--skip-existing'} goes with -o FOLDER")
+        given = {"--suffix": call.suffix, "--skip-existing": call.skip_existing, "--recursive": call.recursive}
+        if call.output_folder is None and (alone := next((flag for flag, value in given.items() if value), None)):
+            raise UsageError(f"{alone} goes with -o FOLDER")
         return call
 
     def config(self) -> Config:

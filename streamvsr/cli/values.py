@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any
 
-from streamvsr.config import Kind
+from streamvsr.config import MAX_INTEGER, Kind
 
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]*)?|\.[0-9]+")
 _SECONDS = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?P<unit>s|ms|us)?")
@@ -30,6 +30,9 @@ RATES: Mapping[str, Fraction] = {
     "ntsc-film": Fraction(24000, 1001),
 }
 """FFmpeg's names of frame rates."""
+
+MAX_RATE_DENOMINATOR = 1_001_000
+"""Where a rate has to be rounded; as in FFmpeg."""
 
 _SIZE_TABLE = """
 ntsc=720x480 pal=720x576 qntsc=352x240 qpal=352x288 sntsc=640x480 spal=768x576 film=352x240 ntsc-film=352x240
@@ -78,7 +81,9 @@ def parse_rate(text: str) -> Fraction:
     if 1 <= len(parts) <= 2 and all(_NUMBER.fullmatch(part) for part in parts):
         numerator, denominator = Fraction(parts[0]), Fraction(parts[1]) if len(parts) == 2 else Fraction(1)
         if numerator > 0 and denominator > 0:
-            return numerator / denominator
+            rate = numerator / denominator
+            # 23.976023976 does not fit FFmpeg's numbers, and means 24000/1001.
+            return rate if rate.numerator <= MAX_INTEGER else rate.limit_denominator(MAX_RATE_DENOMINATOR)
     raise ValueError("expected frames per second such as 25, 30000/1001, ntsc, pal or film")
 
 

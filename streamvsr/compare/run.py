@@ -13,12 +13,12 @@ from streamvsr.compare.options import CompareOptions, check
 from streamvsr.compare.source import CompareSource
 from streamvsr.config import Config, InputOptions, ModelOptions, OutputOptions
 from streamvsr.errors import StreamvsrError, UsageError
-from streamvsr.media.av_errors import mask
 from streamvsr.media.demux import Source, part_of
 from streamvsr.media.demux.image_sequence import is_pictures
 from streamvsr.media.mux.image_sequence import is_pictures as writes_pictures
 from streamvsr.pipeline.frame_sink import FrameReader, FrameSink
 from streamvsr.pipeline.runner import Run
+from streamvsr.secrets import mask_url
 
 UNTOUCHED = ModelOptions(model="identity")
 INPUT_LABEL = "input"
@@ -109,7 +109,7 @@ def labels_of(paths: Sequence[str], options: CompareOptions) -> list[str]:
 
 def _names(paths: Sequence[str]) -> list[str]:
     """Names of files; where some are the same, with the folders in which they differ. Never a URL's password."""
-    parts = [PurePath(mask(path).replace("***@", "")).parts or (path,) for path in paths]
+    parts = [PurePath(mask_url(path).replace("***@", "")).parts or (path,) for path in paths]
     names = [one[-1] for one in parts]
     if len(set(names)) == len(names):
         return names

@@ -1,4 +1,7 @@
-"""Blur: Gaussian kernels and their generalised and plateau shapes (Real-ESRGAN, ICCVW 2021, sec. 3.1), and ringing."""
+"""Blur: Gaussian kernels and their generalised and plateau shapes (Real-ESRGAN, ICCVW 2021, sec. 3.1), and ringing.
+
+And its opposite, the sharpening that cameras and televisions apply.
+"""
 
 from __future__ import annotations
 
@@ -73,4 +76,25 @@ class Blur:
                 size = min(self.largest_px, 2 * int(np.ceil(REACH_SIGMAS * max(sigma_x, sigma_y))) + 1)
                 kernel = gaussian(size, sigma_x, sigma_y, next(angle), power, shape.startswith("plateau"))
             spoilt.append(as_frame(cv2.filter2D(frame, -1, kernel, borderType=cv2.BORDER_REFLECT)))
+        return spoilt
+
+
+@dataclass(frozen=True, slots=True)
+class Sharpen:
+    """Unsharp masking, of one width for the sequence, with bright and dark seams along edges where it is strong."""
+
+    probability: float
+    amount: Walk
+    """Factor on what the blur takes away."""
+    sigma: tuple[float, float] = (0.6, 1.6)
+    """Bounds of the blur's standard deviation, in pixels."""
+
+    def apply(self, frames: list[Frame], rng: np.random.Generator) -> list[Frame]:
+        if rng.random() >= self.probability:
+            return frames
+        sigma, amount = rng.uniform(*self.sigma), self.amount.values(rng)
+        spoilt = []
+        for frame in frames:
+            blurred = as_frame(cv2.GaussianBlur(frame, (0, 0), sigma, borderType=cv2.BORDER_REFLECT))
+            spoilt.append((frame + np.float32(next(amount)) * (frame - blurred)).clip(0, 1))
         return spoilt

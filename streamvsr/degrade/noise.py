@@ -48,6 +48,35 @@ class Noise:
 
 
 @dataclass(frozen=True, slots=True)
+class ChromaNoise:
+    """Coarse noise of the colours alone, as cameras leave it in the dark: blotches of a few pixels.
+
+    Made at a random part of the size and enlarged; luma (BT.601) stays as it is. Grey frames are left alone.
+    """
+
+    probability: float
+    sigma: Walk
+    """Standard deviation in steps of 8 bits, of B'-Y' and R'-Y'."""
+    coarseness: tuple[float, float] = (1.0, 4.0)
+    """Bounds of the blotches' size in pixels, drawn once a sequence."""
+
+    def apply(self, frames: list[Frame], rng: np.random.Generator) -> list[Frame]:
+        if rng.random() >= self.probability or frames[0].shape[2] == 1:
+            return frames
+        coarse, sigma = rng.uniform(*self.coarseness), self.sigma.values(rng)
+        return [frame + self._noise(frame, coarse, next(sigma), rng) for frame in frames]
+
+    @staticmethod
+    def _noise(frame: Frame, coarse: float, sigma: float, rng: np.random.Generator) -> Frame:
+        height, width = frame.shape[:2]
+        small = (max(1, round(height / coarse)), max(1, round(width / coarse)), 2)
+        blotches = cv2.resize(rng.standard_normal(small, np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+        blue, red = np.moveaxis(blotches * np.float32(sigma / 255), 2, 0)
+        # The green that keeps 0.299 R' + 0.587 G' + 0.114 B' as it was.
+        return np.stack((red, -(0.299 * red + 0.114 * blue) / 0.587, blue), 2)
+
+
+@dataclass(frozen=True, slots=True)
 class Jpeg:
     """Through JPEG and back; the quality walks."""
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from streamvsr.degrade.base import Degradation, Frame, Walk
-from streamvsr.degrade.blur import Blur, Shape
+from streamvsr.degrade.blur import Blur, Shape, Sharpen
 from streamvsr.degrade.codec import VideoCompression
-from streamvsr.degrade.noise import Jpeg, Noise
+from streamvsr.degrade.fields import Interlace
+from streamvsr.degrade.noise import ChromaNoise, Jpeg, Noise
 from streamvsr.degrade.resize import ANTIALIASED, Resize, Shrink
 
 
@@ -74,4 +75,22 @@ PAPER = Recipe(
 )  # fmt: skip
 """Two rounds, as strong as those that RealBasicVSR was trained with, and compression between them and the end."""
 
-RECIPES: Mapping[str, Recipe] = {"clean": CLEAN, "light": LIGHT, "real": REAL, "paper": PAPER}
+WEB = Recipe(
+    (
+        Blur(0.25, SHAPES, sigma=Walk(0.2, 1.3, 0.02), largest_px=9),
+        Shrink(methods={ANTIALIASED: 0.6, "area": 0.2, "bicubic": 0.1, "bilinear": 0.1}),
+        Resize(0.2, Walk(0.5, 0.9, 0.0)),
+        Sharpen(0.15, Walk(0.2, 1.5, 0.02)),
+        Interlace(0.03),
+        Noise(0.5, sigma=Walk(0.0, 12.0, 0.2), scale=Walk(0.0, 0.9, 0.02)),
+        ChromaNoise(0.15, sigma=Walk(2.0, 10.0, 0.2)),
+        Jpeg(0.03, quality=Walk(40, 95, 3)),
+        VideoCompression(0.1, {"h264": 1.0}, strength=(0.0, 0.6)),
+        VideoCompression(
+            0.85, {"h264": 0.66, "mpeg4": 0.12, "mpeg2": 0.11, "vp9": 0.11}, strength=(0.15, 0.95)
+        ),
+    )
+)  # fmt: skip
+"""What people have: phones, the web, cameras, old files. One sequence in ten or so comes out nearly clean."""
+
+RECIPES: Mapping[str, Recipe] = {"clean": CLEAN, "light": LIGHT, "real": REAL, "web": WEB, "paper": PAPER}

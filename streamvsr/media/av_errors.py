@@ -7,28 +7,13 @@ and what to do about it. The original stays reachable as ``__cause__`` (``raise 
 from __future__ import annotations
 
 import errno
-import re
 from typing import NamedTuple
 
 import av
 from av import error as ave
 
 from streamvsr.errors import ReaderLeftError, SinkError, SourceError, StreamvsrError
-
-_CREDENTIALS = re.compile(
-    r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*://)(?:[^\s/?#'\"]+|[^\s/?#'\"@:]*:(?!\d{1,5}[/?#])[^\s'\"]*)@"
-)
-"""The second branch is for passwords with an unescaped slash: FFmpeg cannot use them, but they must not be shown."""
-
-_SECRET_QUERY = re.compile(
-    r"(?P<key>[?&](?:[a-z_-]*(?:token|password|passwd|passphrase|pwd|secret|signature)|sig|key|api_?key|auth|user|username)=)[^&#\s'\"]+",
-    re.IGNORECASE,
-)
-
-
-def mask(text: str) -> str:
-    """``text`` with the user and the password (and secret query values) of every URL in it replaced by ``***``."""
-    return _SECRET_QUERY.sub(r"\g<key>***", _CREDENTIALS.sub(r"\g<scheme>***@", text))
+from streamvsr.secrets import mask, mask_url
 
 
 class _Rule(NamedTuple):
@@ -59,7 +44,7 @@ _RULES = (
     ),
     _Rule(
         (ave.HTTPUnauthorizedError,),
-        "the server wants a user and a password: scheme://user:password@host/...",
+        "the server wants a user and a password; put them before the host: SCHEME://USER:PASSWORD@HOST/...",
         "{same}",
     ),
     _Rule((ave.HTTPForbiddenError,), "the server does not allow this (403)", "{same}"),
@@ -136,7 +121,7 @@ def _is_broken_pipe(exc: BaseException | None) -> bool:
 
 def _message(exc: BaseException, path: str, *, reading: bool) -> str:
     name = "standard input" if reading else "standard output"
-    name = name if path in ("-", "pipe:", "pipe:0", "pipe:1") else f"'{mask(path)}'"
+    name = name if path in ("-", "pipe:", "pipe:0", "pipe:1") else f"'{mask_url(path)}'"
     if isinstance(exc, ave.PyAVCallbackError) and exc.__cause__ is not None:
         exc = exc.__cause__
     if isinstance(exc, StreamvsrError):

@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import av
+
+_STREAM = re.compile(r"Stream #(?P<index>\d+:\d+)(?:\[[^\]]*\])?(?:\([^)]*\))?: (?P<what>[^\n]*)")
+
+
+def stream_lines(container: Any) -> list[str]:
+    """A line for each stream that FFmpeg knows of, also of those that appeared after the opening, which PyAV does not
+    list: ``0:2 Audio: ac4 (ac-4 / 0x342D6361), 48000 Hz, 2 channels``."""
+    before = av.logging.get_level()
+    av.logging.set_level(av.logging.INFO)
+    try:
+        text = str(container.dumps_format())
+    finally:
+        av.logging.set_level(before)
+    found = _STREAM.finditer(text)
+    return [f"{m['index']} {m['what']}" for m in found]
 
 
 @contextmanager

@@ -21,8 +21,9 @@ class ModelInfo:
     name: str
     scale: int
     """Output pixels per input pixel, in both directions."""
-    domain: Literal["rgb", "luma"]
-    """What the network takes: R'G'B' (3 channels), or Y' alone (1 channel; the chroma is resized by the filter)."""
+    domain: Literal["rgb", "luma", "ycbcr"]
+    """What the network takes: R'G'B' (3 channels), Y' alone (1 channel; the chroma is resized by the filter), or Y', Cb
+    and Cr (3 channels; chroma -0.5..0.5, at full size on both sides, and no finer than half of it in the result)."""
     max_seq_len: int
     """Frames in a window, where the user does not say."""
     overlap: int

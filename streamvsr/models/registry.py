@@ -6,6 +6,7 @@ loads no torch: the network's module is imported when a model is loaded.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -121,7 +122,7 @@ def _find(wanted: Iterable[Known]) -> Path | None:
 def _in_folder(folder: Path, known: Known) -> Path | None:
     for pattern in known.files:
         for path in sorted(folder.glob(pattern)):
-            if path.is_file() and path.stat().st_size:
+            if os.path.isfile(path) and os.access(path, os.R_OK) and os.path.getsize(path):
                 return path
     return None
 

@@ -72,6 +72,7 @@ class Run:
         self._lost: StreamLostError | None = None
         self._ending_since: float | None = None
         self._stopped = False
+        self._complete = False
         self._finished = threading.Event()
 
     def start(self) -> None:
@@ -138,6 +139,11 @@ class Run:
         """Whether ``stop`` or ``abort`` ended the run."""
         return self._stopped
 
+    @property
+    def complete(self) -> bool:
+        """Whether the output stands under its final name. An ``abort`` may come too late to prevent it."""
+        return self._complete
+
     def progress(self) -> Progress:
         written = self._sink.clock.frames
         return Progress(
@@ -188,6 +194,7 @@ class Run:
         if stage.output is not None and not failed:
             stage.output.finish()
         if stage is self._sink:
+            self._complete = not failed
             # The output is complete, or lost: whatever a slow input still holds is not wanted.
             self._begin_ending(stopped=False)
             self._source.interrupt()

@@ -16,6 +16,7 @@ from streamvsr.errors import CheckpointError
 VGG_WEIGHTS: Mapping[int, float] = {2: 0.1, 7: 0.1, 16: 1.0, 25: 1.0, 34: 1.0}
 """Index in torchvision's ``vgg19().features`` -> weight: the last convolution before each pooling, as Real-ESRGAN and
 RealBasicVSR take them (conv1_2, conv2_2, conv3_4, conv4_4, conv5_4, before their ReLU)."""
+ENERGY_PX = 8
 USM_KERNEL_PX = 51
 USM_AMOUNT, USM_THRESHOLD = 0.5, 10.0 / 255
 
@@ -34,6 +35,26 @@ def temporal_loss(outputs: Sequence[Tensor], truth: Tensor) -> Tensor:
     """As ``pixel_loss``, of the changes from frame to frame: what flickers in the output, and not in the truth."""
     changes = [after - before for before, after in pairwise(outputs)]
     return pixel_loss(changes, truth[1:] - truth[:-1])
+
+
+def gradient_loss(outputs: Tensor, wanted: Tensor) -> Tensor:
+    """Mean absolute difference of the steps from pixel to pixel, across and down: edges as sharp; (N, C, H, W) each."""
+    difference = outputs - wanted
+    return (difference.diff(dim=-1).abs().mean() + difference.diff(dim=-2).abs().mean()) / 2
+
+
+def energy_loss(outputs: Tensor, wanted: Tensor) -> Tensor:
+    """Mean absolute difference of how strong the steps from pixel to pixel are in squares of 8x8; (N, C, H, W) each.
+
+    The mean of all pictures that may be meant is a blurred one, and nearest to them all pixel by pixel. This asks for
+    edges as steep and texture as strong as in ``wanted``, wherever exactly they lie.
+    """
+
+    def strength(pictures: Tensor) -> Tensor:
+        across, down = pictures.diff(dim=-1)[..., :-1, :], pictures.diff(dim=-2)[..., :-1]
+        return (F.avg_pool2d(across * across + down * down, ENERGY_PX) + 1e-5).sqrt()
+
+    return (strength(outputs) - strength(wanted)).abs().mean()
 
 
 def sharpened(pictures: Tensor) -> Tensor:

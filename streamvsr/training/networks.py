@@ -9,11 +9,16 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils import parametrize
 
 from streamvsr.errors import CheckpointError
+from streamvsr.media.color.yuv import KR_KB
 from streamvsr.models.basicvsr.network import BasicVSRNet, RealBasicVSRNet
 from streamvsr.models.checkpoint import read
+from streamvsr.models.rt.color import RTColorNet, fold, unfold, with_colors
 from streamvsr.models.rt.network import RTNet
+from streamvsr.training.branches import branch, collapsed
 from streamvsr.training.options import TrainOptions
 from streamvsr.training.sequences import triples
 
@@ -29,6 +34,8 @@ class Result:
     """(N, C, 4h, 4w) for each frame; the last may be missing."""
     cleaned: Tensor | None = None
     """(T, N, C, h, w): what a cleaning stage made of the low resolution."""
+    detailed: list[Tensor] | None = None
+    """As ``outputs``, of a second way out, which follows the teacher; None: ``outputs`` do."""
 
 
 class Trained(Protocol):
@@ -43,6 +50,18 @@ class Trained(Protocol):
     """The part that ``--freeze-flow`` leaves alone."""
 
     def run(self, low: Tensor, step: int) -> Result: ...
+    def target(self, pictures: Tensor, step: int) -> Tensor:  # noqa: ARG002
+        """(T, N, C, 4h, 4w) -> what ``outputs`` are to be, in their layout."""
+        return pictures
+
+    def luma(self, outputs: Tensor) -> Tensor:
+        """Of ``outputs`` (N, ...) in their layout, what the loss on gradients looks at: (N, C', 4h, 4w)."""
+        return outputs
+
+    def weights(self, average: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The averaged weights as the network runs with them."""
+        return dict(average)
+
     def metadata(self) -> dict[str, str]: ...
 
 
@@ -68,6 +87,74 @@ class TrainedRT(Trained):
 
     def metadata(self) -> dict[str, str]:
         return {"channels": str(self.net.channels), "blocks": str(len(self.net.blocks))}
+
+
+class TrainedRTColor(Trained):
+    """``rt`` with colours. Its outputs stay folded (``color.fold``): nothing is shuffled that is only compared."""
+
+    channels, look_ahead, flow = 3, 1, None
+    net: RTColorNet
+
+    def __init__(self, options: TrainOptions) -> None:
+        self.net = RTColorNet(options.channels or 32, options.blocks or 2, detail=options.teacher is not None)
+        self.share = options.detail
+        self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        branch(self.net)
+
+    def run(self, low: Tensor, step: int) -> Result:
+        frames, count, _, height, width = low.shape
+        planes = halved_chroma(ycbcr(low, step))
+        hidden = self.net.initial_state(count, height, width)
+        outputs: list[Tensor] = []
+        detailed: list[Tensor] = []
+        last = frames - 1
+        # Each kernel is put together once, and not once for each frame.
+        with parametrize.cached():
+            for t in range(frames):
+                if t == last and step % LAST_FRAME_EVERY:
+                    break
+                seen = torch.cat((planes[max(t - 1, 0)], planes[t], planes[min(t + 1, last)]), 1)
+                seen = seen.contiguous(memory_format=torch.channels_last)
+                hidden = self.net.hidden(seen, hidden)
+                outputs.append(self.net.leave(hidden) + self.net.enlarged(seen))
+                if self.net.detail is not None:
+                    detailed.append(outputs[-1] + self.net.detail(hidden))
+        return Result(outputs, detailed=detailed or None)
+
+    def target(self, pictures: Tensor, step: int) -> Tensor:
+        planes = ycbcr(pictures, step).flatten(0, 1)
+        folded = fold(planes[:, :1], F.avg_pool2d(planes[:, 1:], 2))
+        return folded.view(*pictures.shape[:2], *folded.shape[1:])
+
+    def luma(self, outputs: Tensor) -> Tensor:
+        return unfold(outputs)[0]
+
+    def weights(self, average: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        now = {key: value.clone() for key, value in self.net.state_dict().items()}
+        self.net.load_state_dict(dict(average))
+        state = collapsed(self.net)
+        self.net.load_state_dict(now)
+        return state
+
+    def metadata(self) -> dict[str, str]:
+        told = {"channels": str(self.net.channels), "blocks": str(len(self.net.blocks))}
+        return told if self.net.detail is None else told | {"detail": str(self.share)}
+
+
+def ycbcr(pictures: Tensor, step: int) -> Tensor:
+    """R'G'B' (T, N, 3, H, W) -> Y'CbCr, by BT.601 and BT.709 in turns: a network sees whichever the video has."""
+    kr, kb = KR_KB[6 if step % 2 else 1]
+    red, green, blue = pictures.unbind(2)
+    luma = red * kr + green * (1 - kr - kb) + blue * kb
+    return torch.stack((luma, (blue - luma) / (2 - 2 * kb), (red - luma) / (2 - 2 * kr)), 2)
+
+
+def halved_chroma(planes: Tensor) -> Tensor:
+    """(T, N, 3, H, W) with the chroma of 4:2:0 video, brought to full size as the filter brings it; H and W even."""
+    luma, chroma = planes[:, :, :1], planes[:, :, 1:]
+    small = F.avg_pool2d(chroma.flatten(0, 1), 2)
+    full = F.interpolate(small, scale_factor=2, mode="bicubic", align_corners=False)
+    return torch.cat((luma, full.view_as(chroma)), 2)
 
 
 class TrainedFamily(Trained):
@@ -102,7 +189,11 @@ class TrainedFamily(Trained):
 
 def build(options: TrainOptions) -> Trained:
     """With random weights, or those of ``--init``, drawn from torch's own generator."""
-    trained: Trained = TrainedRT(options) if options.model == "rt" else TrainedFamily(options)
+    trained: Trained
+    if options.model == "rt":
+        trained = TrainedRTColor(options) if options.color else TrainedRT(options)
+    else:
+        trained = TrainedFamily(options)
     if options.init:
         _begin_with(trained.net, options)
     return trained
@@ -121,7 +212,11 @@ def _begin_with(net: nn.Module, options: TrainOptions) -> None:
         state = {f"basicvsr.{key}": value for key, value in state.items()}
     elif found.architecture != options.model:
         raise CheckpointError(f"{path}: holds a {found.architecture} network, --init needs one of {options.model}")
-    own = net.state_dict()
+    own = _plain(net)
+    if isinstance(net, RTColorNet) and state["enter.weight"].shape[1] == 3:
+        state = with_colors(state)
+    if "detail.weight" in state and "detail.weight" not in own:
+        state = RTColorNet.from_state_dict(state, options.detail).state_dict()
     unknown = [key for key, value in state.items() if key not in own or own[key].shape != value.shape]
     if unknown:
         raise CheckpointError(f"{path}: {unknown[0]} does not fit; give the same --channels, and at least its --blocks")
@@ -129,5 +224,12 @@ def _begin_with(net: nn.Module, options: TrainOptions) -> None:
         for key, value in own.items():
             if key in state:
                 value.copy_(state[key])
-            elif ".conv2." in key:
+            elif ".conv2." in key or key.startswith("detail."):
                 value.zero_()
+
+
+def _plain(net: nn.Module) -> dict[str, Tensor]:
+    """Its weights by the names of the checkpoint: the kernel of a branched convolution is its own, without branches."""
+    return {
+        key.replace(".parametrizations.weight.original", ".weight"): value for key, value in net.state_dict().items()
+    }

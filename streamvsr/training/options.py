@@ -13,7 +13,7 @@ from streamvsr.config import check_options, option, options_of
 from streamvsr.errors import UsageError
 
 MODELS = ("rt", "basicvsr", "realbasicvsr")
-DEGRADATIONS = ("clean", "light", "real", "paper")
+DEGRADATIONS = ("clean", "light", "real", "web", "paper")
 """The recipes of ``streamvsr.degrade``, whose import takes torch."""
 READ_BY = ("architecture", "scale", "channels", "blocks")
 """Keys of a checkpoint's metadata that say what it is."""
@@ -38,8 +38,44 @@ class TrainOptions:
         metavar="MIB", least=0,
     )  # fmt: skip
     degrade: str = option(
-        "clean", "--degrade", help="clean (shrunk alone), light, real or paper", metavar="NAME", choices=DEGRADATIONS
+        "clean",
+        "--degrade",
+        help="clean (shrunk alone), light, real, web or paper",
+        metavar="NAME",
+        choices=DEGRADATIONS,
     )
+    color: bool = option(False, "--color", help="rt: look at the colours too, and clean them", kind="flag")
+    teacher: str | None = option(
+        None, "--teacher", help="learn from what this checkpoint makes of the same input, too", metavar="FILE"
+    )
+    sequences: int = option(
+        1000, "--sequences", help="how many are prepared with the teacher's frames (1000)", kind="integer",
+        metavar="N", least=1,
+    )  # fmt: skip
+    prepared: str | None = option(None, "--prepared", help="folder to keep them in (RUN/prepared)", metavar="DIR")
+    prepared_patch: int = option(
+        256, "--prepared-patch", help="ground-truth pixels of what is prepared, which is cut to --patch (256)",
+        kind="integer", metavar="PX", least=32,
+    )  # fmt: skip
+    teacher_every: int = option(
+        2, "--teacher-every", help="the teacher is asked for every so many frames (2)", kind="integer", metavar="N",
+        least=1,
+    )  # fmt: skip
+    teach: float = option(
+        1.0, "--teach", help="weight of the loss to the teacher's frames (1)", kind="number", metavar="X", least=0
+    )
+    gradients: float = option(
+        0.5, "--gradients", help="of it, weight of the loss on their gradients (0.5)", kind="number", metavar="X",
+        least=0,
+    )  # fmt: skip
+    energy: float = option(
+        0.0, "--energy", help="of it, weight of the loss on how strong edges and texture are", kind="number",
+        metavar="X", least=0,
+    )  # fmt: skip
+    detail: float = option(
+        0.5, "--detail", help="rt: how far the weights lean to the teacher: 0 truth, 1 teacher (0.5)", kind="number",
+        metavar="P", least=0, most=1,
+    )  # fmt: skip
     frames: int = option(8, "--frames", help="frames of a sequence, L (8)", kind="integer", metavar="N", least=2)
     long_frames: int | None = option(
         None, "--long-frames", help="every fourth step takes so many, of half the batch", kind="integer", metavar="N",
@@ -92,6 +128,10 @@ class TrainOptions:
     sharpen: bool = option(False, "--sharpen", help="sharpened targets for all but the discriminator", kind="flag")
     save_every: int = option(500, "--save-every", help="steps (500)", kind="integer", metavar="N", least=1)
     log_every: int = option(100, "--log-every", help="steps (100)", kind="integer", metavar="N", least=1)
+    precision: str = option(
+        "fp32", "--precision", help="fp32, or bf16 for the network's passes (2 to 3 times as fast where the processor"
+        " has it; sums and weights stay fp32)", metavar="NAME", choices=("fp32", "bf16"),
+    )  # fmt: skip
     device: str = option("cpu", "--device", help="cpu, or cuda as torch names it", metavar="NAME")
     notes: tuple[str, ...] = option(
         (), "--note", help="put into the checkpoint, as licence=CC0-1.0", kind="pairs", metavar="KEY=TEXT"
@@ -100,6 +140,10 @@ class TrainOptions:
     @property
     def run_folder(self) -> Path:
         return Path(self.run) if self.run else Path("runs") / Path(self.out).stem
+
+    @property
+    def prepared_folder(self) -> Path:
+        return Path(self.prepared) if self.prepared else self.run_folder / "prepared"
 
 
 def check(options: TrainOptions) -> None:
@@ -111,6 +155,14 @@ def check(options: TrainOptions) -> None:
         raise UsageError("name the checkpoint to write: --out NAME.safetensors")
     if options.patch % 4:
         raise UsageError(f"--patch {options.patch}: must be a multiple of 4")
+    if options.color and options.model != "rt":
+        raise UsageError(f"--color is for rt: {options.model} looks at colours anyway")
+    if options.teacher and (options.prepared_patch < options.patch or options.prepared_patch % 8):
+        raise UsageError(f"--prepared-patch {options.prepared_patch}: must be a multiple of 8, and at least --patch")
+    if options.teacher and options.long_frames:
+        raise UsageError("--long-frames and --teacher: what is prepared has --frames frames each; leave one out")
+    if options.color and options.patch % 8:
+        raise UsageError(f"--patch {options.patch}: --color needs a multiple of 8, as chroma has half of the pixels")
     if options.lr <= 0 or options.lr_discriminator <= 0:
         raise UsageError("a learning rate must be greater than 0")
     if options.perceptual and not options.vgg:

@@ -22,15 +22,23 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from streamvsr.config import options_of
-from streamvsr.degrade import RECIPES
 from streamvsr.errors import CheckpointError, StreamvsrError, UsageError
 from streamvsr.media.av_errors import sink_error
 from streamvsr.part_file import write_file
-from streamvsr.training.clips import SCALE, Budget, open_clips, open_photos
+from streamvsr.training.clips import SCALE
 from streamvsr.training.discriminator import Discriminator, judged_as
-from streamvsr.training.losses import PerceptualLoss, charbonnier, pixel_loss, sharpened, temporal_loss
+from streamvsr.training.losses import (
+    PerceptualLoss,
+    charbonnier,
+    energy_loss,
+    gradient_loss,
+    pixel_loss,
+    sharpened,
+    temporal_loss,
+)
 from streamvsr.training.networks import Result, build
 from streamvsr.training.options import TrainOptions
+from streamvsr.training.prepared import Batch, Prepared, prepare, sampler_for
 from streamvsr.training.sequences import Sampler
 
 WARM_UP_STEPS = 200
@@ -69,38 +77,48 @@ class Trainer:
             else None
         )
         self.vgg = PerceptualLoss.read(Path(options.vgg or "")).to(self.device) if options.perceptual else None
-        channels, budget = self.trained.channels, Budget(options.cache_mib << 20)
-        self.sampler = Sampler(
-            open_clips(options.data, channels, budget),
-            open_photos(options.photos, channels, budget),
-            options.photo_share,
-            options.patch,
-            RECIPES[options.degrade],
-            options.mirror,
-        )
-        self.sampler.check(max(options.frames, options.long_frames or 0) + self.trained.look_ahead)
+        self.sampler: Sampler | None = None
+        self.prepared: Prepared | None = None
+        if options.teacher is None:
+            self.sampler = sampler_for(options, self.trained.channels, options.patch)
+            self.sampler.check(max(options.frames, options.long_frames or 0) + self.trained.look_ahead)
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Low resolution and truth of a step; see ``Sampler.batch``."""
+    def prepare(self, say: Callable[[str], None], stopped: Callable[[], bool]) -> bool:
+        """Have the teacher's frames at hand, where there is one; False: was stopped before."""
         options = self.options
+        if options.teacher is None:
+            return True
+        self.prepared = prepare(options, self.trained.channels, self.trained.look_ahead, say, stopped)
+        return self.prepared.count == options.sequences
+
+    def batch(self, step: int) -> Batch:
+        """The sequences of a step."""
+        options = self.options
+        if self.prepared is not None:
+            return self.prepared.batch(options.batch, options.patch, (options.seed, step))
+        assert self.sampler is not None
         frames, count = options.frames, options.batch
         if options.long_frames and step % LONG_EVERY == LONG_EVERY - 1:
             frames, count = options.long_frames, max(1, count // 2)
-        return self.sampler.batch(count, frames + self.trained.look_ahead, (options.seed, step))
+        return Batch(*self.sampler.batch(count, frames + self.trained.look_ahead, (options.seed, step)))
 
-    def advance(self, low: Tensor, truth: Tensor) -> Losses:
+    def advance(self, batch: Batch) -> Losses:
         """One step of the optimisers; the parts of the loss."""
         options = self.options
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(self.step, options.steps, options.lr)
         if self.trained.flow is not None:
             self.trained.flow.requires_grad_(self.step >= options.freeze_flow)
-        low, truth = low.to(self.device), truth.to(self.device)
+        low, truth = batch.low.to(self.device), batch.truth.to(self.device)
         target = truth
         if options.sharpen:
             target = sharpened(truth.flatten(0, 1)).view_as(truth)
-        result = self.trained.run(low, self.step)
-        parts = self._parts(result, target)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=options.precision == "bf16"):
+            result = self.trained.run(low, self.step)
+        wanted = self.trained.target(target, self.step)
+        parts = self._parts(result, wanted)
+        if batch.taught is not None:
+            parts |= self._taught_parts(result, self.trained.target(batch.taught.to(self.device), self.step), wanted)
         loss = torch.stack(list(parts.values())).sum() if len(parts) > 1 else parts["pixel"]
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -134,6 +152,26 @@ class Trainer:
         if self.discriminator is not None:
             self.discriminator.requires_grad_(False)
             parts["gan"] = options.gan * judged_as(self.discriminator(torch.cat(result.outputs)), real=True)
+        return parts
+
+    def _taught_parts(self, result: Result, taught: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Frames of the teacher's, and their gradients, but the truth's changes between them: teachers flicker."""
+        options = self.options
+        outputs = result.detailed or result.outputs
+        shown = outputs[:: options.teacher_every]
+        parts = {"teacher": options.teach * pixel_loss(shown, taught)}
+        pairs = [
+            (self.trained.luma(output), self.trained.luma(wanted))
+            for output, wanted in zip(shown, taught, strict=False)
+        ]
+        for name, weight, loss in (
+            ("gradients", options.gradients, gradient_loss),
+            ("energy", options.energy, energy_loss),
+        ):
+            if weight:
+                parts[name] = options.teach * weight * torch.stack([loss(o, t) for o, t in pairs]).mean()
+        if options.temporal and result.detailed:
+            parts["changes"] = options.teach * options.temporal * temporal_loss(outputs, target)
         return parts
 
     def _advance_discriminator(self, result: Result, truth: Tensor) -> float:
@@ -190,7 +228,7 @@ class Trainer:
             "steps": f"{self.step} of {options.steps}",
             **dict(note.split("=", 1) for note in options.notes),
         }
-        weights = {key: value.detach().cpu().contiguous().clone() for key, value in self.average.items()}
+        weights = {k: v.detach().cpu().contiguous().clone() for k, v in self.trained.weights(self.average).items()}
         write_file(path, safetensors(weights, metadata))
 
 
@@ -257,7 +295,8 @@ def train(
         trainer.load(state)
     try:
         _make_places(run, out)
-        _loop(trainer, run / "log.csv", state, out, say, stopped)
+        if trainer.prepare(say, stopped):
+            _loop(trainer, run / "log.csv", state, out, say, stopped)
         # Also where no step was left to do: --resume with another --note rewrites the metadata of a finished run.
         trainer.save(state)
         if trainer.step:
@@ -277,13 +316,13 @@ def _loop(
     heads = _heads(log)
     with log.open("a", newline="") as file, ThreadPoolExecutor(1) as pool:
         lines = csv.writer(file)
-        ahead: Future[tuple[Tensor, Tensor]] = pool.submit(trainer.batch, trainer.step)
+        ahead: Future[Batch] = pool.submit(trainer.batch, trainer.step)
         while trainer.step < end and not stopped():
             before = time.monotonic()
-            low, truth = ahead.result()
+            batch = ahead.result()
             waited += time.monotonic() - before
             ahead = pool.submit(trainer.batch, trainer.step + 1)
-            losses = trainer.advance(low, truth)
+            losses = trainer.advance(batch)
             seen.append(losses)
             if trainer.step % options.log_every == 0 or trainer.step == end:
                 rate = learning_rate(trainer.step, options.steps, options.lr)

@@ -1,12 +1,12 @@
 """Between frames and a network: a frame to the network's input, its result to a frame of the wanted format.
 
-=================  ================================================  ==================================================
-input              ``luma`` network                                  ``rgb`` network
-=================  ================================================  ==================================================
-yuv                Y' goes through; chroma is resized bicubically    to R'G'B', chroma brought to full size
-gray               Y' goes through                                   R' = G' = B' = Y'
-rgb                to Y'CbCr in float, then as yuv at full chroma    goes through
-=================  ================================================  ==================================================
+======  ==============================================  =======================================  =================
+input   ``luma`` network                                ``rgb`` network                          ``ycbcr`` network
+======  ==============================================  =======================================  =================
+yuv     Y' goes through; chroma is resized bicubically  to R'G'B', chroma brought to full size   chroma to full size
+gray    Y' goes through                                 R' = G' = B' = Y'                        Cb = Cr = 0
+rgb     to Y'CbCr in float, then as yuv at full chroma  goes through                             to Y'CbCr
+======  ==============================================  =======================================  =================
 
 A picture of another size than the network makes is resized in float on the network's device, before it is rounded to
 codes: bicubic, with the kernel stretched where it gets smaller, so that nothing aliases. Chroma that did not go through
@@ -27,12 +27,14 @@ becomes limited-range YUV; grey that was colour is full range (``pictures.color_
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from streamvsr.frames import Color, Frame, PixelFormat, Plane
 from streamvsr.media.av_frames import RGB, UNSTATED, color_after, resolve_color
@@ -164,6 +166,28 @@ class RgbDomain(Domain):
         return convert.from_ycbcr(luma, moved, grid, 1, self._target, color)
 
 
+class YcbcrDomain(Domain):
+    """Y'CbCr goes through the network, in the matrix that the video has."""
+
+    def _to_tensor(self, frame: Frame) -> Tensor:
+        luma, chroma = convert.luma_values(frame, self._device), convert.chroma_values(frame, self._device)
+        if chroma is None:
+            chroma = luma.new_zeros(2, *luma.shape)
+        elif chroma.shape[1:] != luma.shape:
+            grid = convert.chroma_grid(frame.format, frame.color)
+            chroma = convert.move(chroma, grid, FULL_GRID, (luma.shape[0], luma.shape[1]))
+        return torch.cat((luma[None], chroma))
+
+    def _to_frame(self, result: Tensor, frame: Frame, source: Tensor, color: Color) -> tuple[Plane, ...]:  # noqa: ARG002
+        luma, chroma, scale = result[0], result[1:], 1
+        if self._target.family == "gray":
+            return convert.from_ycbcr(luma, None, FULL_GRID, 1, self._target, color)
+        if luma.shape[0] % 2 == luma.shape[1] % 2 == 0:
+            # There is nothing finer in it, and a quarter of the samples is a quarter of the work.
+            chroma, scale = functional.avg_pool2d(chroma, 2), 2
+        return convert.from_ycbcr(luma, chroma, FULL_GRID, scale, self._target, color)
+
+
 def domain_for(
     model: ModelInfo,
     target: PixelFormat,
@@ -174,5 +198,5 @@ def domain_for(
 ) -> Domain:
     """``size``: (height, width) of the pictures to give, where that is not what the network makes. ``strength``: how
     much of the network's result they have, 0..1; the rest is plain enlargement."""
-    make = LumaDomain if model.domain == "luma" else RgbDomain
-    return make(model.scale, target, device, dtype, size, strength)
+    domains: dict[str, Callable[..., Domain]] = {"luma": LumaDomain, "rgb": RgbDomain, "ycbcr": YcbcrDomain}
+    return domains[model.domain](model.scale, target, device, dtype, size, strength)

@@ -9,8 +9,8 @@ import av.filter
 from streamvsr.errors import FilterError
 from streamvsr.filters.language import Link, settings, write_settings, wrong
 from streamvsr.filters.libav import info as libav_info
-from streamvsr.filters.libav.graph import check_options
 from streamvsr.filters.libav.info import LibavInfo
+from streamvsr.filters.libav.wiring import check_options
 from streamvsr.filters.params import near, unknown_option
 from streamvsr.filters.registry import FFMPEGS, OURS, STAND_INS, entry_names
 

@@ -1,7 +1,7 @@
 """Time stamps of decoded frames: strictly increasing integers, whatever the container gives.
 
 Containers leave stamps out (raw streams: all of them; AVI: the presentation times; RTSP: the first), repeat them, or
-jump backwards where recordings were glued together: ``Joins`` looks at packets, and what it cannot see is left to
+jump backwards where recordings were glued together: ``concat.py`` looks at packets, and what it cannot see is left to
 ``Clock``, which looks at decoded pictures. Its rules, in order:
 
 =============================================  ========================================================================
@@ -14,7 +14,6 @@ it is more than ``JUMP_SECONDS`` earlier       one frame after that frame, and a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from fractions import Fraction
 
 JUMP_SECONDS = 1
@@ -55,42 +54,6 @@ class Shift:
 
     def __call__(self, stamp: int) -> int:
         return stamp * self.parts - self.ticks
-
-
-class TimestampConcat:
-    """Puts recordings that stand behind each other in one file on one time line, all their streams together.
-
-    Where the decoding times of a stream jump back by more than ``JUMP_SECONDS``, everything from there on is moved to
-    the end of what came before.
-    """
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.last: Fraction | None = None
-        """Where the last join is, in seconds on the common line."""
-        self._moved = Fraction(0)
-        self._ends: dict[int, Fraction] = {}
-
-    def ticks(self, stream: int, dts: int | None, duration: int, time_base: Fraction) -> int:
-        """What to add to the stamps of a packet of a stream of sound or pictures."""
-        if dts is None:
-            return round(self._moved / time_base)
-        begin = dts * time_base + self._moved
-        if stream in self._ends and self._ends[stream] - begin > JUMP_SECONDS:
-            self.last = max(self._ends.values())
-            self._moved += self.last - begin
-            begin = self.last
-            self.count += 1
-        self._ends[stream] = begin + duration * time_base
-        return round(self._moved / time_base)
-
-    def report(self) -> Iterator[str]:
-        """At the end: what there is to say of it."""
-        if self.count:
-            yield (
-                f": time stamps jump back {self.count} times, as where recordings were put behind each other; each was "
-                "moved behind the one before"
-            )
 
 
 class Clock:

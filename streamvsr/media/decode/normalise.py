@@ -10,7 +10,8 @@ import av
 from streamvsr.config import OutputOptions
 from streamvsr.frames import Frame, StreamInfo
 from streamvsr.media.av_frames import color_of, from_av
-from streamvsr.media.decode.clock import MAX_FRAME_RATE, Clock, ConstantClock, TimestampConcat
+from streamvsr.media.decode.clock import MAX_FRAME_RATE, Clock, ConstantClock
+from streamvsr.media.decode.concat import TimestampConcat
 from streamvsr.media.decode.conform import Deinterlacer, Fitter, Orientation, Rotator, orientation_of
 
 

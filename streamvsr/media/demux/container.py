@@ -26,7 +26,7 @@ import av
 from streamvsr.config import InputOptions, OutputOptions
 from streamvsr.errors import SourceError, StreamLostError, StreamvsrError
 from streamvsr.frames import Frame, Packet
-from streamvsr.media.av_errors import FOREIGN, mask, source_error
+from streamvsr.media.av_errors import FOREIGN, source_error
 from streamvsr.media.decode.clock import Clock, ConstantClock, Shift
 from streamvsr.media.decode.decoder import UndecodableError, VideoDecoder
 from streamvsr.media.decode.hardware import accelerator
@@ -37,7 +37,9 @@ from streamvsr.media.demux.describe import TICK, cut_off, describe, exact, frame
 from streamvsr.media.demux.options import check_input_options, plain_options
 from streamvsr.media.demux.programs import programs_of
 from streamvsr.media.demux.selection import Selection, select
+from streamvsr.media.ffmpeg_log import stream_lines
 from streamvsr.media.hdr import moving_data
+from streamvsr.secrets import mask_url
 
 MAX_PACKETS_BEFORE_PICTURE = 10_000
 """Bounds what the constructor reads (and keeps) of an input that never gives a frame."""
@@ -96,7 +98,7 @@ class ContainerSource(Source):
             raise
 
     def _begin(self, given: InputOptions, output: OutputOptions, *, seek: bool = True) -> None:
-        demuxer, name = self._demuxer, mask(self._path)
+        demuxer, name = self._demuxer, mask_url(self._path)
         assert demuxer is not None
         container = demuxer.container
         selection = select(list(container.streams), output, name, programs_of(container))
@@ -154,18 +156,27 @@ class ContainerSource(Source):
         self._normaliser = Normaliser(self.info.video, first, clock, demuxer.joins, output, self._warn)
 
     def _tell_left_out(self, selection: Selection) -> None:
-        chapters = self._demuxer.container.chapters() if self._demuxer is not None else []
+        assert self._demuxer is not None
+        chapters = self._demuxer.container.chapters()
         for stream in selection.left_out:
             kind = "cover art" if stream.type == "video" else "data stream"
             # In MP4 the chapters' titles are such a stream as well, and who reads of its loss fears for them.
             besides = " (the chapters are kept)" if kind == "data stream" and chapters else ""
             if kind == "data stream" and "timecode" in stream.metadata and "timecode" in selection.video.metadata:
                 besides = " (its time code is read)"
+            if stream.type in ("audio", "subtitle"):
+                known = {line.split(" ")[0]: line for line in stream_lines(self._demuxer.container)}
+                what = known.get(f"0:{stream.index}", f"0:{stream.index} {stream.type}")
+                self._warn(
+                    f": stream {what} is left out: FFmpeg has no decoder for it, and without one it cannot be copied "
+                    f"here (ffmpeg -i OUTPUT -i INPUT -map 0 -map 1:{stream.index} -c copy NEW adds it)"
+                )
+                continue
             self._warn(f": {kind} 0:{stream.index} is left out: it cannot be copied{besides}")
 
     def _warn(self, what: str) -> None:
         """``what`` is the sentence behind the input's name."""
-        self.on_warning(f"'{mask(self._path)}'{what}")
+        self.on_warning(f"'{mask_url(self._path)}'{what}")
 
     def _seek(self, target: Fraction, begin: Fraction, time_base: Fraction) -> av.VideoFrame | None:
         """Go to a key frame at or before ``target`` seconds; None where the input cannot do that."""
@@ -213,6 +224,11 @@ class ContainerSource(Source):
             raise source_error(exc, self._path) from exc
         for line in (*self._decoder.report(), *demuxer.joins.report(), *self._normaliser.report()):
             self._warn(line)
+        if demuxer.late_streams:
+            self._warn(
+                f": streams that began after the opening are left out ({'; '.join(demuxer.late_streams)}); "
+                "-probesize BYTES and -analyzeduration MICROSECONDS before the input look further"
+            )
         if demuxer.stopped:
             return
         if (error := self._broken()) is not None:

@@ -16,10 +16,11 @@ import av
 
 from streamvsr.config import InputOptions
 from streamvsr.media.av_errors import FOREIGN
-from streamvsr.media.decode.clock import TimestampConcat
+from streamvsr.media.decode.concat import TimestampConcat
 from streamvsr.media.demux.describe import exact
 from streamvsr.media.demux.options import demuxer_options
 from streamvsr.media.demux.stdin import Reader, open_stdin
+from streamvsr.media.ffmpeg_log import stream_lines
 from streamvsr.media.open_container import open_container
 
 STDIN_NAMES = ("-", "pipe:", "pipe:0")
@@ -29,6 +30,10 @@ OPEN_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS = 15.0, 15.0
 
 LIVE_SCHEMES = ("rtsp:", "rtsps:", "rtp:", "udp:", "rtmp:", "rtmps:", "rtmpt:", "tcp:")
 """What these URLs name does not wait for its reader."""
+
+
+LATE_SOUND = {"probesize": str(256 << 20), "analyzeduration": str(600_000_000)}
+"""How far to look into a file for the beginning of its sound, in bytes and microseconds."""
 
 
 class Demuxer:
@@ -44,6 +49,8 @@ class Demuxer:
     ) -> None:
         self._given, self._hwaccel = given, hwaccel
         self._timeout = (open_timeout, read_timeout)
+        # A transport stream whose streams get other numbers midway goes on in the same streams.
+        self._defaults = {"merge_pmt_versions": "1"}
         self._stop = threading.Event()
         self._reader: Reader | None = None
         self.container: Any = None
@@ -52,14 +59,19 @@ class Demuxer:
         """Of the packets that were read."""
         self.broken: BaseException | None = None
         """Why the input could not be read to its end."""
+        self.late_streams: list[str] = []
+        """After the end: the streams that began when the input had been opened, and could not be taken any more."""
         try:
             self.container = self._open()
+            if self._sound_is_unknown():
+                self._defaults |= LATE_SOUND
+                self.reopen()
         except BaseException:
             self.close()
             raise
 
     def _open(self) -> Any:
-        given, options = self._given, demuxer_options(self._given)
+        given, options = self._given, {**self._defaults, **demuxer_options(self._given)}
         file: Any = given.path
         timeout: tuple[float, float] | None = None
         if given.path in STDIN_NAMES:
@@ -91,6 +103,13 @@ class Demuxer:
         self.container.close()
         self.container = self._open()
 
+    def _sound_is_unknown(self) -> bool:
+        """Whether a file has a sound track that begins behind what is looked at, so that nothing is known of it."""
+        if "://" in self._given.path or not self.rewinds or LATE_SOUND.keys() & demuxer_options(self._given).keys():
+            return False
+        contexts = [s.codec_context for s in self.container.streams if s.type == "audio"]
+        return any(context is not None and not context.sample_rate for context in contexts)
+
     @property
     def rewinds(self) -> bool:
         """Whether FFmpeg could look at the end of the input, and can go back."""
@@ -111,16 +130,22 @@ class Demuxer:
 
         Recordings behind each other are put on one time line (``joins``).
         """
-        self.joins, self.broken = TimestampConcat(), None
+        clocks_jump = bool(self.container.format.flags & av.format.Flags.ts_discont.value)
+        self.joins, self.broken = TimestampConcat(clocks_jump=clocks_jump), None
         reading = self.container.demux(streams)
         # A read is never cut short to look at ``stop``: an RTSP stream that was interrupted inside a packet is broken.
         while True:
             try:
                 packet = next(reading, None)
+            except IndexError:
+                packet = None  # PyAV at the end of an input in which a stream has appeared meanwhile.
             except FOREIGN as exc:
                 self.broken = exc
                 return
-            if packet is None or self._stop.is_set():
+            if self._stop.is_set():
+                return
+            if packet is None:
+                self.late_streams = stream_lines(self.container)[len(self.container.streams) :]
                 return
             # Empty packets are PyAV's flush packets at the end, or AVI's "as before" in the middle, where a flush would
             # end the decoder. A missing dts does not tell the former: Matroska's first packets have none.
@@ -130,9 +155,12 @@ class Demuxer:
 
     def _join(self, packet: av.Packet[Any]) -> None:
         time_base = exact(packet.time_base)
-        if time_base is None or packet.stream.type not in ("video", "audio"):
+        if time_base is None:
             return
-        ticks = self.joins.ticks(packet.stream_index, packet.dts, packet.duration or 0, time_base)
+        if packet.stream.type in ("video", "audio"):
+            ticks = self.joins.ticks(packet.stream_index, packet.dts, packet.duration or 0, time_base)
+        else:
+            ticks = self.joins.sparse_ticks(packet.pts if packet.pts is not None else packet.dts, time_base)
         if ticks:
             packet.dts = None if packet.dts is None else packet.dts + ticks
             packet.pts = None if packet.pts is None else packet.pts + ticks

@@ -18,7 +18,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from streamvsr.config import InputOptions, OutputOptions
+from streamvsr.config import IMAGES, InputOptions, OutputOptions
 from streamvsr.errors import NoVideoError, SourceError, StreamLostError, UsageError
 from streamvsr.frames import PIXEL_FORMATS, Color, Frame, MediaInfo, Packet, PixelFormat, Plane, StreamInfo
 from streamvsr.media.av_errors import FOREIGN, source_error
@@ -30,7 +30,7 @@ from streamvsr.media.demux.base import Source
 from streamvsr.media.exif import orientation, upright
 from streamvsr.media.open_container import open_container
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".webp", ".bmp", ".ppm", ".pgm", ".jp2"})
+SUFFIXES = IMAGES
 
 DEFAULT_RATE = Fraction(25)
 """Pictures a second without ``-r``, as in ffmpeg."""

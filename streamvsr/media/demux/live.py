@@ -29,11 +29,11 @@ from typing import Any
 from streamvsr.config import InputOptions, LiveOptions, OutputOptions
 from streamvsr.errors import SourceError, StreamLostError, UsageError
 from streamvsr.frames import Frame, MediaInfo, Packet, Track
-from streamvsr.media.av_errors import mask
 from streamvsr.media.demux.base import Source
 from streamvsr.media.demux.connection import Connection, StallError
 from streamvsr.media.demux.container import ContainerSource
 from streamvsr.media.demux.demuxer import LIVE_SCHEMES, STDIN_NAMES
+from streamvsr.secrets import mask_url
 
 FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 5.0
 
@@ -60,8 +60,8 @@ def refuse_srt(path: str) -> None:
     """Raise ``UsageError`` for SRT, with the pipe that works instead."""
     if path.lower().startswith("srt:"):
         raise UsageError(
-            f"'{mask(path)}': SRT is not in PyAV's FFmpeg; let ffmpeg receive it: "
-            f"ffmpeg -i '{mask(path)}' -c copy -f mpegts - | streamvsr --live - OUTPUT"
+            f"'{mask_url(path)}': SRT is not in PyAV's FFmpeg; let ffmpeg receive it: "
+            f"ffmpeg -i '{mask_url(path)}' -c copy -f mpegts - | streamvsr --live - OUTPUT"
         )
 
 
@@ -151,7 +151,7 @@ class LiveSource(Source):
                     raise StreamLostError(str(error)) from error
                 if not self._comes_back:
                     raise StreamLostError(str(error)) from error
-                why = str(error).removeprefix(f"'{mask(self._path)}': ")
+                why = str(error).removeprefix(f"'{mask_url(self._path)}': ")
             else:
                 if self._has_ended():
                     return
@@ -178,7 +178,7 @@ class LiveSource(Source):
                 if made is not None:
                     yield made
         except StallError as error:
-            raise SourceError(f"'{mask(self._path)}': {error}") from error
+            raise SourceError(f"'{mask_url(self._path)}': {error}") from error
 
     def _frame(self, frame: Frame) -> Frame:
         time_base, before = self.info.video.time_base, self._line.end
@@ -244,13 +244,15 @@ class LiveSource(Source):
         try:
             source = self._connection.opened(seconds)
         except StallError as error:
-            raise SourceError(f"'{mask(self._path)}': no picture within {seconds:g} s; check the address") from error
+            raise SourceError(
+                f"'{mask_url(self._path)}': no picture within {seconds:g} s; check the address"
+            ) from error
         self._open_seconds = min(self._open_seconds, time.monotonic() - begin)
         return source
 
     def _reconnect(self, why: str, until: float) -> bool:
         """Make the next connection; False where the run is over first. Raises ``StreamLostError``."""
-        name, limit = mask(self._path), self._live.reconnect
+        name, limit = mask_url(self._path), self._live.reconnect
         lost = time.monotonic()
         self._connection.leave()
         self.on_warning(f"'{name}': {why}; trying to get it back for {limit:g} s")
@@ -283,7 +285,7 @@ class LiveSource(Source):
 
     def _take_over(self, info: MediaInfo) -> None:
         """Go on with another connection's picture and tracks. Raises ``StreamLostError`` for another picture."""
-        name, old, new = mask(self._path), self.info.video, info.video
+        name, old, new = mask_url(self._path), self.info.video, info.video
         if (old.width, old.height, old.format) != (new.width, new.height, new.format):
             raise StreamLostError(
                 f"'{name}': it came back as {new.width}x{new.height} {new.format.name} instead of "

@@ -9,7 +9,7 @@ import av
 
 from streamvsr.config import InputOptions
 from streamvsr.errors import UsageError, did_you_mean
-from streamvsr.media.av_errors import mask
+from streamvsr.secrets import mask_url
 
 _NAMES = """
 aa_fixed_key activation_bytes advanced_editlist allowed_extensions allowed_media_types allowed_segment_extensions
@@ -80,7 +80,7 @@ def demuxer_options(given: InputOptions) -> dict[str, str]:
     raw = given.format == "rawvideo" or (given.format is None and given.path.lower().endswith((".yuv", ".rgb")))
     if raw and "video_size" not in options:
         raise UsageError(
-            f"'{mask(given.path)}': raw video does not say what it is: "
+            f"'{mask_url(given.path)}': raw video does not say what it is: "
             "put -f rawvideo -s WxH -pix_fmt FMT -r FPS before it"
         )
     return options

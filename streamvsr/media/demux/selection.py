@@ -26,7 +26,7 @@ class Selection:
     tracks: tuple[Any, ...]
     """Copied streams, in the order in which the output has them."""
     left_out: tuple[Any, ...]
-    """Data streams and cover art that were wanted and cannot be copied."""
+    """Data streams, cover art and tracks of codecs without a decoder that were wanted and cannot be copied."""
     notes: tuple[str, ...] = ()
     """A line for what was not chosen although nobody said so, with the way to choose it."""
 
@@ -63,7 +63,10 @@ def select(
         raise SourceError(f"'{name}': FFmpeg has no decoder for its video (stream 0:{videos[0].index})")
     dropped = {"audio": output.no_audio, "subtitle": output.no_subtitles, "data": output.no_data}
     rest = [s for s in chosen if s.type != "video" and not dropped.get(s.type, False)]
-    tracks = tuple(s for s in rest if s.type in ("audio", "subtitle", "attachment"))
+    # Without a decoder PyAV can set up no track, not even for copying.
+    tracks = tuple(
+        s for s in rest if s.type == "attachment" or (s.type in ("audio", "subtitle") and s.codec_context is not None)
+    )
     covers = [s for s in streams if _is_cover(s)] if not output.maps else []
     return Selection(videos[0], tracks, tuple(s for s in (*rest, *covers) if s not in tracks), tuple(notes))
 

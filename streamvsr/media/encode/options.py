@@ -18,8 +18,9 @@ from av.format import ContainerFormat
 
 from streamvsr.config import OutputOptions
 from streamvsr.errors import UsageError, did_you_mean
-from streamvsr.media.av_errors import FOREIGN, mask
+from streamvsr.media.av_errors import FOREIGN
 from streamvsr.media.open_container import open_container
+from streamvsr.secrets import mask_url
 
 FORMAT_ALIASES = {
     "mkv": "matroska",
@@ -170,7 +171,7 @@ def output_format(output: OutputOptions, *, stdout: bool) -> str:
         with open_container(nowhere, "w") as guessed:
             return str(guessed.format.name)
     except (ValueError, av.FFmpegError):
-        shown = mask(output.path)
+        shown = mask_url(output.path)
         raise UsageError(f"the name {shown!r} does not tell the format; name it with -f, e.g. -f mp4") from None
 
 
@@ -216,13 +217,18 @@ def _is_near(name: str) -> bool:
     return bool(difflib.get_close_matches(name, av.codecs_available, n=1, cutoff=0.6))
 
 
+MAX_NUMBER_CHARS = 20
+
+
 def parse_rate(text: str, flag: str) -> int:
     """Bits per second from ffmpeg's way of writing: ``800k``, ``2.5M``, ``1Mi``, ``4000000``."""
     match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)\s*([kKMG]?)(i?)", text.strip())
     if not match:
         raise UsageError(f"{flag} {text}: a bit rate is a number, or a number with k or M, e.g. 8M")
     step = 1024 if match[3] else 1000
-    value = int(float(match[1]) * step ** {"": 0, "k": 1, "K": 1, "M": 2, "G": 3}[match[2]])
+    # Nobody means a number of twenty digits, which might not even be finite.
+    number = float(match[1]) if len(match[1]) <= MAX_NUMBER_CHARS else 0.0
+    value = int(number * step ** {"": 0, "k": 1, "K": 1, "M": 2, "G": 3}[match[2]])
     if not 0 < value < 1 << 40:
         raise UsageError(f"{flag} {text}: out of range")
     return value

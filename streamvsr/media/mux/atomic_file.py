@@ -14,7 +14,8 @@ from pathlib import Path
 
 from streamvsr import part_file
 from streamvsr.errors import SinkError, UsageError
-from streamvsr.media.av_errors import mask, sink_error
+from streamvsr.media.av_errors import sink_error
+from streamvsr.secrets import mask_url
 
 STDOUT = ("-", "pipe:", "pipe:1")
 
@@ -273,7 +274,7 @@ class AtomicFile:
             self._part = None
 
     def __repr__(self) -> str:
-        return f"Target({mask(self.path)})"
+        return f"Target({mask_url(self.path)})"
 
 
 def _mode(path: str) -> int | None:

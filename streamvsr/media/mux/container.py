@@ -20,7 +20,7 @@ from av.container import OutputContainer
 from streamvsr.config import OutputOptions
 from streamvsr.errors import SinkError, StreamvsrError, UsageError, did_you_mean
 from streamvsr.frames import Frame, MediaInfo, Packet, StreamInfo
-from streamvsr.media.av_errors import FOREIGN, mask, sink_error
+from streamvsr.media.av_errors import FOREIGN, sink_error
 from streamvsr.media.av_packets import av_packet
 from streamvsr.media.encode.open_encoder import PacketEncoder, open_encoder, warn_of_losses
 from streamvsr.media.encode.options import (
@@ -47,6 +47,7 @@ from streamvsr.media.mux.relay import Relay
 from streamvsr.media.mux.track_plan import plan_tracks
 from streamvsr.media.mux.tracks import AudioDecoder, AudioWriter, CopyWriter, SubtitleWriter, TrackWriter
 from streamvsr.media.mux.transports import FileTransport, SegmentTransport, Transport, UrlTransport
+from streamvsr.secrets import mask_url
 
 CHAPTERED = MOV_FAMILY | {"matroska", "webm", "nut", "ogg"}
 ROTATED = MOV_FAMILY | {"matroska", "webm"}
@@ -138,7 +139,7 @@ class ContainerSink(Sink):
                 in_front = in_front or (transport.streamed and inside != "mpegts")
                 for plan in plans:
                     if relayed and plan.track.kind == "attachment":
-                        on_warning(f"attachments are not sent to '{mask(self._path)}'")
+                        on_warning(f"attachments are not sent to '{mask_url(self._path)}'")
                         continue
                     if plan.action == "copy":
                         writer: TrackWriter = CopyWriter(container, plan, fragmented=in_front)

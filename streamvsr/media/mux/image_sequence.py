@@ -30,6 +30,9 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp"}
 LOSSY_QUALITY = {".jpg": ("IMWRITE_JPEG_QUALITY", 95), ".jpeg": ("IMWRITE_JPEG_QUALITY", 95)}
 LOSSY_QUALITY |= {".webp": ("IMWRITE_WEBP_QUALITY", 95)}
 
+MAX_NUMBER_DIGITS = 15
+"""Of the first number of a pattern: names have a limited length."""
+
 START_NUMBER = "start_number"
 """The one free option that pictures have: the first number of a pattern, 0 unless said."""
 
@@ -98,8 +101,8 @@ def _ignored(output: OutputOptions) -> list[str]:
 
 def _start_number(output: OutputOptions) -> int:
     text = output.options.get(START_NUMBER, "0")
-    if not text.isdecimal():
-        raise UsageError(f"-{START_NUMBER} {text}: a number is needed")
+    if not text.isdecimal() or len(text) > MAX_NUMBER_DIGITS:
+        raise UsageError(f"-{START_NUMBER}: a number of at most {MAX_NUMBER_DIGITS} digits is needed")
     return int(text)
 
 

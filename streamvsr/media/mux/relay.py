@@ -31,13 +31,13 @@ import av
 from av.container import OutputContainer
 
 from streamvsr.errors import SinkError, StreamvsrError, UsageError
-from streamvsr.media.av_errors import mask
 from streamvsr.media.av_packets import plain_packet
 from streamvsr.media.mux.atomic_file import STOP_GRACE_SECONDS
 from streamvsr.media.mux.options import start
 from streamvsr.media.mux.relay_child import Setup, frame_message
 from streamvsr.media.mux.transports import Transport
 from streamvsr.media.open_container import open_container
+from streamvsr.secrets import mask_url
 
 WAITING_BYTES = 1 << 20
 """How much waits for the only output of a run before it holds the run."""
@@ -83,7 +83,7 @@ class Relay(Transport):
         lost. ``may_drop``: let go of packets rather than wait."""
         super().__init__(on_warning)
         self._url, self._timeout, self._may_drop = url, timeout, may_drop
-        self._name = mask(url)
+        self._name = mask_url(url)
         self._queue: deque[_Message] = deque()
         self._bytes = self._video = self._sent = 0
         self._skipping = self._stop_requested = False

@@ -20,11 +20,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from streamvsr.errors import StreamvsrError, UsageError
-from streamvsr.media.av_errors import FOREIGN, mask, sink_error
+from streamvsr.media.av_errors import FOREIGN, sink_error
 from streamvsr.media.av_packets import av_packet
 from streamvsr.media.mux.options import start
 from streamvsr.media.mux.timestamps import Timestamps
 from streamvsr.media.open_container import open_container
+from streamvsr.secrets import mask, mask_url
 
 GRACE_SECONDS = 5
 """How much longer than its parent would wait a call may take: one that has lost its parent too ends itself."""
@@ -73,11 +74,11 @@ def main() -> None:
         _serve(setup, answer)
     except BaseException as exc:
         if isinstance(exc, BrokenPipeError):
-            text = f"'{mask(setup.url)}': the connection was lost"
+            text = f"'{mask_url(setup.url)}': the connection was lost"
         elif isinstance(exc, (StreamvsrError, *FOREIGN)):
             text = str(exc if isinstance(exc, StreamvsrError) else sink_error(exc, setup.url))
         else:
-            text = f"'{mask(setup.url)}': {type(exc).__name__}: {mask(str(exc))}"
+            text = f"'{mask_url(setup.url)}': {type(exc).__name__}: {mask(str(exc))}"
         answer("failed", (isinstance(exc, UsageError), text))
     # Not through the interpreter's end, which closes the container again and may wait for the network.
     os._exit(0)

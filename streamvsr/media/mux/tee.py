@@ -16,7 +16,7 @@ from typing import Literal
 from streamvsr.config import OutputOptions
 from streamvsr.errors import SinkError, UsageError
 from streamvsr.frames import Frame, MediaInfo, Packet, StreamInfo
-from streamvsr.media.av_errors import FOREIGN, mask, sink_error
+from streamvsr.media.av_errors import FOREIGN, sink_error
 from streamvsr.media.encode.open_encoder import CARRIER, PacketEncoder, warn_of_losses
 from streamvsr.media.encode.options import encoder_name, output_format, split_options
 from streamvsr.media.encode.pixel_formats import choose_format, planar_twin
@@ -27,6 +27,7 @@ from streamvsr.media.mux.container import ContainerSink
 from streamvsr.media.mux.image_sequence import is_pictures
 from streamvsr.media.mux.options import segment_seconds, stream_tags
 from streamvsr.media.mux.tracks import AudioDecoder
+from streamvsr.secrets import mask_url
 
 _PASSED_OVER = frozenset({"use_fifo", "fifo_options"})
 """What keeps a slow output from holding the others in ffmpeg happens here anyway."""
@@ -95,15 +96,15 @@ def _branch(text: str) -> Branch:
     while True:
         key, rest = _token(rest, "=:]")
         if not rest.startswith("="):
-            raise UsageError(f"-f tee: '{mask(text)}': between [ and ] stand key=value pairs with : between them")
+            raise UsageError(f"-f tee: '{mask_url(text)}': between [ and ] stand key=value pairs with : between them")
         given[key], rest = _token(rest[1:], ":]")
         if not rest:
-            raise UsageError(f"-f tee: '{mask(text)}': the ] is missing")
+            raise UsageError(f"-f tee: '{mask_url(text)}': the ] is missing")
         ended, rest = rest[0] == "]", rest[1:]
         if ended:
             break
     if not rest:
-        raise UsageError(f"-f tee: '{mask(text)}' names no output after its options")
+        raise UsageError(f"-f tee: '{mask_url(text)}' names no output after its options")
     on_fail = given.pop("onfail", "go on")
     if on_fail not in ("go on", "ignore", "abort"):
         raise UsageError(f"-f tee: onfail={on_fail}: say abort or ignore; without it the other outputs go on")
@@ -234,7 +235,7 @@ class TeeSink(Sink):
                 self._fail(entry, error)
             else:
                 self._open.remove(entry)
-                self._done.append(mask(entry[0].path))
+                self._done.append(mask_url(entry[0].path))
         self._close()
         if self._failed:
             raise SinkError(f"{self._failed[0]} (complete: {', '.join(self._done)})")

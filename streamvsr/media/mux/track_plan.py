@@ -126,6 +126,12 @@ def _plan_one(
         if wanted is None:
             on_warning(f"{name} becomes {codec}: {container} cannot hold it as it is")
         return convert
+    if track.kind == "audio" and not _is_known(track):
+        on_warning(
+            f"{name} is left out: it begins so late that its rate and channels were not known when the output was "
+            "opened; -probesize BYTES and -analyzeduration MICROSECONDS before the input look further"
+        )
+        return TrackPlan(track, "drop")
     reason = f"{container} cannot hold it"
     if track.kind == "subtitle" and _is_bitmap(track):
         reason += ", and pictures cannot become text"
@@ -149,7 +155,7 @@ def can_convert(track: Track, codec: str) -> bool:
     if decoder is None:
         return False
     if track.kind == "audio":
-        return bool(decoder.sample_rate and _channels(track))
+        return _is_known(track)
     return track.kind == "subtitle" and not _is_bitmap(track) and not av.Codec(codec, "w").bitmap_sub
 
 
@@ -203,6 +209,11 @@ def _codec_id(encoder: str) -> str:
 
 def _channels(track: Track) -> int:
     return int(track.template.codec_context.layout.nb_channels)
+
+
+def _is_known(track: Track) -> bool:
+    """Whether FFmpeg has seen enough of a sound track to say what it is."""
+    return bool(track.template.codec_context.sample_rate and _channels(track))
 
 
 def _is_bitmap(track: Track) -> bool:

@@ -1,8 +1,9 @@
-"""``rt``: the small recurrent luma network that ships with streamvsr, as a model."""
+"""``rt``: the small recurrent networks that ship with streamvsr, for luma or for luma and chroma, as a model."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Self
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from streamvsr.errors import CheckpointError
 from streamvsr.models.base import Model, ModelInfo, Session
+from streamvsr.models.rt.color import CHANNELS, RTColorNet
 from streamvsr.models.rt.network import SCALE, RTNet
 
 __all__ = ["RTModel", "RTSession", "is_rt", "load"]
@@ -17,6 +19,8 @@ __all__ = ["RTModel", "RTSession", "is_rt", "load"]
 INFO = ModelInfo(
     name="rt", scale=SCALE, domain="luma", max_seq_len=8, overlap=1, min_size_px=1, causal_after=1, steady=True
 )
+DETAIL = 0.5
+"""The share of the teacher's detail where a checkpoint has it and does not say."""
 
 
 def is_rt(state: Mapping[str, Tensor]) -> bool:
@@ -32,19 +36,32 @@ def load(state_dict: Mapping[str, Tensor], config: Mapping[str, str]) -> RTModel
     if scale != str(SCALE):
         raise CheckpointError(f"the checkpoint says scale {scale}, but the network rt enlarges by {SCALE}")
     try:
+        # A colour network sees three planes of three frames, a luma network one.
+        if state_dict["enter.weight"].shape[1] == 3 * CHANNELS:
+            return RTModel(RTColorNet.from_state_dict(state_dict, _share(config)))
         return RTModel(RTNet.from_state_dict(state_dict))
     except (KeyError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise CheckpointError(f"the checkpoint does not fit the network rt ({reason})") from error
 
 
+def _share(config: Mapping[str, str]) -> float:
+    told = config.get("detail", str(DETAIL))
+    try:
+        share = float(told)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise CheckpointError(f"the checkpoint says detail {told}, and not a number from 0 to 1")
+    return share
+
+
 class RTModel(Model):
-    """``RTNet`` with its weights. Takes and gives luma 0..1, any size; one frame of look-ahead."""
+    """``RTNet`` or ``RTColorNet`` with its weights, for luma or Y'CbCr of any size; one frame of look-ahead."""
 
-    info = INFO
-
-    def __init__(self, net: RTNet) -> None:
+    def __init__(self, net: RTNet | RTColorNet) -> None:
         self.net = net.eval().requires_grad_(False)
+        self.info = INFO if isinstance(net, RTNet) else replace(INFO, domain="ycbcr")
         self.to(torch.device("cpu"), torch.float32)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Self:
@@ -54,17 +71,17 @@ class RTModel(Model):
         return self
 
     def session(self) -> RTSession:
-        return RTSession(self.net)
+        return RTSession(self.net, 1 if self.info.domain == "luma" else CHANNELS)
 
 
 class RTSession(Session):
     """Frames are computed one by one in the same way wherever windows begin, so cutting changes no bit.
 
-    Between windows it holds two things of the last kept frame: its hidden state and its luma.
+    Between windows it holds two things of the last kept frame: its hidden state and its planes.
     """
 
-    def __init__(self, net: RTNet) -> None:
-        self.net = net
+    def __init__(self, net: RTNet | RTColorNet, channels: int) -> None:
+        self.net, self._channels = net, channels
         self.reset()
 
     def reset(self) -> None:
@@ -72,9 +89,9 @@ class RTSession(Session):
         self._previous: Tensor | None = None
 
     def window(self, frames: Tensor, new: int, keep: range) -> Iterator[Tensor]:
-        """See ``Session.window``; ``frames`` is (T, 1, H, W). Without a next frame a frame stands for its own."""
-        if frames.ndim != 4 or frames.shape[1] != 1 or 0 in frames.shape:
-            raise ValueError(f"frames must be (T, 1, H, W) and not empty, {frames.shape = }")
+        """See ``Session.window``; ``frames`` is (T, C, H, W). Without a next frame a frame stands for its own."""
+        if frames.ndim != 4 or frames.shape[1] != self._channels or 0 in frames.shape:
+            raise ValueError(f"frames must be (T, {self._channels}, H, W) and not empty, {frames.shape = }")
         if not (0 <= new <= len(frames) and 0 <= keep.start <= keep.stop <= len(frames) and keep.step == 1):
             raise ValueError(f"{new = } and {keep = } do not fit {len(frames)} frames")
         if self._hidden is not None and self._hidden.shape[2:] != frames.shape[2:]:
@@ -90,11 +107,11 @@ class RTSession(Session):
     # no_grad rather than inference_mode: the caller may go on to change the picture in place, outside of either.
     @torch.no_grad()
     def _step(self, frames: Tensor, t: int) -> Tensor:
-        now, after = frames[t, 0], frames[min(t + 1, len(frames) - 1), 0]
+        now, after = frames[t], frames[min(t + 1, len(frames) - 1)]
         before = now if self._previous is None else self._previous
         if self._hidden is None:
-            self._hidden = self.net.initial_state(1, *now.shape)
-        neighbours = torch.stack((before, now, after)).unsqueeze(0).contiguous(memory_format=torch.channels_last)
+            self._hidden = self.net.initial_state(1, *now.shape[1:])
+        neighbours = torch.cat((before, now, after)).unsqueeze(0).contiguous(memory_format=torch.channels_last)
         result: Tensor
         result, self._hidden = self.net(neighbours, self._hidden)
         # A copy: the caller owns frames, and a view would keep all of the window alive.

@@ -1,0 +1,153 @@
+"""``rt`` with colours: the network of ``network.py`` for luma and chroma together, which cleans both.
+
+One step sees Y'CbCr of three neighbouring low-resolution frames and what the step before left behind::
+
+    previous, current, next ── enter ──┐
+                                       + ── relu ── blocks ── clamp(-1, 1) ──┬── leave + detail ──┐
+    hidden state ───────────── recur ──┘                                     │                    + ── output
+          ▲                                                                  │   current ── enlarged plainly
+          └──────────────────────────────────────────────────────────────────┘
+
+Luma is enlarged by four, chroma by two from the luma's grid: twice what comes in as 4:2:0, and half of the output's
+size, as 4:2:0 wants it. That takes 24 numbers a pixel where R'G'B' would take 48.
+
+There are two ways out of the hidden state. ``leave`` was trained towards the truth, ``leave`` with ``detail`` towards
+what a restoring teacher makes of the same input; any share of the detail between is one more convolution of the same
+size, so that the two are one when the network runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from streamvsr.models.rt.network import SCALE, ResidualBlock, bicubic_kernel
+from streamvsr.models.state import check_fit
+
+CHANNELS = 3
+"""Y' 0..1, Cb and Cr -0.5..0.5."""
+LUMA_OUT, CHROMA_OUT = SCALE * SCALE, 2 * (SCALE // 2) ** 2
+OUTPUTS = LUMA_OUT + CHROMA_OUT
+
+
+def enlarging_kernel() -> Tensor:
+    """(24, 3, 5, 5): bicubic x4 of Y' (a = -0.75) and bilinear x2 of Cb and Cr, one output phase a channel."""
+    kernel = torch.zeros(OUTPUTS, CHANNELS, 5, 5)
+    kernel[:LUMA_OUT, 0] = bicubic_kernel()[:, 0]
+    row = torch.zeros(2, 5)
+    row[0, 1:3], row[1, 2:4] = torch.tensor([0.25, 0.75]), torch.tensor([0.75, 0.25])
+    bilinear = torch.einsum("pi,qj->pqij", row, row).reshape(-1, 5, 5)
+    for plane in (1, 2):
+        first = LUMA_OUT + (plane - 1) * len(bilinear)
+        kernel[first : first + len(bilinear), plane] = bilinear
+    return kernel
+
+
+def fold(luma: Tensor, chroma: Tensor) -> Tensor:
+    """(N, 1, 4H, 4W) and (N, 2, 2H, 2W) -> (N, 24, H, W), the layout in which the network leaves them."""
+    return torch.cat((F.pixel_unshuffle(luma, SCALE), F.pixel_unshuffle(chroma, SCALE // 2)), 1)
+
+
+def unfold(outputs: Tensor) -> tuple[Tensor, Tensor]:
+    """The inverse of ``fold``."""
+    luma, chroma = outputs[:, :LUMA_OUT], outputs[:, LUMA_OUT:]
+    return F.pixel_shuffle(luma, SCALE), F.pixel_shuffle(chroma, SCALE // 2)
+
+
+def with_colors(luma: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of ``RTNet`` as those of a colour network that treats luma as it does, and only enlarges the chroma."""
+    state = dict(luma)
+    enter, leave, bias = (state[key] for key in ("enter.weight", "leave.weight", "leave.bias"))
+    state["enter.weight"] = enter.new_zeros(enter.shape[0], 3 * CHANNELS, 3, 3)
+    state["enter.weight"][:, ::CHANNELS] = enter
+    state["leave.weight"] = torch.cat((leave, leave.new_zeros(CHROMA_OUT, *leave.shape[1:])))
+    state["leave.bias"] = torch.cat((bias, bias.new_zeros(CHROMA_OUT)))
+    return state
+
+
+class RTColorNet(nn.Module):
+    """One step of the recurrent network; see the module's text for the drawing."""
+
+    base: Tensor
+
+    def __init__(self, channels: int = 32, blocks: int = 2, detail: bool = True) -> None:
+        super().__init__()
+        self.channels = channels
+        self.enter = nn.Conv2d(3 * CHANNELS, channels, 3, padding=1)
+        self.recur = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.blocks = nn.ModuleList(ResidualBlock(channels) for _ in range(blocks))
+        self.leave = nn.Conv2d(channels, OUTPUTS, 3, padding=1)
+        self.detail = nn.Conv2d(channels, OUTPUTS, 3, padding=1) if detail else None
+        self.register_buffer("base", enlarging_kernel(), persistent=False)
+        # Start as plain enlargement with a quiet memory: training then only ever has to improve on it.
+        with torch.no_grad():
+            for way in (self.leave, self.detail):
+                if way is not None:
+                    nn.init.normal_(way.weight, std=0.01)
+                    nn.init.zeros_(way.bias)  # type: ignore[arg-type]
+            self.recur.weight.mul_(0.5)
+            for block in self.blocks:
+                assert isinstance(block, ResidualBlock)
+                block.conv2.weight.mul_(0.5)
+
+    @classmethod
+    def from_state_dict(cls, state: Mapping[str, Tensor], share: float | None = None) -> RTColorNet:
+        """The network whose weights these are, width and depth read off the keys.
+
+        ``share``: of ``detail``, 0..1, which is then put into ``leave``; None: both stay as they are.
+        """
+        channels = state["enter.weight"].shape[0]
+        blocks = len({key.split(".")[1] for key in state if key.startswith("blocks.")})
+        state = {key: value.float() for key, value in state.items()}
+        if share is not None and "detail.weight" in state:
+            for part in ("weight", "bias"):
+                state[f"leave.{part}"] = state[f"leave.{part}"] + share * state.pop(f"detail.{part}")
+        net = cls(channels, blocks, "detail.weight" in state)
+        check_fit(net, state)
+        net.load_state_dict(state)
+        return net
+
+    @property
+    def macs_per_pixel(self) -> int:
+        """Multiply-accumulate operations for one low-resolution pixel of one frame, as it runs: one way out."""
+        convs = [self.enter, self.recur, self.leave, *(c for b in self.blocks for c in b.children())]
+        # The plain enlargement is one convolution too, and mostly zeros.
+        return sum(c.weight.numel() for c in convs if isinstance(c, nn.Conv2d)) + self.base.numel()
+
+    def initial_state(self, batch: int, height: int, width: int) -> Tensor:
+        """The hidden state before the first frame: zeros (batch, channels, height, width), channels last in memory."""
+        like = self.enter.weight
+        zeros = torch.zeros(batch, self.channels, height, width, dtype=like.dtype, device=like.device)
+        return zeros.contiguous(memory_format=torch.channels_last)
+
+    def hidden(self, neighbours: Tensor, hidden: Tensor) -> Tensor:
+        """The next hidden state; arguments as of ``forward``."""
+        features = self.enter(neighbours).add_(self.recur(hidden)).relu_()
+        for block in self.blocks:
+            features = block(features)
+        return F.hardtanh(features, inplace=True)
+
+    def enlarged(self, neighbours: Tensor) -> Tensor:
+        """The current frame enlarged plainly: (N, 24, H, W)."""
+        now = neighbours[:, CHANNELS : 2 * CHANNELS]
+        return F.conv2d(F.pad(now, (2, 2, 2, 2), mode="replicate"), self.base)
+
+    def forward(self, neighbours: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """One frame.
+
+        ``neighbours``: (N, 9, H, W), Y'CbCr of the previous, the current and the next frame. The first frame of a
+        scene stands for its own previous one, the last for its own next one.
+        ``hidden``: (N, channels, H, W), -1..1, from the step before or ``initial_state``.
+        Returns Y'CbCr (N, 3, 4H, 4W), not clamped, chroma in squares of four equal pixels, without ``detail``; and the
+        next hidden state. Any H and W from 1.
+        """
+        hidden = self.hidden(neighbours, hidden)
+        luma, chroma = unfold(self.leave(hidden).add_(self.enlarged(neighbours)))
+        count, _, height, width = luma.shape
+        picture = luma.new_empty(count, CHANNELS, height, width)
+        picture[:, :1] = luma
+        picture[:, 1:].view(count, 2, height // 2, 2, width // 2, 2).copy_(chroma[:, :, :, None, :, None])
+        return picture, hidden
