@@ -2,8 +2,8 @@
 
     python benchmarks/bench_cuts.py [--model rt] [--clip demo/city_180p.mp4] [--cut 50] [--frames 12]
 
-Prints, for each number of context frames, the largest and the mean difference in codes of 255 over the frames behind the
-cut. Resuming and workers use ``ModelInfo.context`` frames.
+Prints, for each number of context frames, the largest and the mean difference in codes of 255 over the frames behind
+the cut. Resuming and workers use ``ModelInfo.context`` frames.
 """
 
 from __future__ import annotations
