@@ -14,7 +14,7 @@ export PIP_CONSTRAINT = $(CURDIR)/constraints.txt
 export PIP_BUILD_CONSTRAINT = $(PIP_CONSTRAINT)
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo setup test test-io check bench wheel-check clean
+.PHONY: demo setup test test-io check bench fuzz fuzz-night wheel-check clean
 
 demo: $(VENV)/.product
 	$(VENV)/bin/streamvsr -y demo/city_180p.mp4 demo_x4.mp4
@@ -43,6 +43,14 @@ check: $(VENV)/.dev
 bench: $(VENV)/.dev
 	for script in benchmarks/bench_*.py; do $(VENV)/bin/python $$script || exit 1; done
 
+# Damaged inputs, each made from the seed and its number: some minutes, and what a night is for.
+FUZZ_SEED ?= 1
+fuzz: $(VENV)/.dev
+	$(VENV)/bin/python -m tests.fuzz --runs 300 --minutes 10 --seed $(FUZZ_SEED)
+
+fuzz-night: $(VENV)/.dev
+	$(VENV)/bin/python -m tests.fuzz --minutes 600 --seed $$(date +%Y%m%d) --keep build/fuzz
+
 # The wheel alone, in an empty environment and another folder, has to do the main job.
 wheel-check:
 	rm -rf build/wheel build/wheel-venv && mkdir -p build/wheel
@@ -60,5 +68,5 @@ $(VENV)/.product: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.product
-	$(VENV)/bin/pip install -q $(PIP_ARGS) --use-pep517 -e ".[dev,mm,metrics]"
+	$(VENV)/bin/pip install -q $(PIP_ARGS) --use-pep517 -e ".[dev,mm,metrics,spandrel]"
 	touch $@

@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from fractions import Fraction
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamvsr.config import Config, ModelOptions, OutputOptions, check_backend, tuning_flags
-from streamvsr.errors import UsageError
+from streamvsr.errors import CheckpointError, StreamvsrError, UsageError
 from streamvsr.filters.base import Filter
 from streamvsr.filters.chain import Chain, segments
 from streamvsr.filters.compose import (
@@ -20,17 +20,19 @@ from streamvsr.filters.compose import (
     Step,
     compose,
     configure,
+    cut_place,
     has_field_filter,
     has_vsr,
     keeps_count,
     size_column,
 )
+from streamvsr.filters.cut import Cut
 from streamvsr.filters.language import Link, parse
 from streamvsr.filters.libav.graph import LibavFilter
 from streamvsr.filters.registry import VSR
 from streamvsr.frames import StreamInfo
 from streamvsr.jobs.job import LONG_SECONDS, Job, cannot_resume
-from streamvsr.media.demux import Source, TrimmedSource, open_source
+from streamvsr.media.demux import Source, TrimmedSource, open_source, output_range
 from streamvsr.media.mux import holds_rotation, open_sink, same_file, wanted_format, with_usable_encoder, written_paths
 from streamvsr.pipeline.frame_sink import FrameSink
 from streamvsr.pipeline.ring import PacketSpool, Ring
@@ -39,6 +41,8 @@ from streamvsr.pipeline.stages import FilterStage, SinkLike, SinkStage, SourceSt
 from streamvsr.vsr.windows import LATENCY_PARTS
 
 if TYPE_CHECKING:
+    from streamvsr.footage.sample import Footage
+    from streamvsr.models.registry import Selection
     from streamvsr.vsr.repeats import Repeats
 
 DECODED_FRAMES = 16
@@ -69,6 +73,7 @@ def build(
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     own_input = source is None
     with ExitStack() as undo:
+        given = source is not None
         if source is not None:
             undo.callback(source.close)
         # Before anything is opened: a wrong chain shall say so at once.
@@ -83,6 +88,10 @@ def build(
         for line in source.warnings:
             warn(line)
         source.on_warning = warn
+        cut = next((step.ready for step in steps if isinstance(step.ready, Cut)), None)
+        parted: TrimmedSource | None = None
+        if (part := output_range(config.output)) != (None, None):
+            source = parted = TrimmedSource(source, *part, packets_only=cut is not None)
         info = source.info.video
         live, latency = info.live, config.live.max_latency or LIVE_LATENCY_SECONDS
         idle = latency / 2 if live else None
@@ -90,11 +99,12 @@ def build(
         share = latency / max(1, networks) if live else None
         output = with_usable_encoder(config.output, warn) if frame_sink is None else config.output
         wanted = wanted_format(output, info) if frame_sink is None else frame_sink.wanted_format(info)
+        look = _look(config, given=given, live=live)
         reached: list[StreamInfo] = []
         job = _job(config, source, steps, networks, notes, warn) if own_input and frame_sink is None else None
         if job is not None:
             undo.callback(job.store.close)
-        maker = _NetworkMaker(config, info, wanted, share, job, notes, warn)
+        maker = _NetworkMaker(config, info, wanted, share, look, job, notes, warn)
         filters, info = configure(steps, info, maker, reached)
         chains = [Chain(segment) for segment in segments(filters)]
         for chain in chains:
@@ -130,9 +140,11 @@ def build(
             rings.append(Ring(name, LIVE_FINISHED_FRAMES if live else FINISHED_FRAMES))
             discard = number <= last_network
             stages.append(FilterStage(name, chain, rings[-2], rings[-1], discard_on_stop=discard, idle_seconds=idle))
+            if cut is not None and parted is not None and cut in chain.filters:
+                cut.on_end = partial(_enough, parted.finish, tuple(stages[:-1]))
         encode = SinkStage(sink, rings[-1], spool, max_frames=config.output.frames)
         if bounded is not None:
-            encode.on_enough = partial(_enough, bounded, stages)
+            encode.on_enough = partial(_enough, bounded.cut, stages)
         run = Run(
             SourceStage(source, rings[0], spool, realtime=config.input.realtime or source.paced),
             stages,
@@ -157,7 +169,7 @@ def _steps(config: Config) -> tuple[tuple[Step, ...], list[str]]:
     """What is done to the pictures, and what the user should know of it.
 
     With ``-vf`` exactly that chain, else ``vsr`` alone; then ``-r`` and ``-s`` of the output, which act on finished
-    pictures as ffmpeg's own do.
+    pictures as ffmpeg's own do, behind what ``-ss``, ``-t`` and ``-to`` leave.
     """
     output, model = config.output, config.model
     notes: list[str] = []
@@ -169,7 +181,14 @@ def _steps(config: Config) -> tuple[tuple[Step, ...], list[str]]:
         after.append(Link("fps", f"{output.rate.numerator}/{output.rate.denominator}", UNWRITTEN))
     if output.size is not None and not own_size:
         after.append(Link("scale", "{}:{}:flags={}".format(*output.size, FINE_SCALING), UNWRITTEN))
-    steps = compose((*written, *after))
+    start, end = output_range(output)
+    steps = compose(written)
+    if (start, end) == (None, None) or not (place := cut_place(steps)):
+        # Nothing is cut, or the source is, which spares the chain what is not written.
+        steps = compose((*written, *after))
+    else:
+        cut = Step((Link("cut", "", UNWRITTEN),), ready=Cut(start, end))
+        steps = (*steps[:place], cut, *steps[place:], *compose(after))
     if not has_vsr(steps):
         named = {"--model": model.model, "--checkpoint": model.checkpoint, "--config": model.config}
         for flag, value in named.items():
@@ -205,13 +224,14 @@ class _NetworkMaker:
     """How a ``vsr`` of the chain is created; ``notes`` gets a sentence on the choice of each model."""
 
     def __init__(
-        self, config: Config, source: StreamInfo, wanted: str, latency: float | None, job: Job | None, notes: list[str],
-        warn: Callable[[str], None],
+        self, config: Config, source: StreamInfo, wanted: str, latency: float | None, look: Look, job: Job | None,
+        notes: list[str], warn: Callable[[str], None],
     ) -> None:  # fmt: skip
         self._config, self._source, self._wanted = config, source, wanted
-        self._latency, self._job, self._notes, self._warn = latency, job, notes, warn
+        self._latency, self._look, self._job = latency, look, job
+        self._notes, self._warn = notes, warn
         self.weights: list[tuple[str, Path | None]] = []
-        """Name of each network created, and the file of its weights."""
+        """Name and strength of each network created, and the file of its weights."""
 
     def __call__(self, given: Mapping[str, Any], info: StreamInfo, last: bool) -> Sequence[Filter]:
         options = self._config.model
@@ -224,12 +244,14 @@ class _NetworkMaker:
         format = self._wanted if last and info.format == self._source.format else None
         size = None if options.scale is None else _target_size(options.scale, info)
         network, reason = make_vsr(
-            options, warn=self._warn, output_format=format, size=size, latency_seconds=self._latency
+            options, warn=self._warn, look=self._look, output_format=format, size=size, latency_seconds=self._latency
         )
         self._notes.append(reason)
         if size is not None and not network:
             return [LibavFilter([("scale", "{}:{}:flags={}".format(*size, FINE_SCALING))])]
-        self.weights += [(vsr.network.model.info.name, vsr.network.model.weights) for vsr in network]
+        self.weights += [
+            (f"{vsr.network.model.info.name} {vsr.network.strength:g}", vsr.network.model.weights) for vsr in network
+        ]
         if self._job is None:
             return network
         from streamvsr.vsr.segmented import SegmentedVsr
@@ -279,9 +301,57 @@ def _target_size(scale: float | tuple[int, int], info: StreamInfo) -> tuple[int,
     return width, height
 
 
-def make_vsr(options: ModelOptions, *, warn: Callable[[str], None], **placement: Any) -> tuple[list[Repeats], str]:
+Look = Callable[[], "tuple[Footage | None, str]"]
+"""What the input looks like; None and the reason where it cannot be looked at."""
+
+
+def _look(config: Config, *, given: bool, live: bool) -> Look:
+    """Looks at the input when it is first asked for, and not again. ``given``: frames come from somewhere else."""
+
+    @cache
+    def look() -> tuple[Footage | None, str]:
+        from streamvsr.footage.sample import CannotLookError, check_readable_twice
+        from streamvsr.footage.sample import look as look_at
+
+        if given:
+            return None, "the frames were not looked at"
+        try:
+            check_readable_twice(config.input, live=live)
+            return look_at(config.input), ""
+        except CannotLookError as exc:
+            return None, str(exc)
+        except StreamvsrError as exc:
+            # It has been opened by then, so that the run will tell what is wrong with it, if it is.
+            return None, f"the input could not be looked at ({exc})"
+
+    return look
+
+
+def _suited(look: Look, otherwise: Selection, options: ModelOptions, gpu: bool) -> tuple[Selection, ModelOptions]:
+    """The network that suits the input, and the options with its strength; ``otherwise`` without its weights."""
+    from streamvsr.footage.choose import choose
+    from streamvsr.models import registry
+
+    footage, why_not = look()
+    choice = choose(footage, gpu=gpu, why_not=why_not)
+    try:
+        selection = registry.select(choice.model)
+    except CheckpointError:
+        return otherwise, options
+    reason = f"model {choice.model}"
+    if options.strength is None:
+        options = replace(options, strength=choice.strength)
+        reason += f" at strength {choice.strength:g}" if choice.strength < 1 else ""
+    reason = f"{reason}: {choice.reason}" + (f"; better: {choice.better}" if choice.better else "")
+    return selection._replace(reason=reason), options
+
+
+def make_vsr(
+    options: ModelOptions, *, warn: Callable[[str], None], look: Look | None = None, **placement: Any
+) -> tuple[list[Repeats], str]:
     """The network of ``options`` as a filter (none for ``identity``), and a sentence for the user on its choice.
 
+    ``look``: what ``auto`` goes by; without it, by what is at hand alone.
     ``placement``: keyword arguments of ``VsrFilter`` that depend on where it stands in the chain, such as
     ``output_format``.
     """
@@ -302,14 +372,17 @@ def make_vsr(options: ModelOptions, *, warn: Callable[[str], None], **placement:
         reason = f"model {model.info.name}, in independent windows"
     else:
         # Asking for a GPU costs the import of torch, which a run without a network should not pay.
-        unclear = options.model == registry.AUTO and registry.find_checkpoint("realbasicvsr") is not None
-        gpu = unclear and choose_device(options.device).type == "cuda"
+        undecided = options.model == registry.AUTO and options.checkpoint is None and options.config is None
+        gpu = undecided and choose_device(options.device).type == "cuda"
         choice = registry.select(options.model, options.checkpoint, options.config, gpu)
+        if undecided and look is not None:
+            choice, options = _suited(look, choice, options, gpu)
         reason = choice.reason
         if choice.entry.name == "identity" and options.denoise is None:
             return [], reason
         model = registry.load_model(choice, options.config, options.denoise)
-    if not model.info.tunable and (useless := tuning_flags(options)):
+        reason += f": {model.info.note}" if model.info.note else ""
+    if useless := tuning_flags(options, model.info.useless if model.info.tunable else None):
         warn(f"{', '.join(useless)}: of no use to {model.info.name}")
     from streamvsr.vsr.filter import VsrFilter
     from streamvsr.vsr.repeats import Repeats
@@ -319,9 +392,9 @@ def make_vsr(options: ModelOptions, *, warn: Callable[[str], None], **placement:
     return [Repeats(VsrFilter(model, options, device=device, dtype=dtype, warn=warn, **placement))], reason
 
 
-def _enough(source: TrimmedSource, stages: Sequence[FilterStage], end: Fraction) -> None:
-    """The last frame that is wanted ends at ``end``."""
-    source.cut(end)
+def _enough(end_source: Callable[..., None], stages: Sequence[FilterStage], *end: Fraction) -> None:
+    """The last frame that is wanted has come through these stages, and ends at ``end``."""
+    end_source(*end)
     for stage in stages:
         stage.enough.set()
 

@@ -6,7 +6,7 @@ two. The parser, ``--help`` and the documentation are made from these; nothing e
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from numbers import Integral, Rational, Real
@@ -411,12 +411,12 @@ def check_backend(model: ModelOptions) -> None:
         raise UsageError(f"--model {model.model}: with --backend mmedit it is --config that names the network")
 
 
-def tuning_flags(model: ModelOptions) -> list[str]:
-    """The flags of all options given that only tunable models have a use for."""
+def tuning_flags(model: ModelOptions, names: Collection[str] | None = None) -> list[str]:
+    """The flags of all options given that only tunable models have a use for; of ``names`` alone where given."""
     return [
         face.flags[0]
         for (name, face), f in zip(options_of(ModelOptions), fields(ModelOptions), strict=True)
-        if face.tuning and getattr(model, name) not in (f.default, face.off)
+        if face.tuning and getattr(model, name) not in (f.default, face.off) and (names is None or name in names)
     ]
 
 

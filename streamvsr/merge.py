@@ -7,7 +7,7 @@ from collections.abc import Callable
 from streamvsr.build import build
 from streamvsr.config import Config, InputOptions, OutputOptions
 from streamvsr.errors import UsageError
-from streamvsr.media.demux import open_source, part_of
+from streamvsr.media.demux import open_source
 from streamvsr.media.demux.with_tracks import SourceWithTracks
 from streamvsr.pipeline.runner import Run
 
@@ -26,4 +26,4 @@ def build_merge(config: Config, audio_from: str, *, warn: Callable[[str], None])
         pictures.close()
         raise
     source = SourceWithTracks(pictures, video, times=given.rate is None)
-    return build(config, warn=warn, source=part_of(source, output))
+    return build(config, warn=warn, source=source)

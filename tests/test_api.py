@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 import streamvsr
+from streamvsr.api import VideoFrame
 from streamvsr.errors import FilterError, SinkError, SourceError, StreamvsrError, UsageError
 from streamvsr.models import registry
 from streamvsr.pipeline.stats import Progress
@@ -284,7 +285,7 @@ def test_frames_can_be_pickled_and_copied(tmp_path: Path) -> None:
 
     write(tmp_path / "in.mkv", info(), CFR[:2])
     for frame in streamvsr.open(tmp_path / "in.mkv"):
-        for again in (pickle.loads(pickle.dumps(frame)), copy.deepcopy(frame), copy.copy(frame)):
+        for again in (pickle.loads(pickle.dumps(frame)), copy.deepcopy(frame), VideoFrame(copy.copy(frame.raw))):
             assert (again.pts, again.time_base, again.raw.color) == (frame.pts, frame.time_base, frame.raw.color)
             assert np.array_equal(again.numpy(), frame.numpy())
             assert again.raw.origin is None

@@ -32,7 +32,9 @@ MAY_IMPORT = {
     "filters": MEDIA,
     "vsr": MEDIA | {"filters", "models"},
     "jobs": MEDIA | {"media.demux", "media.encode", "media.mux", "pipeline"},
-    "build": BASICS | {"jobs", "media.demux", "media.mux", "filters", "vsr", "models", "pipeline"},
+    "footage": MEDIA | {"media.demux", "models"},
+    "look": MEDIA | {"build", "compare", "footage", "models", "pipeline"},
+    "build": BASICS | {"footage", "jobs", "media.demux", "media.mux", "filters", "vsr", "models", "pipeline"},
     "presets": {"config", "errors"},
     "api": MEDIA | {"build", "pipeline"},
     "merge": BASICS | {"build", "pipeline", "media.demux"},
@@ -41,7 +43,20 @@ MAY_IMPORT = {
     "degrade": MEDIA | {"build", "metrics"},
     "training": MEDIA | {"degrade", "models", "media.demux", "filters"},
     "cli": BASICS
-    | {"jobs", "build", "pipeline", "filters", "models", "presets", "compare", "merge", "metrics", "training"},
+    | {
+        "build",
+        "footage",
+        "jobs",
+        "pipeline",
+        "filters",
+        "models",
+        "presets",
+        "compare",
+        "look",
+        "merge",
+        "metrics",
+        "training",
+    },
     "__main__": {"cli"},
     "__init__": {"api", "errors"},  # for type checkers; at run time each name is imported when it is used
 }

@@ -18,7 +18,7 @@ import pytest
 from streamvsr.config import InputOptions, OutputOptions
 from streamvsr.errors import NoVideoError, SourceError, StreamLostError, UsageError
 from streamvsr.frames import Frame, Packet
-from streamvsr.media.demux import Source, TrimmedSource, open_source
+from streamvsr.media.demux import Source, TrimmedSource, open_source, output_range
 from streamvsr.media.demux import demuxer as demuxer_module
 from streamvsr.media.demux.container import ContainerSource
 from streamvsr.media.demux.image_sequence import ImageSequenceSource, natural_key
@@ -223,6 +223,8 @@ def test_a_start_gives_the_same_frames_as_reading_from_the_beginning(clips: Path
 def test_cutting(clips: Path, name: str, given: dict[str, Any], output: dict[str, Any], expected: range) -> None:
     options = OutputOptions(**output)
     source = open_source(InputOptions(path=str(clips / name), **given), options)
+    if output_range(options) != (None, None):
+        source = TrimmedSource(source, *output_range(options))
     if options.frames is not None:
         source = TrimmedSource(source, frames=options.frames)
     frames, packets = read(source)
@@ -364,7 +366,7 @@ def test_an_mp4_with_its_index_last_is_spooled_and_others_are_not(clips: Path) -
 
 def test_names_are_kept_for_those_who_write_pictures(clips: Path) -> None:
     options = InputOptions(path=str(clips / "pictures"), start=Fraction(1, 5))
-    source = open_source(options, OutputOptions(start=Fraction(1, 5)))
+    source = TrimmedSource(open_source(options, OutputOptions()), Fraction(1, 5))
     frames, _ = read(source)
     assert isinstance(source, TrimmedSource)
     assert [Path(n).name for n in source.names] == [f"shot {number_of(f)}.png" for f in frames]

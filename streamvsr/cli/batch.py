@@ -139,7 +139,7 @@ def _expanded(
     if videos:
         yield from ((e.path, below) for e in videos)
     elif any(Path(name).suffix.lower() in IMAGES for name in others):
-        yield path, below
+        yield path, os.path.dirname(below)  # the pictures go into a folder of that name by themselves
         others = []
     if others:
         note(f"'{path}': not known as videos, and left out: {_some(others)}; named one by one they are tried")

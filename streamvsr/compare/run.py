@@ -13,7 +13,7 @@ from streamvsr.compare.options import CompareOptions, check
 from streamvsr.compare.source import CompareSource
 from streamvsr.config import Config, InputOptions, ModelOptions, OutputOptions
 from streamvsr.errors import StreamvsrError, UsageError
-from streamvsr.media.demux import Source, part_of
+from streamvsr.media.demux import Source
 from streamvsr.media.demux.image_sequence import is_pictures
 from streamvsr.media.mux.image_sequence import is_pictures as writes_pictures
 from streamvsr.pipeline.frame_sink import FrameReader, FrameSink
@@ -60,7 +60,6 @@ def build_compare(paths: Sequence[str], options: CompareOptions, config: Config,
             sound=sound,
             rgb=writes_pictures(output.path),
         )
-        source = part_of(source, output)
         run = build(Config(InputOptions(), output, UNTOUCHED, config.run), warn=warn, source=source)
         run.notes.clear()  # on a network that there is none of
         undo.pop_all()

@@ -7,6 +7,7 @@ pictures that reach it, and finds what these pictures do not allow. Neighbouring
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,6 +39,9 @@ ONE_FOR_ONE = frozenset(
 )
 """Filters of FFmpeg's that are known to give a picture for each that they get; there are more."""
 
+_CLOCK = re.compile(r"\b(n|t|pos|pts)\b")
+"""Expressions that count frames or seconds (crop, pad, scale); the name of an option like that does no harm."""
+
 FIELD_FILTERS = frozenset(
     [
         *("bwdif", "yadif", "w3fdif", "estdif", "kerndeint", "nnedi", "mcdeint", "deinterlace_vaapi", "yadif_cuda"),
@@ -56,7 +60,12 @@ class Step:
     entry: FilterEntry | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    ready: Filter | None = None
+    """A filter that stands in no chain's text."""
+
     def make(self, info: StreamInfo, vsr: Vsr, last: bool) -> Sequence[Filter]:
+        if self.ready is not None:
+            return [self.ready]
         if self.entry is None:
             return [LibavFilter(self._spec())]
         return vsr(self.options, info, last) if self.entry.name == VSR else [self.entry.make(self.options)]
@@ -136,6 +145,21 @@ def configure(
 def keeps_count(steps: Sequence[Step]) -> bool:
     """Whether it is known that as many frames come out as go in."""
     return all(step.entry is not None or all(link.name in ONE_FOR_ONE for link in step.links) for step in steps)
+
+
+def cut_place(steps: Sequence[Step]) -> int:
+    """Where the output may be cut as early as its very end: so many steps stand before the cut.
+
+    Every step behind it gives a frame for each, at the same time, and does not look at the clock.
+    """
+    place = len(steps)
+    while place and (steps[place - 1].entry is not None or all(map(_is_timeless, steps[place - 1].links))):
+        place -= 1
+    return place
+
+
+def _is_timeless(link: Link) -> bool:
+    return link.name in ONE_FOR_ONE and not _CLOCK.search(link.arguments)
 
 
 def size_column(steps: Sequence[Step], reached: Sequence[StreamInfo], info: StreamInfo) -> int:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     import torch
 
 
+Domain = Literal["rgb", "rgba", "luma", "ycbcr"]
+
+
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
     """What a caller has to know before the first frame."""
@@ -21,9 +24,10 @@ class ModelInfo:
     name: str
     scale: int
     """Output pixels per input pixel, in both directions."""
-    domain: Literal["rgb", "luma", "ycbcr"]
-    """What the network takes: R'G'B' (3 channels), Y' alone (1 channel; the chroma is resized by the filter), or Y', Cb
-    and Cr (3 channels; chroma -0.5..0.5, at full size on both sides, and no finer than half of it in the result)."""
+    domain: Domain
+    """What the network takes: R'G'B' (3 channels), that and alpha (4), Y' alone (1 channel; the chroma is resized by
+    the filter), or Y', Cb and Cr (3 channels; chroma -0.5..0.5, at full size on both sides, and no finer than half of
+    it in the result)."""
     max_seq_len: int
     """Frames in a window, where the user does not say."""
     overlap: int
@@ -44,6 +48,15 @@ class ModelInfo:
     """Whether its result is held still where the input stands still, where the user does not say."""
     tunable: bool = False
     """Whether the options with ``tuning`` (``config.ModelOptions``) are of use to it; else they are left alone."""
+    useless: frozenset[str] = frozenset()
+    """Names of those that are not, where the others are."""
+    note: str = ""
+    """What the user should know of these weights: what they are for, from whom, under which licence."""
+
+    @property
+    def channels(self) -> int:
+        """Of what the network takes, and of what it gives."""
+        return {"luma": 1, "rgba": 4}.get(self.domain, 3)
 
 
 def silent(text: str) -> None:

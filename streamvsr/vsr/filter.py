@@ -139,7 +139,7 @@ class VsrFilter(Filter):
         target = PIXEL_FORMATS[self._output_format] if self._output_format else info.format
         if info.width < 1 or info.height < 1:
             raise FilterError(f"vsr cannot work on a picture of {info.width}x{info.height}")
-        rgb_domain = self._model.info.domain == "rgb"
+        rgb_domain = self._model.info.domain != "luma"
         if {info.format.family, target.family, "rgb" if rgb_domain else "yuv"} >= {"yuv", "rgb"}:
             forward_matrix(color_read(info.color, info.format, info.width, info.height).matrix)
         if self._latency_seconds is not None:
@@ -223,6 +223,10 @@ class VsrFilter(Filter):
     @property
     def model(self) -> Model:
         return self._model
+
+    @property
+    def strength(self) -> float:
+        return self._strength
 
     def restart(self) -> None:
         """After ``flush``: forget every frame, as if the next one were the first."""
@@ -376,8 +380,7 @@ class VsrFilter(Filter):
         if result is None:
             raise ModelError(f"model {model.name} gave fewer pictures than its window was to keep (frame {number})")
         least, scale = model.min_size_px, model.scale
-        channels = 1 if model.domain == "luma" else 3
-        shape = (channels, max(least, frame.height) * scale, max(least, frame.width) * scale)
+        shape = (model.channels, max(least, frame.height) * scale, max(least, frame.width) * scale)
         if tuple(result.shape) != shape:
             raise ModelError(
                 f"model {model.name} gave a picture of another shape: {tuple(result.shape) = }, {shape = }"

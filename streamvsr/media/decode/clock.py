@@ -16,6 +16,8 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from streamvsr.media.ticks import ticks_per_tick
+
 JUMP_SECONDS = 1
 """Backward steps up to this are disorder, longer ones are another recording."""
 
@@ -25,17 +27,6 @@ DEFAULT_RATE = Fraction(25)
 
 MAX_FRAME_RATE = 500
 """Higher ones are tick rates of the container (Matroska and FLV files that claim 600 or 1000 frames a second)."""
-
-COARSE_SECONDS = Fraction(1, 1000)
-"""Ticks longer than this (a whole frame in AVI and raw streams) are divided where a cut falls between two of them."""
-
-
-def ticks_per_tick(time_base: Fraction, start_seconds: Fraction) -> int:
-    """Into how many parts to divide a tick, so that a cut at ``start_seconds`` keeps sound and picture together."""
-    if time_base <= COARSE_SECONDS:
-        return 1
-    exact = (start_seconds / time_base).denominator
-    return exact if time_base / exact >= COARSE_SECONDS / 100 else -(-time_base // COARSE_SECONDS)
 
 
 class Shift:

@@ -11,7 +11,7 @@ from streamvsr.errors import UsageError
 from streamvsr.media.demux.base import Source
 from streamvsr.media.demux.trimmed import TrimmedSource
 
-__all__ = ["Source", "TrimmedSource", "open_source", "part_of"]
+__all__ = ["Source", "TrimmedSource", "open_source", "output_range"]
 
 
 def _is_animated_png(input: InputOptions) -> bool:
@@ -89,24 +89,21 @@ def _open(input: InputOptions, output: OutputOptions, live: LiveOptions) -> Sour
 
 
 def open_source(input: InputOptions, output: OutputOptions, live: LiveOptions | None = None) -> Source:
-    """Open an input and cut it as ``-ss``, ``-t`` and ``-to`` say, with ffmpeg's meaning:
-
-    before the input, ``-to`` is a position in the input; after it, one in what would be the output without ``-ss``;
-    ``-t`` is a length and wins over ``-to``. Frames (``-frames:v``) are counted where they are written.
+    """Open an input and cut it as its ``-ss``, ``-t`` and ``-to`` say: ``-to`` is a position in the input, ``-t`` is a
+    length and wins over it. The output's cut what is written, which is not the source's business.
     """
     input_end = _end(input, "the input's")
-    _end(output, "the output's")  # raises before anything is opened
     source = _open(input, output, live or LiveOptions())
-    if input.start is not None or input_end is not None:
-        begin = None if input.start is None else Fraction(0)
-        source = TrimmedSource(source, begin, None if input_end is None else input_end - (input.start or 0))
-    return part_of(source, output)
+    if input.start is None and input_end is None:
+        return source
+    begin = None if input.start is None else Fraction(0)
+    return TrimmedSource(source, begin, None if input_end is None else input_end - (input.start or 0))
 
 
-def part_of(source: Source, output: OutputOptions) -> Source:
-    """What the output's ``-ss``, ``-t`` and ``-to`` leave of ``source``."""
-    end = _end(output, "the output's")
-    return source if output.start is None and end is None else TrimmedSource(source, output.start, end)
+def output_range(output: OutputOptions) -> tuple[Fraction | None, Fraction | None]:
+    """(start, end) of what is written, in seconds of what would be written without them: the output's ``-to`` is a
+    position there, ``-t`` a length that wins over it. Raises ``UsageError``."""
+    return output.start, _end(output, "the output's")
 
 
 def _end(options: InputOptions | OutputOptions, whose: str) -> Fraction | None:

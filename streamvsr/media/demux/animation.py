@@ -17,8 +17,8 @@ from streamvsr.errors import SourceError, UsageError
 from streamvsr.frames import PIXEL_FORMATS, Color, Frame, MediaInfo, Packet, Plane, StreamInfo
 from streamvsr.media.av_errors import source_error
 from streamvsr.media.av_frames import RGB, resolve_color
-from streamvsr.media.decode.clock import ticks_per_tick
 from streamvsr.media.demux.base import Source
+from streamvsr.media.ticks import ticks_per_tick
 
 HEAD_BYTES = 1 << 20
 """Where the mark of an animation has to stand: PNG's before the first picture, WebP's in its first chunk."""

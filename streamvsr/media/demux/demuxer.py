@@ -21,7 +21,7 @@ from streamvsr.media.demux.describe import exact
 from streamvsr.media.demux.options import demuxer_options
 from streamvsr.media.demux.stdin import Reader, open_stdin
 from streamvsr.media.ffmpeg_log import stream_lines
-from streamvsr.media.open_container import open_container
+from streamvsr.media.open_container import MAX_RTSP_ALLOCATION_BYTES, bound_allocations, open_container
 
 STDIN_NAMES = ("-", "pipe:", "pipe:0")
 
@@ -83,6 +83,8 @@ class Demuxer:
         elif "://" in given.path:
             # FFmpeg's own protocol whitelists keep playlists from the network away from local files.
             timeout = self._timeout
+            if given.path.lower().startswith(("rtsp:", "rtsps:")):
+                bound_allocations(MAX_RTSP_ALLOCATION_BYTES)
             if given.path.lower().startswith(("rtsp:", "rtsps:")) and options.get("rtsp_transport", "auto") == "auto":
                 options.pop("rtsp_transport", None)
                 # TCP loses nothing; where the server refuses it, FFmpeg goes on to UDP.

@@ -23,12 +23,12 @@ from streamvsr.errors import NoVideoError, SourceError, StreamLostError, UsageEr
 from streamvsr.frames import PIXEL_FORMATS, Color, Frame, MediaInfo, Packet, PixelFormat, Plane, StreamInfo
 from streamvsr.media.av_errors import FOREIGN, source_error
 from streamvsr.media.av_frames import RGB, UNSTATED, from_av, resolve_color, to_av
-from streamvsr.media.decode.clock import ticks_per_tick
 from streamvsr.media.decode.conform import Fitter
 from streamvsr.media.demux.animation import kind_of_animation
 from streamvsr.media.demux.base import Source
 from streamvsr.media.exif import orientation, upright
 from streamvsr.media.open_container import open_container
+from streamvsr.media.ticks import ticks_per_tick
 
 SUFFIXES = IMAGES
 

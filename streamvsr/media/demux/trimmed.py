@@ -34,9 +34,17 @@ class TrimmedSource(Source):
     """Frames and packets of ``source`` from ``start`` to ``end`` seconds (of its time), at most ``frames`` frames."""
 
     def __init__(
-        self, source: Source, start: Fraction | None = None, end: Fraction | None = None, frames: int | None = None
+        self,
+        source: Source,
+        start: Fraction | None = None,
+        end: Fraction | None = None,
+        frames: int | None = None,
+        *,
+        packets_only: bool = False,
     ) -> None:
+        """``packets_only``: frames pass as they are, to be cut behind filters that change their times."""
         super().__init__()
+        self._packets_only, self._enough = packets_only, False
         self.warnings = source.warnings
         self.on_warning = source.on_warning
         self.paced = source.paced
@@ -46,9 +54,10 @@ class TrimmedSource(Source):
         self._shift = Shift(given.video.time_base, Fraction(0), begin)
         self._shifts = {track.index: Shift(track.time_base, Fraction(0), begin) for track in given.tracks}
         info = _trimmed_info(given, begin, end, frames)
+        video = given.video if packets_only else replace(info.video, time_base=self._shift.time_base)
         self.info = replace(
             info,
-            video=replace(info.video, time_base=self._shift.time_base),
+            video=video,
             tracks=tuple(replace(track, time_base=self._shifts[track.index].time_base) for track in info.tracks),
         )
 
@@ -81,6 +90,11 @@ class TrimmedSource(Source):
                         yield self._shifted(held.popleft())
                 else:
                     yield self._shifted(item)
+            elif waiting is None and self._packets_only:
+                if self._enough:
+                    waiting = set(self._audio)
+                else:
+                    yield item
             elif waiting is None:
                 if self._start is not None and item.seconds < self._start:
                     continue
@@ -104,6 +118,10 @@ class TrimmedSource(Source):
                 break
         for packet in held:
             yield self._shifted(packet)
+
+    def finish(self) -> None:
+        """No more frames are wanted; may be called from another thread. Packets come up to the end."""
+        self._enough = True
 
     def cut(self, end: Fraction) -> None:
         """No frame and no packet from ``end`` on is wanted any more; may be called from another thread."""
