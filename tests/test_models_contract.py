@@ -15,6 +15,7 @@ from streamvsr.models import registry
 from streamvsr.models.animesr.network import AnimeSRNet, Shape
 from streamvsr.models.base import Model
 from streamvsr.models.basicvsr.network import BasicVSRNet, RealBasicVSRNet
+from streamvsr.models.basicvsr_pp.network import BasicVSRPlusPlusNet
 from streamvsr.models.nanovsr.network import NanoVSRNet
 from streamvsr.models.rt.color import RTColorNet
 from streamvsr.models.srvgg import SRVGGNet
@@ -43,6 +44,7 @@ MAKE: dict[str, Callable[[], Model]] = {
     "rt with colours": lambda: registry.ENTRIES["rt"].load(small(RTColorNet(8, 1)), {}),
     "realbasicvsr": lambda: registry.ENTRIES["realbasicvsr"].load(small(RealBasicVSRNet(8, 1, 1)), {}),
     "basicvsr": lambda: registry.ENTRIES["basicvsr"].load(small(BasicVSRNet(8, 1)), {}),
+    "basicvsr_pp": lambda: registry.ENTRIES["basicvsr_pp"].load(small(BasicVSRPlusPlusNet(8, 1)), {}),
     "nanovsr": lambda: registry.ENTRIES["nanovsr"].load(small(NanoVSRNet(8, 2)), {}),
     "animesr": lambda: registry.ENTRIES["animesr"].load(small(AnimeSRNet(Shape(4, (3, 2, 1), 4))), {}),
     "srvgg": lambda: registry.ENTRIES["srvgg"].load(small(SRVGGNet(8, 2, 4)), {}),

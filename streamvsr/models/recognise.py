@@ -36,7 +36,7 @@ RECOGNISERS: tuple[Recogniser, ...] = (
     Recogniser("nanovsr", ("feat_extract.rbr_reparam.weight", "forward_net.", "backward_net.")),
     Recogniser("IconVSR", ("spynet.", "edvr.", "backward_resblocks."), supported=False, in_mmedit=True),
     Recogniser("IconVSR", ("spynet.", "edvr.", "backward_trunk."), supported=False),
-    Recogniser("BasicVSR++", ("spynet.", "deform_align."), supported=False, in_mmedit=True),
+    Recogniser("basicvsr_pp", ("spynet.", "deform_align.", "backbone.backward_1.main.0.weight")),
     Recogniser(
         "basicvsr", ("spynet.", "backward_resblocks.main.0.weight", "fusion.weight"), without=("edvr.", "deform_align.")
     ),

@@ -55,6 +55,11 @@ ENTRIES: Mapping[str, Entry] = {
         Entry("rt", "streamvsr.models.rt:load", "x4, small and fast, for CPUs and live use"),
         Entry("realbasicvsr", "streamvsr.models.basicvsr:load", "x4, cleans and restores real footage, for GPUs"),
         Entry("basicvsr", "streamvsr.models.basicvsr:load", "x4, for clean footage that was only shrunk"),
+        Entry(
+            "basicvsr_pp",
+            "streamvsr.models.basicvsr_pp:load",
+            "x4 for clean footage that was only shrunk; x1 for compressed, noisy or blurred video",
+        ),
         Entry("nanovsr", "streamvsr.models.nanovsr:load", "x4, light, for clean footage that was only shrunk"),
         Entry("animesr", "streamvsr.models.animesr:load", "x4, for drawn pictures, looks at neighbouring frames"),
         Entry("srvgg", "streamvsr.models.srvgg:load", "x4, frame by frame, the small Real-ESRGAN networks"),
