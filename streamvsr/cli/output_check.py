@@ -9,7 +9,6 @@ from dataclasses import replace
 from streamvsr.cli.console import Console
 from streamvsr.config import Config
 from streamvsr.errors import SinkError, UsageError
-from streamvsr.jobs.store import is_partial_output
 
 
 def settle_output(config: Config, console: Console) -> Config:
@@ -29,7 +28,7 @@ def settle_output(config: Config, console: Console) -> Config:
         raise UsageError(f"the output '{target}' is the input itself: name another file")
     if config.output.overwrite:
         return config
-    if is_partial_output(target):
+    if _is_partial_output(target):
         # Ours, from a run of this job that was interrupted.
         return replace(config, output=replace(config.output, overwrite=True))
     if config.output.overwrite is None and _can_ask(config):
@@ -43,3 +42,9 @@ def _can_ask(config: Config) -> bool:
     if config.run.no_stdin or config.input.path == "-" or sys.stdin is None or sys.stderr is None:
         return False
     return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _is_partial_output(target: str) -> bool:
+    from streamvsr.jobs.store import is_partial_output  # here: --help needs none of what it brings in
+
+    return is_partial_output(target)
