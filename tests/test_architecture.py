@@ -13,14 +13,15 @@ PACKAGE = Path(__file__).resolve().parent.parent / "streamvsr"
 
 pytestmark = pytest.mark.io
 
-BASICS = {"errors", "frames", "config", "part_file", "secrets"}
+BASICS = {"errors", "frames", "config", "options", "part_file", "secrets"}
 MEDIA = BASICS | {"media", "media.color"}
 MAY_IMPORT = {
     "errors": set(),
     "part_file": set(),
     "secrets": set(),
     "frames": set(),
-    "config": {"errors"},
+    "options": {"errors"},
+    "config": {"errors", "options"},
     "pipeline": {"errors", "frames"},
     "media": BASICS,
     "media.color": BASICS | {"media"},

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from streamvsr.cli import ffmpeg_compat as habits
 from streamvsr.cli.parser import parse
 from streamvsr.cli.tokens import FLAGS
-from streamvsr.config import GROUPS, Config, InputOptions, ModelOptions, OutputOptions, RunOptions, options_of
+from streamvsr.config import GROUPS, Config, InputOptions, ModelOptions, OutputOptions, RunOptions
 from streamvsr.errors import UsageError
+from streamvsr.options import options_of
 
 pytestmark = pytest.mark.io
 

@@ -324,8 +324,8 @@ def test_every_metric_stands_on_the_page() -> None:
 
 
 def test_help_names_everything(capsys: pytest.CaptureFixture[str]) -> None:
-    from streamvsr.config import options_of
     from streamvsr.metrics.options import EvaluateOptions, MetricsOptions
+    from streamvsr.options import options_of
 
     for command, group in (("metrics", MetricsOptions), ("evaluate", EvaluateOptions)):
         code, out, _ = run(f"{command} --help", capsys)

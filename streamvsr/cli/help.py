@@ -4,16 +4,8 @@ from __future__ import annotations
 
 import textwrap
 
-from streamvsr.config import (
-    CallOptions,
-    InputOptions,
-    LiveOptions,
-    ModelOptions,
-    Option,
-    OutputOptions,
-    RunOptions,
-    options_of,
-)
+from streamvsr.config import CallOptions, InputOptions, LiveOptions, ModelOptions, OutputOptions, RunOptions
+from streamvsr.options import Option, options_of
 
 WIDTH = 79
 _COLUMN = 24
