@@ -14,7 +14,7 @@ export PIP_CONSTRAINT = $(CURDIR)/constraints.txt
 export PIP_BUILD_CONSTRAINT = $(PIP_CONSTRAINT)
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo setup test test-io check bench wheel-check clean
+.PHONY: demo setup test test-io check bench fuzz fuzz-night wheel-check clean
 
 demo: $(VENV)/.product
 	$(VENV)/bin/streamvsr -y demo/city_180p.mp4 demo_x4.mp4
@@ -27,7 +27,7 @@ test: $(VENV)/.dev test-io
 test-io:
 ifneq ($(PYTHON_IO),)
 	test -d $(VENV_IO) || $(PYTHON_IO) -m venv $(VENV_IO)
-	$(VENV_IO)/bin/pip install -q $(PIP_ARGS) av numpy opencv-python rich hypothesis pytest pytest-timeout scikit-image
+	$(VENV_IO)/bin/pip install -q $(PIP_ARGS) av msgspec numpy opencv-python rich hypothesis pytest pytest-timeout scikit-image
 	PYTHONPATH=$(CURDIR) $(VENV_IO)/bin/python -m pytest -m io -p no:cacheprovider
 else ifeq ($(CI),true)
 	$(error CI has to test on Python 3.12 too, and there is none)
@@ -42,6 +42,14 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	for script in benchmarks/bench_*.py; do $(VENV)/bin/python $$script || exit 1; done
+
+# Damaged inputs, each made from the seed and its number: some minutes, and what a night is for.
+FUZZ_SEED ?= 1
+fuzz: $(VENV)/.dev
+	$(VENV)/bin/python -m tests.fuzz --runs 300 --minutes 10 --seed $(FUZZ_SEED)
+
+fuzz-night: $(VENV)/.dev
+	$(VENV)/bin/python -m tests.fuzz --minutes 600 --seed $$(date +%Y%m%d) --keep build/fuzz
 
 # The wheel alone, in an empty environment and another folder, has to do the main job.
 wheel-check:
@@ -60,5 +68,5 @@ $(VENV)/.product: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.product
-	$(VENV)/bin/pip install -q $(PIP_ARGS) --use-pep517 -e ".[dev,mm,metrics]"
+	$(VENV)/bin/pip install -q $(PIP_ARGS) --use-pep517 -e ".[dev,mm,metrics,spandrel,onnx]"
 	touch $@

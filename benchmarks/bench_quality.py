@@ -46,8 +46,22 @@ TRUTHS = {
     "water": str(CLIPS / "water_cc0_360p.mp4"),
 }
 CONDITIONS = {"clean": "bicubic", "compressed": "h264=32", "noisy": "noise=10"}
-METRICS = ("psnr_y", "ssim_y", "ssimulacra2", "niqe", "brisque", "flicker", "warping_error")
-HEADS = ("PSNR-Y", "SSIM-Y", "SSIMULACRA 2", "NIQE", "BRISQUE", "flicker", "warping error")
+COLUMNS = {
+    "lpips": "LPIPS",
+    "dists": "DISTS",
+    "niqe": "NIQE",
+    "brisque": "BRISQUE",
+    "ssimulacra2": "SSIMULACRA 2",
+    "psnr_y": "PSNR-Y",
+    "ssim_y": "SSIM-Y",
+    "flicker": "flicker",
+    "warping_error": "warping error",
+}
+"""Metric -> heading: what follows viewers best goes first."""
+FILES = ("niqe_parameters", "lpips_backbone", "lpips_linear", "dists_backbone", "dists_weights")
+NEEDS = {"niqe": FILES[:1], "lpips": FILES[1:3], "dists": FILES[3:]}
+"""What a metric cannot be measured without: options of this program, and of ``streamvsr evaluate``."""
+UNMEASURED = "-"
 LANCZOS = "scale=4*iw:4*ih:flags=lanczos"
 SHOWN = {
     "city": (str(CLIPS / "city_cc0_405p.mpg"), (270, 240, 160, 120)),
@@ -90,11 +104,15 @@ def fingerprint(way: Method, *more: object) -> str:
     return hashlib.sha256(weights + repr((way.chain, way.model.model, *more)).encode()).hexdigest()[:16]
 
 
+def can_be_measured(a: argparse.Namespace, metric: str) -> bool:
+    return all(getattr(a, name) for name in NEEDS.get(metric, ()))
+
+
 def measure(a: argparse.Namespace, kept: dict[str, Any]) -> dict[tuple[str, str, str], dict[str, float | None]]:
     """(condition, clip, label) -> metric -> mean."""
     found = {}
     last = a.frames - 1
-    measured = tuple(name for name in METRICS if name != "niqe" or a.niqe_parameters)
+    measured = tuple(name for name in COLUMNS if can_be_measured(a, name))
     at = f"0,{last // 2},{last}"
     for condition, recipe in CONDITIONS.items():
         for clip, path in (TRUTHS | {clip: path for clip, (path, _) in SHOWN.items()}).items():
@@ -103,7 +121,8 @@ def measure(a: argparse.Namespace, kept: dict[str, Any]) -> dict[tuple[str, str,
             keys = {label: fingerprint(way, recipe, clip, a.frames, names, at) for label, way in a.ways.items()}
             missing = [label for label, key in keys.items() if key not in kept]
             if missing:
-                options = EvaluateOptions(metrics=names, degrade=recipe, at=at, niqe_parameters=a.niqe_parameters)
+                files = {name: getattr(a, name) for name in FILES}
+                options = EvaluateOptions(metrics=names, degrade=recipe, at=at, **files)
                 plan = prepare([a.ways[label] for label in missing], path, options, a.frames)
                 results = evaluate(
                     plan, warn=print, note=lambda _: None, told=lambda _: lambda *_: None, folder=KEPT / recipe
@@ -143,18 +162,17 @@ def speeds(a: argparse.Namespace, kept: dict[str, Any]) -> dict[str, float]:
 def tables(a: argparse.Namespace, found: dict[Any, dict[str, Any]], speed: dict[str, float]) -> dict[str, str]:
     """Name -> Markdown."""
     made = {}
-    pairs = [(n, h) for n, h in zip(METRICS, HEADS, strict=True) if n != "niqe" or a.niqe_parameters]
     for condition in CONDITIONS:
         lines = [
-            "| | " + " | ".join(h for _, h in pairs) + " | ms/frame |",
-            "|---" * (len(pairs) + 2) + "|",
+            "| | " + " | ".join(COLUMNS.values()) + " | ms/frame |",
+            "|---" * (len(COLUMNS) + 2) + "|",
         ]
         for label in a.ways:
             cells = []
-            for name, _ in pairs:
+            for name in COLUMNS:
                 values = [found[condition, clip, label].get(name) for clip in TRUTHS]
                 there = [v for v in values if v is not None]
-                cells.append(shown(name, sum(there) / len(there) if there else None))
+                cells.append(shown(name, sum(there) / len(there)) if there else UNMEASURED)
             lines.append(f"| {label} | " + " | ".join(cells) + f" | {speed[label]:.{0 if speed[label] > 10 else 1}f} |")
         made[condition] = "\n".join(lines)
     lines = ["| PSNR-Y | | " + " | ".join(TRUTHS) + " | mean |", "|---" * (len(TRUTHS) + 3) + "|"]
@@ -215,7 +233,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=2, help="of the speed measurement")
-    parser.add_argument("--niqe-parameters", metavar="FILE")
+    for name in FILES:
+        parser.add_argument(f"--{name.replace('_', '-')}", metavar="FILE", help="as for streamvsr evaluate")
     parser.add_argument("--fresh", action="store_true", help="measure everything again")
     parser.add_argument("--write", action="store_true", help="put tables and figures into docs/")
     a = parser.parse_args()

@@ -1,6 +1,7 @@
 """Do windows show? Distance to the whole-sequence result and to ground truth, and the jump at seams.
 
     python benchmarks/bench_seams.py [--frames 64] [--weights FILE] [--csv FILE]
+    python benchmarks/bench_seams.py --random basicvsr_pp --frames 28 --clip "moving, as filmed"
 
 Trained BasicVSR weights on two real clips: one from a moving camera, one from a fixed one. Once as filmed, a crop of
 80x64 being the input, for which there is no ground truth; once with 320x256 as the ground truth and their bicubic
@@ -11,6 +12,9 @@ than windows are (its states drift), so the distance to it says little there: re
 
 The whole-sequence result is the published network's: one state from the first frame to the last. ``carry`` bounds that
 history by default (docs/engine.md says why); ``carry-all`` does not (--max-history 0).
+
+--random: a small network of a family with random weights, for families of which no trained ones are at hand. It says
+how windows act on the structure of the network (what is carried, what begins anew), nothing about real pictures.
 
 cost: trunk passes a frame, the whole sequence being 2 (one forward, one backward); flow and upsampling are not counted,
 since ``carry`` makes them once and ``window`` again for each window.
@@ -36,6 +40,9 @@ from torch.nn.functional import interpolate
 from streamvsr.config import ModelOptions
 from streamvsr.models import registry
 from streamvsr.models.base import Model
+from streamvsr.models.basicvsr.network import BasicVSRNet
+from streamvsr.models.basicvsr_pp.network import BasicVSRPlusPlusNet
+from streamvsr.models.nanovsr.network import NanoVSRNet
 from streamvsr.vsr.windows import Windows
 
 CLIPS = {
@@ -44,6 +51,16 @@ CLIPS = {
     "moving, shrunk": ("gopro_drone_480p.mp4", 260, 160, True),
     "static, shrunk": ("intel_cars_432p.mp4", 240, 120, True),
 }
+RANDOM_WAYS = (
+    ("carry", 12, 0),
+    ("carry", 12, 2),
+    ("carry", 12, 4),
+    ("carry", 12, 6),
+    ("window", 12, 0),
+    ("window", 12, 4),
+)
+BRANCHES = {"basicvsr": (2, 1), "realbasicvsr": (2, 1), "nanovsr": (2, 1), "basicvsr_pp": (4, 3)}
+"""Passes over the frames, and how many of them run over the frames that are looked ahead at as well."""
 WAYS: Sequence[tuple[str, int, int]] = (
     ("carry", 12, 0), ("carry", 12, 2), ("carry", 12, 4), ("carry", 24, 4), ("carry", 24, 8), ("carry", 32, 16),
     ("carry-all", 12, 4), ("carry-all", 24, 8),
@@ -60,6 +77,19 @@ def crop(name: str, left: int, top: int, width: int, height: int, count: int) ->
             if len(pictures) == count:
                 break
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
+
+
+def random_model(name: str) -> Model:
+    """A network of 8 channels and a block a branch; flows of a few pixels, and states that matter to each other."""
+    make = {
+        "basicvsr": lambda: BasicVSRNet(8, 1),
+        "basicvsr_pp": lambda: BasicVSRPlusPlusNet(8, 1),
+        "nanovsr": lambda: NanoVSRNet(8, 2),
+    }
+    network, generator = make[name](), torch.Generator().manual_seed(0)
+    for key, parameter in network.named_parameters():
+        torch.nn.init.normal_(parameter, std=0.04 if "spynet" in key else 0.08, generator=generator)
+    return registry.ENTRIES[name].load(network.state_dict(), {})
 
 
 def run(model: Model, frames: torch.Tensor, way: str, length: int, overlap: int) -> tuple[torch.Tensor, list[int]]:
@@ -112,12 +142,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=64)
     parser.add_argument("--weights", default=str(WEIGHTS))
+    parser.add_argument("--random", choices=("basicvsr", "basicvsr_pp", "nanovsr"))
+    parser.add_argument("--clip", choices=tuple(CLIPS), help="this one alone")
     parser.add_argument("--csv")
     a = parser.parse_args()
-    need(Path(a.weights), CLIPS_FOLDER)
-    model = registry.load_model(registry.select(checkpoint=a.weights))
+    need(CLIPS_FOLDER, *([] if a.random else [Path(a.weights)]))
+    model = random_model(a.random) if a.random else registry.load_model(registry.select(checkpoint=a.weights))
+    branches, over_window = BRANCHES[model.info.name]
     lines = [("clip", "way", "L", "V", "cost", "dB to whole", "worst", "dB to truth", "seam", "elsewhere")]
     for clip, (name, left, top, shrunk) in CLIPS.items():
+        if a.clip not in (None, clip):
+            continue
         truth = None
         if shrunk:
             truth = crop(name, left, top, 320, 256, a.frames)
@@ -130,10 +165,10 @@ def main() -> None:
             print(f"\n{clip}: {name}, {len(frames)} frames{known}")
             print(f"{'':16}{'cost':>6}{'to whole':>10}{'worst':>8}{'to truth':>10}{'seam':>7}{'else':>7}")
             points = []
-            for way, length, overlap in WAYS:
+            for way, length, overlap in RANDOM_WAYS if a.random else WAYS:
                 made, seams = run(model, frames, way, length, overlap)
                 again = length / (length - overlap)
-                cost = 2 * again if way == "window" else 1 + again
+                cost = branches * again if way == "window" else branches - over_window + over_window * again
                 near, worst = psnr(made, whole)
                 true = math.nan if truth is None else psnr(made, truth)[0]
                 at, other = jumps(made, whole, seams)

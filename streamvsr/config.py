@@ -6,7 +6,7 @@ two. The parser, ``--help`` and the documentation are made from these; nothing e
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from numbers import Integral, Rational, Real
@@ -78,6 +78,8 @@ class Option:
     """Also an option of ``vsr`` in a filter chain, under the field's name and in the order of the fields."""
     tuning: bool = False
     """Asks for something that only models with ``ModelInfo.tunable`` can do."""
+    off: Any = None
+    """Beside the default, the value that asks for nothing."""
 
 
 def option(default: Any, *flags: str, help: str, kind: Kind = "text", **face: Any) -> Any:
@@ -258,7 +260,7 @@ class ModelOptions:
     )  # fmt: skip
     max_history: int | None = option(
         None, "--max-history", help="frames a state goes back; 0: all", kind="integer", metavar="N", least=0,
-        in_chain=True, tuning=True,
+        in_chain=True, tuning=True, off=0,
     )  # fmt: skip
     tile: str = option(
         "auto",
@@ -331,6 +333,11 @@ class RunOptions:
     quiet: bool = option(False, "--quiet", help="print errors only", kind="flag")
     debug: bool = option(False, "--debug", help="print tracebacks and FFmpeg's own messages", kind="flag")
     stats: bool = option(False, "--stats", help="print milliseconds per stage at the end", kind="flag")
+    resume: bool | None = option(
+        None, "--resume", "--no-resume", help="keep what is finished (default: inputs over a minute)", kind="yes_no"
+    )
+    """None: for inputs longer than a minute that can be cut."""
+    restart: bool = option(False, "--restart", help="forget what an earlier run has finished", kind="flag")
     no_stdin: bool = option(False, "-nostdin", help="never ask anything", kind="flag", as_ffmpeg=True)
 
 
@@ -404,12 +411,12 @@ def check_backend(model: ModelOptions) -> None:
         raise UsageError(f"--model {model.model}: with --backend mmedit it is --config that names the network")
 
 
-def tuning_flags(model: ModelOptions) -> list[str]:
-    """The flags of all options given that only tunable models have a use for."""
+def tuning_flags(model: ModelOptions, names: Collection[str] | None = None) -> list[str]:
+    """The flags of all options given that only tunable models have a use for; of ``names`` alone where given."""
     return [
         face.flags[0]
         for (name, face), f in zip(options_of(ModelOptions), fields(ModelOptions), strict=True)
-        if face.tuning and getattr(model, name) != f.default
+        if face.tuning and getattr(model, name) not in (f.default, face.off) and (names is None or name in names)
     ]
 
 

@@ -19,8 +19,6 @@ from streamvsr.models import resources
 from streamvsr.presets import folders, names
 from tests.outputs import CFR, info, write
 
-pytestmark = pytest.mark.io
-
 HOSTILE_NAMES = [
     "caf\udce9.mkv",
     "новое видео.mkv",

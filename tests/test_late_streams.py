@@ -68,9 +68,7 @@ def test_sound_that_begins_late_is_looked_for(ffmpeg: str, parts: Path, tmp_path
     assert (frames, tracks, told) == (200, {1}, "")
 
 
-@pytest.mark.parametrize(
-    ("tag", "name"), [(b"apac", "none (apac"), (b"ac-4", "ac4 (ac-4"), (b"mhm1", "mpegh_3d_audio (mhm1")]
-)
+@pytest.mark.parametrize(("tag", "name"), [(b"apac", ""), (b"ac-4", "ac4 (ac-4"), (b"mhm1", "mpegh_3d_audio (mhm1")])
 def test_a_sound_track_without_a_decoder(ffmpeg: str, tmp_path: Path, tag: bytes, name: str) -> None:
     sources = ["-f", "lavfi", "-i", "testsrc2=s=64x48:d=1", "-f", "lavfi", "-i", "sine=d=1"]
     ffmpeg_made(ffmpeg, *sources, "-map", "0", "-map", "1", "-map", "1", "-c:a", "aac", tmp_path / "in.mp4")
@@ -82,5 +80,6 @@ def test_a_sound_track_without_a_decoder(ffmpeg: str, tmp_path: Path, tag: bytes
     (tmp_path / "in.mp4").write_bytes(data)
     frames, tracks, told = read(ContainerSource(InputOptions(path=str(tmp_path / "in.mp4")), OutputOptions()))
     assert (frames, tracks) == (25, {1})
-    assert f"stream 0:2 Audio: {name}" in told
+    assert f"stream 0:2 Audio: {name}" in told  # FFmpeg 9 has a name for apac, 8.1 has none.
+    assert f"({tag.decode()} / " in told
     assert "-map 1:2 -c copy" in told

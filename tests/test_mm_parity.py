@@ -123,13 +123,13 @@ def test_shim_without_torchvision(mm: Any, monkeypatch: pytest.MonkeyPatch) -> N
     """A torchvision that is not there is replaced by a stub that mmcv can look at."""
     import sys
 
-    from streamvsr.models import mm_shim
+    from streamvsr.models import torchvision_shim
 
     del mm
     for name in [n for n in sys.modules if n.split(".")[0] == "torchvision"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "torchvision", None)
-    mm_shim._mend_torchvision()
+    torchvision_shim.make_importable()
     assert sys.modules["torchvision"].__version__ == "0.0.0"
 
 

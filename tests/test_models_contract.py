@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from typing import Literal
 
 import pytest
@@ -14,10 +15,12 @@ from streamvsr.models import registry
 from streamvsr.models.animesr.network import AnimeSRNet, Shape
 from streamvsr.models.base import Model
 from streamvsr.models.basicvsr.network import BasicVSRNet, RealBasicVSRNet
+from streamvsr.models.basicvsr_pp.network import BasicVSRPlusPlusNet
 from streamvsr.models.nanovsr.network import NanoVSRNet
 from streamvsr.models.rt.color import RTColorNet
 from streamvsr.models.srvgg import SRVGGNet
 from streamvsr.vsr.windows import Windows
+from tests.conftest import missing
 
 
 def small(network: torch.nn.Module, seed: int = 0) -> dict[str, torch.Tensor]:
@@ -30,14 +33,22 @@ def shipped() -> Model:
     return registry.load_model(registry.select("rt"))
 
 
+def by_spandrel() -> Model:
+    if find_spec("spandrel") is None:
+        missing("spandrel")
+    return registry.ENTRIES["spandrel"].load(small(SRVGGNet(8, 2, 4)), {})
+
+
 MAKE: dict[str, Callable[[], Model]] = {
     "rt": shipped,
     "rt with colours": lambda: registry.ENTRIES["rt"].load(small(RTColorNet(8, 1)), {}),
     "realbasicvsr": lambda: registry.ENTRIES["realbasicvsr"].load(small(RealBasicVSRNet(8, 1, 1)), {}),
     "basicvsr": lambda: registry.ENTRIES["basicvsr"].load(small(BasicVSRNet(8, 1)), {}),
+    "basicvsr_pp": lambda: registry.ENTRIES["basicvsr_pp"].load(small(BasicVSRPlusPlusNet(8, 1)), {}),
     "nanovsr": lambda: registry.ENTRIES["nanovsr"].load(small(NanoVSRNet(8, 2)), {}),
     "animesr": lambda: registry.ENTRIES["animesr"].load(small(AnimeSRNet(Shape(4, (3, 2, 1), 4))), {}),
     "srvgg": lambda: registry.ENTRIES["srvgg"].load(small(SRVGGNet(8, 2, 4)), {}),
+    "spandrel": by_spandrel,
     "bicubic": lambda: registry.load_model(registry.select("bicubic")),
     "identity": lambda: registry.load_model(registry.select("identity")),
 }

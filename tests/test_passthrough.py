@@ -12,9 +12,10 @@ import pytest
 
 from streamvsr.errors import UsageError
 from streamvsr.frames import Packet
+from streamvsr.media.av_packets import av_packet
 from streamvsr.media.mux.timestamps import Timestamps
-from streamvsr.media.mux.tracks import audio_specific_config, av_packet
-from tests.outputs import Shown, distance, median, remake
+from streamvsr.media.mux.tracks import audio_specific_config
+from tests.outputs import Shown, distance, info, median, remake, write
 
 pytestmark = pytest.mark.io
 
@@ -293,6 +294,10 @@ def test_packets_keep_their_side_data() -> None:
 class _Stream:
     type, time_base = "audio", Fraction(1, 1000)
 
+    class container:  # noqa: N801
+        class format:  # noqa: N801
+            name = "matroska"
+
 
 @pytest.mark.parametrize("flags", [0, 0x20000])
 def test_stamps_are_complete_and_increase(flags: int) -> None:
@@ -312,6 +317,20 @@ def test_stamps_are_complete_and_increase(flags: int) -> None:
     assert made[-1] == 60
     assert all(b > a or (flags and b == a) for a, b in itertools.pairwise(made))
     assert len(warnings) == 1
+
+
+def test_a_gap_that_mp4_cannot_hold_is_shortened_and_told(tmp_path: Path) -> None:
+    stream = info(time_base=Fraction(1, 90000), rate=Fraction(25))
+    stamps = [n * 3600 + (30000 * 90000 if n > 4 else 0) for n in range(10)]
+    (told,) = [x for x in write(tmp_path / "out.mp4", stream, stamps, duration=3600) if "gap" in x]
+    assert "a gap of 30000 s" in told
+    assert "shortened by 6149 s; .mkv keeps it" in told
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        shown = [float(frame.pts * frame.time_base) for frame in container.decode(video=0)]
+    assert 23850 < shown[5] - shown[4] < 23852
+    assert [round(b - a, 3) for a, b in itertools.pairwise(shown)].count(0.04) == 8
+    (tmp_path / "out.mp4").unlink()
+    assert not any("gap" in x for x in write(tmp_path / "out.mkv", stream, stamps, duration=3600))
 
 
 def test_audio_specific_config_of_lc_and_he() -> None:

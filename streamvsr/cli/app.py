@@ -30,6 +30,8 @@ ABORT_SECONDS = 15.0
 
 COMMANDS: Mapping[str, str] = {
     "models": "streamvsr.cli.models_command:models_command",
+    "look": "streamvsr.cli.look_command:look_command",
+    "ab": "streamvsr.cli.ab_command:ab_command",
     "compare": "streamvsr.cli.compare_command:compare_command",
     "split": "streamvsr.cli.split_merge_command:split_command",
     "merge": "streamvsr.cli.split_merge_command:merge_command",

@@ -23,7 +23,7 @@ usage: streamvsr [options] INPUT [options] OUTPUT
        streamvsr [options] -i INPUT [options] OUTPUT
        streamvsr [options] INPUTS... [options] -o FOLDER
        streamvsr CONFIG.py CHECKPOINT.pth INPUT OUTPUT [--max_seq_len N]
-       streamvsr models | filters [NAME] | compare | split | merge"""
+       streamvsr models | look | filters [NAME] | compare | ab | split | merge"""
 
 _EXAMPLES = """\
 examples:
@@ -31,9 +31,7 @@ examples:
   streamvsr in.mkv -c:v libx265 -crf 20 -preset slow out.mkv
   streamvsr -ss 60 -t 10 in.mp4 -s 1920x1080 sample.mp4
   streamvsr frames/ --model realbasicvsr --device cuda out/
-  streamvsr -r 24 frames/%05d.png -pix_fmt yuv420p10le out.mkv
-  ffmpeg -i in.avi -c copy -f nut - | streamvsr - -f nut - | ffplay -
-  streamvsr -re in.mp4 -f tee 'out.mkv|[f=rtsp]rtsp://host/live'"""
+  ffmpeg -i in.avi -c copy -f nut - | streamvsr - -f nut - | ffplay -"""
 
 _PATHS = """\
 INPUT and OUTPUT are a file, a folder of pictures, a pattern (%05d.png), a URL,

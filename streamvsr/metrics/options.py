@@ -16,12 +16,12 @@ class MeasureOptions:
     metrics: tuple[str, ...] = option(
         (), "--metric", help="measure this alone; may be given again", kind="list", metavar="NAME"
     )
-    """Empty: everything that can be had, but for ssimulacra2, which takes a second a frame."""
+    """Empty: everything that can be had, but for ssimulacra2 and dists, which take a second a frame."""
     crop_border: int = option(
         0, "--crop-border", help="leave out so many pixels on each side", kind="integer", metavar="PX", least=0
     )
     at: str | None = option(
-        None, "--at", help="ssimulacra2, lpips, niqe and brisque at these frames alone", metavar="N,N,..."
+        None, "--at", help="ssimulacra2, lpips, dists, niqe and brisque at these frames alone", metavar="N,N,..."
     )
     """Frame numbers from 0."""
     niqe_parameters: str | None = option(
@@ -33,6 +33,10 @@ class MeasureOptions:
     lpips_linear: str | None = option(
         None, "--lpips-linear", help="LPIPS' own weights, weights/v0.1/alex.pth", metavar="FILE"
     )
+    dists_backbone: str | None = option(
+        None, "--dists-backbone", help="torchvision's VGG-16, vgg16-397923af.pth", metavar="FILE"
+    )
+    dists_weights: str | None = option(None, "--dists-weights", help="DISTS' own weights, weights.pt", metavar="FILE")
 
 
 @dataclass(frozen=True, slots=True)

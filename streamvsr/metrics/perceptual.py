@@ -77,21 +77,21 @@ class Lpips:
         """``backbone``: torchvision's AlexNet (``alexnet-owt-7be5be79.pth``); ``linear``: LPIPS' own weights
         (``weights/v0.1/alex.pth`` of its release). Both are read as weights alone."""
         self._network = AlexNetFeatures()
-        weights = _state(backbone, "--lpips-backbone")
+        weights = read_state(backbone, "--lpips-backbone")
         names = [f"features.{tap}" for tap in AlexNetFeatures.TAPS]
         try:
             for name, layer in zip(names, self._network.layers, strict=True):
                 layer.load_state_dict({key: weights[f"{name}.{key}"] for key in ("weight", "bias")})
         except (KeyError, RuntimeError) as error:
-            raise CheckpointError(f"{backbone}: is not torchvision's AlexNet ({_line(error)})") from error
-        found = _state(linear, "--lpips-linear")
+            raise CheckpointError(f"{backbone}: is not torchvision's AlexNet ({one_line(error)})") from error
+        found = read_state(linear, "--lpips-linear")
         try:
             self._linear = [found[f"lin{n}.model.1.weight"].reshape(-1).float() for n in range(len(names))]
             for layer, weight in zip(self._network.layers, self._linear, strict=True):
                 if weight.numel() != layer.out_channels:
                     raise KeyError(f"{weight.numel()} weights for {layer.out_channels} features")
         except KeyError as error:
-            raise CheckpointError(f"{linear}: holds no weights of LPIPS with AlexNet ({_line(error)})") from error
+            raise CheckpointError(f"{linear}: holds no weights of LPIPS with AlexNet ({one_line(error)})") from error
         self._network.eval().requires_grad_(False)
 
     @torch.no_grad()
@@ -108,7 +108,8 @@ class Lpips:
         return distance
 
 
-def _state(path: str | Path, flag: str) -> dict[str, Any]:
+def read_state(path: str | Path, flag: str) -> dict[str, Any]:
+    """The tensors of a file; no code in it is run. ``flag`` is named in errors. Raises ``CheckpointError``."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
@@ -120,5 +121,6 @@ def _state(path: str | Path, flag: str) -> dict[str, Any]:
     return state
 
 
-def _line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
+    """What an exception says, without line breaks."""
     return " ".join(str(error).split())

@@ -41,6 +41,7 @@ METRICS: Mapping[str, Metric] = {
             "ssimulacra2", "higher", 1, "reference", "SSIMULACRA 2: 100 identical, below 0 far away", by_default=False
         ),
         Metric("lpips", "lower", 4, "reference", "LPIPS 0.1 with AlexNet: 0 identical"),
+        Metric("dists", "lower", 4, "reference", "DISTS: structure and texture, 0 identical", by_default=False),
         Metric("warping_error", "lower", 2, "motion", "mean squared change along the motion, luma codes"),
         Metric("flicker", "lower", 3, "reference and motion", "mean absolute change of the error along the motion"),
         Metric("niqe", "lower", 2, "nothing", "NIQE of luma, no reference"),

@@ -70,6 +70,12 @@ def _load(name: str, options: MeasureOptions, tools: Tools) -> None:
         from streamvsr.metrics.perceptual import Lpips
 
         tools.beside[name] = Lpips(options.lpips_backbone, options.lpips_linear)
+    elif name == "dists":
+        if options.dists_backbone is None or options.dists_weights is None:
+            raise MissingExtraError("dists: needs its weights, --dists-backbone FILE and --dists-weights FILE")
+        from streamvsr.metrics.dists import Dists
+
+        tools.beside[name] = Dists(options.dists_backbone, options.dists_weights)
     elif name == "ssimulacra2":
         from streamvsr.metrics.perceptual import Ssimulacra2
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 from streamvsr.config import ModelOptions
 
 if TYPE_CHECKING:
     import torch
+
+
+Domain = Literal["rgb", "rgba", "luma", "ycbcr"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +24,10 @@ class ModelInfo:
     name: str
     scale: int
     """Output pixels per input pixel, in both directions."""
-    domain: Literal["rgb", "luma", "ycbcr"]
-    """What the network takes: R'G'B' (3 channels), Y' alone (1 channel; the chroma is resized by the filter), or Y', Cb
-    and Cr (3 channels; chroma -0.5..0.5, at full size on both sides, and no finer than half of it in the result)."""
+    domain: Domain
+    """What the network takes: R'G'B' (3 channels), that and alpha (4), Y' alone (1 channel; the chroma is resized by
+    the filter), or Y', Cb and Cr (3 channels; chroma -0.5..0.5, at full size on both sides, and no finer than half of
+    it in the result)."""
     max_seq_len: int
     """Frames in a window, where the user does not say."""
     overlap: int
@@ -36,10 +41,22 @@ class ModelInfo:
     """False where each picture depends on its own frame alone: scenes need not be found then."""
     causal_after: int | None = None
     """Frames of look-ahead after which more of them change nothing at all (0: one frame suffices); None: no bound."""
+    context: int = 40
+    """Frames before a frame that its result depends on; older ones change it by one 8-bit code at most (``rt``, the
+    clip of benchmarks/bench_cuts.py). For resuming and workers."""
     steady: bool = False
     """Whether its result is held still where the input stands still, where the user does not say."""
     tunable: bool = False
     """Whether the options with ``tuning`` (``config.ModelOptions``) are of use to it; else they are left alone."""
+    useless: frozenset[str] = frozenset()
+    """Names of those that are not, where the others are."""
+    note: str = ""
+    """What the user should know of these weights: what they are for, from whom, under which licence."""
+
+    @property
+    def channels(self) -> int:
+        """Of what the network takes, and of what it gives."""
+        return {"luma": 1, "rgba": 4}.get(self.domain, 3)
 
 
 def silent(text: str) -> None:
@@ -74,6 +91,8 @@ class Model(ABC):
     """A network with its weights, on a device, ready to run."""
 
     info: ModelInfo
+    weights: Path | None = None
+    """The file that the weights were read from."""
 
     @abstractmethod
     def to(self, device: torch.device, dtype: torch.dtype) -> Self:

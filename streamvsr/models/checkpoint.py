@@ -21,11 +21,12 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from streamvsr.errors import CheckpointError
-from streamvsr.models.recognise import RECOGNISERS, from_basicsr, recognise
+from streamvsr.models.licence import AUTHOR, LICENCE, SOURCE
+from streamvsr.models.recognise import from_basicsr, recognise
 
 WRAPPERS = (
     *("params_ema", "model_ema", "ema", "params", "state_dict", "model_state_dict", "model", "net_g_ema", "net_g"),
-    *("netG", "generator_ema", "generator", "network", "weights", "module"),
+    *("netG", "generator_ema", "generator", "network", "weights", "module", "params-ema", "net"),
 )
 """Keys below which others keep the weights; the first that is there is taken."""
 MAX_WRAPPERS = 16
@@ -40,6 +41,8 @@ HOLDERS = ("model.", "network.", "net.")
 """Attributes of others' classes under which the whole network may lie."""
 AVERAGE_COUNTERS = ("steps", "n_averaged")
 """Buffers that averaging wrappers (mmengine's, torch's) keep beside the weights."""
+STATED = (*LICENCE, *AUTHOR, *SOURCE, "pro")
+"""Short entries beside the weights of a torch file that are kept: of whom it is, and Real-CUGAN's mark of a variant."""
 NO_CHECKPOINT = {
     b"version https://git-lfs": "a Git LFS pointer: fetch the file itself (git lfs pull)",
     b"<!doctype": "a web page: the download went wrong",
@@ -65,11 +68,11 @@ class Checkpoint:
 
     path: Path
     architecture: str
-    """As in the registry: ``realbasicvsr``, ``basicvsr``, ``rt``..."""
+    """As in the registry: ``realbasicvsr``, ``basicvsr``, ``rt``...; ``spandrel`` where no network of our own fits."""
     state: Mapping[str, Tensor] = field(repr=False)
     """On the CPU, in the file's type."""
     config: Mapping[str, str] = field(default_factory=dict)
-    """The metadata of a safetensors file."""
+    """The metadata of a safetensors file, or what a torch file states (``STATED``)."""
 
 
 def read(path: str | Path) -> Checkpoint:
@@ -89,7 +92,10 @@ def read_weights(path: str | Path, prefixes: Sequence[str] = NETWORK_PREFIXES) -
 def _read(path: Path) -> tuple[Any, dict[str, str]]:
     head = _head(path)
     try:
-        return _read_safetensors(path) if path.suffix == ".safetensors" else (_read_torch(path, head), {})
+        if path.suffix == ".safetensors":
+            return _read_safetensors(path)
+        raw = _read_torch(path, head)
+        return raw, _stated(raw)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
 
@@ -185,6 +191,16 @@ def _refuse_bomb(path: Path) -> None:
         raise CheckpointError(f"{path}: {size >> 10} KiB that would become {inside >> 20} MiB are no weights")
 
 
+def _stated(raw: Any) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for _ in range(MAX_WRAPPERS):
+        if not isinstance(raw, Mapping):
+            break
+        found |= {key: str(raw[key]) for key in STATED if isinstance(raw.get(key), str | int | float)}
+        raw = next((raw[key] for key in WRAPPERS if isinstance(raw.get(key), Mapping)), None)
+    return found
+
+
 def unwrap(raw: Any, prefixes: Sequence[str] = NETWORK_PREFIXES) -> dict[str, Tensor]:
     """The tensors of the restoring network alone, without wrappers and prefixes; empty where there are none.
 
@@ -217,9 +233,7 @@ def _architecture(path: Path, state: Mapping[str, Tensor], config: Mapping[str, 
         return stated
     found = recognise(state)
     if found is None:
-        known = ", ".join(dict.fromkeys(r.architecture for r in RECOGNISERS if r.supported))
-        first = _shown(min(state))
-        raise CheckpointError(f"{path}: weights of an unknown network (first key: {first}); known: {known}")
+        return "spandrel"
     if not found.supported:
         what = f"weights of {found.architecture}, which streamvsr's own networks cannot run"
         hint = "; --backend mmedit with its --config can" if found.in_mmedit else ""

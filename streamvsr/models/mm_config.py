@@ -32,7 +32,7 @@ MAX_NUMBER_BITS = 1024
 DELETE = "_delete_"
 """A table with this key replaces the one in the base config instead of being merged into it."""
 
-GENERATORS = {"RealBasicVSRNet": "realbasicvsr", "BasicVSRNet": "basicvsr"}
+GENERATORS = {"RealBasicVSRNet": "realbasicvsr", "BasicVSRNet": "basicvsr", "BasicVSRPlusPlus": "basicvsr_pp"}
 """Types of generator, and the architectures that they are here."""
 OPTION_NAMES = {
     "mid_channels": "mid_channels",
@@ -40,6 +40,7 @@ OPTION_NAMES = {
     "num_propagation_blocks": "num_blocks",
     "num_cleaning_blocks": "num_cleaning_blocks",
     "dynamic_refine_thres": "dynamic_refine_thres",
+    "max_residue_magnitude": "max_residue_magnitude",
 }
 """Options of a generator that matter here, and what ``load`` of the network calls them."""
 

@@ -10,11 +10,11 @@ import importlib
 import sys
 import types
 import warnings
-from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from typing import Any
 
 from streamvsr.errors import MissingExtraError
+from streamvsr.models import torchvision_shim
 
 
 class MissingOperatorError(NotImplementedError):
@@ -34,30 +34,6 @@ class _MissingOps(types.ModuleType):
         return missing
 
 
-def _mend_torchvision() -> None:
-    """A torchvision built for another torch lacks its operators: their schemas are enough to import it."""
-    import torch
-
-    try:
-        importlib.import_module("torchvision")
-        return
-    except ImportError:
-        stub = types.ModuleType("torchvision")
-        stub.__version__ = "0.0.0"  # type: ignore[attr-defined]
-        # mmcv looks for the model zoo below it, by name only.
-        stub.__spec__ = ModuleSpec("torchvision", None, is_package=True)
-        stub.__path__ = []
-        sys.modules["torchvision"] = stub
-        return
-    except RuntimeError:
-        pass
-    for name in [n for n in sys.modules if n.split(".")[0] == "torchvision"]:
-        del sys.modules[name]
-    for operator in ("nms", "qnms"):
-        torch.library.define(f"torchvision::{operator}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    importlib.import_module("torchvision")
-
-
 def import_mmedit() -> types.ModuleType:
     """``mmedit`` itself, ready to build networks. Raises ``MissingExtraError`` where it is not installed."""
     import numpy
@@ -67,7 +43,7 @@ def import_mmedit() -> types.ModuleType:
             raise MissingExtraError(f"{package} is not installed; the mm extra brings it: pip install 'streamvsr[mm]'")
     if not hasattr(numpy, "bool8"):
         numpy.bool8 = numpy.bool_  # type: ignore[attr-defined]
-    _mend_torchvision()
+    torchvision_shim.make_importable()
     if "mmcv._ext" not in sys.modules and find_spec("mmcv._ext") is None:
         from streamvsr.models import deform
 

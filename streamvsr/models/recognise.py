@@ -36,13 +36,12 @@ RECOGNISERS: tuple[Recogniser, ...] = (
     Recogniser("nanovsr", ("feat_extract.rbr_reparam.weight", "forward_net.", "backward_net.")),
     Recogniser("IconVSR", ("spynet.", "edvr.", "backward_resblocks."), supported=False, in_mmedit=True),
     Recogniser("IconVSR", ("spynet.", "edvr.", "backward_trunk."), supported=False),
-    Recogniser("BasicVSR++", ("spynet.", "deform_align."), supported=False, in_mmedit=True),
+    Recogniser("basicvsr_pp", ("spynet.", "deform_align.", "backbone.backward_1.main.0.weight")),
     Recogniser(
         "basicvsr", ("spynet.", "backward_resblocks.main.0.weight", "fusion.weight"), without=("edvr.", "deform_align.")
     ),
     Recogniser("animesr", ("recurrent_cell.conv_s1_first.0.weight", "recurrent_cell.fusion.2.weight")),
     Recogniser("srvgg", ("body.0.weight", "body.1.weight", "body.2.weight"), without=("conv_first.",)),
-    Recogniser("ESRGAN (RRDBNet)", ("conv_first.weight", "conv_body.weight"), supported=False),
 )
 """Tried in this order; where a safetensors file states its ``architecture``, that holds instead."""
 
@@ -65,6 +64,11 @@ def from_basicsr(state: Mapping[str, Value]) -> dict[str, Value]:
         key = _BASICSR_FLOW.sub(lambda m: f"{m[1]}.{int(m[2]) // 2}.conv.{m[3]}", key)
         renamed[key] = value
     return renamed
+
+
+def own_architectures() -> tuple[str, ...]:
+    """The networks that run here without another library."""
+    return tuple(dict.fromkeys(r.architecture for r in RECOGNISERS if r.supported))
 
 
 def recognise(state: Collection[str]) -> Recogniser | None:

@@ -55,14 +55,20 @@ ENTRIES: Mapping[str, Entry] = {
         Entry("rt", "streamvsr.models.rt:load", "x4, small and fast, for CPUs and live use"),
         Entry("realbasicvsr", "streamvsr.models.basicvsr:load", "x4, cleans and restores real footage, for GPUs"),
         Entry("basicvsr", "streamvsr.models.basicvsr:load", "x4, for clean footage that was only shrunk"),
+        Entry(
+            "basicvsr_pp",
+            "streamvsr.models.basicvsr_pp:load",
+            "x4 for clean footage that was only shrunk; x1 for compressed, noisy or blurred video",
+        ),
         Entry("nanovsr", "streamvsr.models.nanovsr:load", "x4, light, for clean footage that was only shrunk"),
         Entry("animesr", "streamvsr.models.animesr:load", "x4, for drawn pictures, looks at neighbouring frames"),
         Entry("srvgg", "streamvsr.models.srvgg:load", "x4, frame by frame, the small Real-ESRGAN networks"),
+        Entry("spandrel", "streamvsr.models.spandrel:load", "x1 to x8, frame by frame, networks that spandrel knows"),
         Entry("bicubic", "streamvsr.models.plain:load_bicubic", "x4, plain interpolation, no network", False),
         Entry("identity", "streamvsr.models.plain:load_identity", "x1, gives back what it gets", False),
     )
 }
-AUTO = "auto"
+AUTO, SPANDREL = "auto", "spandrel"
 
 
 class Selection(NamedTuple):
@@ -109,6 +115,11 @@ def find_checkpoint(name: str) -> Path | None:
     the manifest's order. The contents are checked when it is loaded.
     """
     return _find([known for known in known_checkpoints() if known.model == name])
+
+
+def is_here(name: str) -> bool:
+    """Whether the checkpoint ``name`` of the manifest is at hand."""
+    return _find([known for known in known_checkpoints() if known.name == name]) is not None
 
 
 def _find(wanted: Iterable[Known]) -> Path | None:
@@ -205,8 +216,12 @@ def _select_given(model: str, path: Path) -> Selection:
     found = read(path).architecture
     if found not in ENTRIES:
         raise CheckpointError(f"{path}: says it is a {found!r} network; there are {', '.join(ENTRIES)}")
-    if model not in (AUTO, found):
-        raise CheckpointError(f"{path}: holds a {found} network, but {model} is asked for by --model or --config")
+    if model not in (AUTO, found, SPANDREL):
+        held = "a network that streamvsr has not" if found == SPANDREL else f"a {found} network"
+        raise CheckpointError(f"{path}: holds {held}, but {model} is asked for by --model or --config")
+    if model == SPANDREL:
+        # Asked for by name it takes what we have a network of our own for, too.
+        found = SPANDREL
     return Selection(ENTRIES[found], path, f"model {found}, the network of {path.name}")
 
 
@@ -240,7 +255,7 @@ def load_model(selection: Selection, config: str | Path | None = None, denoise: 
     from streamvsr.models.checkpoint import read
 
     found = read(path)
-    if found.architecture != entry.name:
+    if entry.name not in (found.architecture, SPANDREL):
         raise CheckpointError(f"{path}: holds a {found.architecture} network, not {entry.name}")
     stated = dict(found.config) | (dict(described.options) if described else {})
     state = dict(found.state)
@@ -254,9 +269,11 @@ def load_state(architecture: str, state: Mapping[str, Tensor], config: Mapping[s
     if architecture not in ENTRIES:
         raise CheckpointError(f"{path}: says it is a {architecture!r} network; there are {', '.join(ENTRIES)}")
     try:
-        return ENTRIES[architecture].load(dict(state), dict(config))
+        model = ENTRIES[architecture].load(dict(state), dict(config))
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
+    model.weights = path
+    return model
 
 
 def _weak_partner(selection: Selection) -> Known:

@@ -15,8 +15,13 @@ SHOWN_CHARS = 80
 """Of each."""
 
 
+def shown(key: str) -> str:
+    """A name as an error shows it."""
+    return key if len(key) <= SHOWN_CHARS else f"{key[:SHOWN_CHARS]}..."
+
+
 def _some(keys: Iterable[str]) -> str:
-    names = sorted(key if len(key) <= SHOWN_CHARS else f"{key[:SHOWN_CHARS]}..." for key in keys)
+    names = sorted(map(shown, keys))
     rest = len(names) - NAMED_KEYS
     return ", ".join(names[:NAMED_KEYS]) + (f" and {rest} more" if rest > 0 else "")
 
@@ -46,6 +51,11 @@ def check_fit(network: nn.Module, state: Mapping[str, Tensor]) -> None:
     if numbers:
         kind = str(state[min(numbers)].dtype).removeprefix("torch.")
         raise CheckpointError(f"the weights are no floating-point numbers: {_some(numbers)} ({kind})")
+    check_finite(state)
+
+
+def check_finite(state: Mapping[str, Tensor]) -> None:
+    """Raise ``CheckpointError`` unless all numbers are finite."""
     if broken := [key for key, value in state.items() if value.is_floating_point() and not _is_finite(value)]:
         raise CheckpointError(f"the weights hold numbers that are not finite: {_some(broken)}")
 

@@ -15,7 +15,8 @@ the network is brought from its own grid to the final one in a single step.
 With a strength below 1 the result is mixed, in float32 and before it is resized or rounded, with the bicubic
 enlargement of what the network was given: ``strength * result + (1 - strength) * plain``. At 1 nothing is computed.
 
-Alpha is resized bicubically, and opaque where only the output has it. Nothing is rounded before the output's codes are.
+Alpha is resized bicubically, or goes through an ``rgba`` network beside R'G'B'; it is opaque where only the output has
+it. Nothing is rounded before the output's codes are.
 What a network of scale 1 leaves alone stays bit for bit as it was: of its result in R'G'B' only the difference to its
 input is brought to a YUV or grey output.
 
@@ -103,7 +104,7 @@ class Domain(ABC):
         read = self._as_read(frame)
         planes = self._to_frame(result, read, source, read.color if self._target.family == "rgb" else written)
         if self._target.alpha:
-            planes = (*planes, self._alpha(frame, (result.shape[1], result.shape[2])))
+            planes = (*planes, self._alpha(frame, result))
         return replace(frame, planes=planes, format=self._target, color=written)
 
     def _plain(self, result: Tensor, frame: Frame, source: Tensor) -> Tensor:
@@ -124,7 +125,9 @@ class Domain(ABC):
     def _as_read(self, frame: Frame) -> Frame:
         return replace(frame, color=color_read(frame.color, frame.format, frame.width, frame.height))
 
-    def _alpha(self, frame: Frame, size: tuple[int, int]) -> Plane:
+    def _alpha(self, frame: Frame, result: Tensor) -> Plane:
+        """The alpha plane at the size of ``result``."""
+        size = (result.shape[1], result.shape[2])
         alpha = convert.alpha_values(frame, self._device)
         if alpha is None:
             return convert.constant_plane(size, self._target.peak, self._target)
@@ -166,6 +169,23 @@ class RgbDomain(Domain):
         return convert.from_ycbcr(luma, moved, grid, 1, self._target, color)
 
 
+class RgbaDomain(RgbDomain):
+    """R'G'B' and alpha go through the network; a frame without alpha is opaque."""
+
+    def _to_tensor(self, frame: Frame) -> Tensor:
+        rgb = super()._to_tensor(frame)
+        alpha = convert.alpha_values(frame, self._device)
+        return torch.cat((rgb, rgb.new_ones(1, *rgb.shape[1:]) if alpha is None else alpha[None]))
+
+    def _to_frame(self, result: Tensor, frame: Frame, source: Tensor, color: Color) -> tuple[Plane, ...]:
+        return super()._to_frame(result[:3], frame, source[:3], color)
+
+    def _alpha(self, frame: Frame, result: Tensor) -> Plane:
+        if not frame.format.alpha:
+            return super()._alpha(frame, result)
+        return convert.quantise(result[3], 0.0, self._target.peak, self._target)
+
+
 class YcbcrDomain(Domain):
     """Y'CbCr goes through the network, in the matrix that the video has."""
 
@@ -198,5 +218,10 @@ def domain_for(
 ) -> Domain:
     """``size``: (height, width) of the pictures to give, where that is not what the network makes. ``strength``: how
     much of the network's result they have, 0..1; the rest is plain enlargement."""
-    domains: dict[str, Callable[..., Domain]] = {"luma": LumaDomain, "rgb": RgbDomain, "ycbcr": YcbcrDomain}
+    domains: dict[str, Callable[..., Domain]] = {
+        "luma": LumaDomain,
+        "rgb": RgbDomain,
+        "rgba": RgbaDomain,
+        "ycbcr": YcbcrDomain,
+    }
     return domains[model.domain](model.scale, target, device, dtype, size, strength)

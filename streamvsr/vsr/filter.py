@@ -139,7 +139,7 @@ class VsrFilter(Filter):
         target = PIXEL_FORMATS[self._output_format] if self._output_format else info.format
         if info.width < 1 or info.height < 1:
             raise FilterError(f"vsr cannot work on a picture of {info.width}x{info.height}")
-        rgb_domain = self._model.info.domain == "rgb"
+        rgb_domain = self._model.info.domain != "luma"
         if {info.format.family, target.family, "rgb" if rgb_domain else "yuv"} >= {"yuv", "rgb"}:
             forward_matrix(color_read(info.color, info.format, info.width, info.height).matrix)
         if self._latency_seconds is not None:
@@ -219,6 +219,27 @@ class VsrFilter(Filter):
     def flush(self) -> Iterator[Frame]:
         yield from self.idle()
         yield from self._run(self._windows.cut())
+
+    @property
+    def model(self) -> Model:
+        return self._model
+
+    @property
+    def strength(self) -> float:
+        return self._strength
+
+    def restart(self) -> None:
+        """After ``flush``: forget every frame, as if the next one were the first."""
+        if self._scenes is not None:
+            self._scenes.restart()
+
+    @property
+    def context(self) -> tuple[int, int]:
+        """Frames of context before and after a frame, from which on more of them hardly change its result."""
+        info = self._model.info
+        if not info.temporal:
+            return 0, 0
+        return info.context, self._windows.overlap + (1 if self._scenes else 0)
 
     def idle(self) -> Iterator[Frame]:
         """The window that is being filled is run as it is; the scene ends there."""
@@ -359,8 +380,7 @@ class VsrFilter(Filter):
         if result is None:
             raise ModelError(f"model {model.name} gave fewer pictures than its window was to keep (frame {number})")
         least, scale = model.min_size_px, model.scale
-        channels = 1 if model.domain == "luma" else 3
-        shape = (channels, max(least, frame.height) * scale, max(least, frame.width) * scale)
+        shape = (model.channels, max(least, frame.height) * scale, max(least, frame.width) * scale)
         if tuple(result.shape) != shape:
             raise ModelError(
                 f"model {model.name} gave a picture of another shape: {tuple(result.shape) = }, {shape = }"

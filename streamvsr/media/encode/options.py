@@ -101,9 +101,12 @@ SOFTWARE_TWIN = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1", "vp9"
 
 HARDWARE = re.compile(r"_(nvenc|qsv|amf|vaapi|v4l2m2m|videotoolbox|mf|vulkan|omx|mediacodec|d3d12va|rkmpp)$")
 
-DEFAULT_QUALITY = {"libx264": 18, "libx265": 20, "libsvtav1": 28, "libvpx-vp9": 28, "libvpx": 10}
+DEFAULT_QUALITY = {"libx264": 18, "libx265": 20, "libsvtav1": 28, "libvpx-vp9": 28, "libvpx": 40}
 """Near-transparent -crf values: who waits for a network wants to see its details in the file. Presets stay the
 encoders' own (x264, x265: medium), because encoding is not what takes the time."""
+
+VP8_CEILING = "1000M"
+"""More than any picture needs: -crf decides."""
 
 HARDWARE_QUALITY = {"h264_nvenc": 19, "hevc_nvenc": 22, "av1_nvenc": 28}
 """NVENC has no crf; its constant quality is called cq."""
@@ -293,6 +296,9 @@ def with_quality(output: OutputOptions, codec: str, given: Mapping[str, str]) ->
             options |= {"rc": "vbr", "cq": str(HARDWARE_QUALITY[codec])}
         elif codec in QSCALE:
             options["q"] = str(QSCALE[codec])
+    if codec == "libvpx" and "crf" in options and output.bit_rate is None:
+        # Without a bit rate it takes 256 kbit/s for the limit, whatever the crf is.
+        options.setdefault("b", VP8_CEILING)
     if output.preset is not None:
         if "preset" not in known:
             raise UsageError(f"{codec} has no -preset")

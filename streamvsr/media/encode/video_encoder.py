@@ -59,9 +59,11 @@ class VideoEncoder:
 
     def __init__(
         self, container: OutputContainer, codec: str, options: dict[str, str], output: OutputOptions, media: MediaInfo,
-        pixel_format: str,
+        pixel_format: str, target: str | None = None,
     ) -> None:  # fmt: skip
-        """Raises UsageError for options that the encoder refuses, SinkError for one that cannot run on this machine."""
+        """``target``: the format that its packets are for, where that is not ``container``'s.
+
+        Raises UsageError for options that the encoder refuses, SinkError for one that cannot run on this machine."""
         info = media.video
         self.codec = codec
         self.pixel_format = pixel_format
@@ -75,7 +77,7 @@ class VideoEncoder:
         self._last: int | None = None
         self._durations: dict[int, int] = {}
         """Stamps of frames inside the encoder, for those that do not hand durations through."""
-        self._container = str(container.format.name)
+        self._container = target or str(container.format.name)
         self._refusal: BaseException | None = None
         self._said: list[str] = []
         self.stream = self._add(container)
@@ -91,6 +93,8 @@ class VideoEncoder:
         # PyAV 19 has a rational type of its own, which Fraction does not compute with everywhere.
         self.time_base = Fraction(ticks.numerator, ticks.denominator)
         self._most_reordered = int(MAX_REORDERING_SECONDS / self.time_base)
+        self._longest_step = 0
+        """Between two frames, in ticks: across a gap frames are decoded as long before they are shown."""
 
     def _add(self, container: OutputContainer) -> VideoStream:
         try:
@@ -187,6 +191,8 @@ class VideoEncoder:
             if self.time_base <= frame.time_base:
                 raise SinkError(f"frame time stamps do not increase: {float(seconds):.6f} s came again or backwards")
             pts = self._last + 1
+        if self._last is not None:
+            self._longest_step = max(self._longest_step, pts - self._last)
         self._last = pts
         duration = self._ticks(frame.duration, frame.time_base) if frame.duration else round(self.step / self.time_base)
         duration = max(1, duration)
@@ -205,7 +211,11 @@ class VideoEncoder:
         for packet in packets:
             duration = self._durations.pop(packet.pts if packet.pts is not None else -1, None)
             stamps = packet.pts, packet.dts
-            if stamps[0] is not None and stamps[1] is not None and stamps[0] - stamps[1] > self._most_reordered:
+            if (
+                stamps[0] is not None
+                and stamps[1] is not None
+                and stamps[0] - stamps[1] > self._most_reordered + self._longest_step
+            ):
                 # x265 says anything where the video is shorter than its B-frames reach.
                 packet.dts = None
             if not packet.duration and duration is not None:

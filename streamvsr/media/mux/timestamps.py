@@ -8,8 +8,17 @@ from typing import Any
 
 import av
 
+from streamvsr.media.encode.options import MOV_FAMILY
+
 NONSTRICT = 0x20000
 """FFmpeg's AVFMT_TS_NONSTRICT: the container takes two packets with one decoding time."""
+
+
+MAX_MP4_TICKS = 2**31 - 2
+"""What FFmpeg's mp4 muxer takes for the time from one packet to the next; of more it makes one tick."""
+
+REORDERED_SECONDS = 10
+"""No frame is shown so much later than it is decoded."""
 
 
 class Timestamps:
@@ -22,7 +31,14 @@ class Timestamps:
         ticks = stream.time_base
         self._time_base = Fraction(ticks.numerator, ticks.denominator)
         self._least_step = 0 if container_flags & NONSTRICT else 1
-        self._name = f"{stream.type} track"
+        is_mp4 = stream.container.format.name in MOV_FAMILY
+        self._longest_gap = MAX_MP4_TICKS - int(REORDERED_SECONDS / self._time_base) if is_mp4 else None
+        self._latest: int | None = None
+        """The greatest pts so far, as it came."""
+        self._gaps: list[tuple[int, int]] = []
+        """(from which stamp on, how many ticks are left out)"""
+        self._is_video, self._name = stream.type == "video", f"{stream.type} track"
+        self._on_warning = on_warning
         self._warn: Callable[[str], None] | None = on_warning
         self._source: Any = None
         self._factor = Fraction(1)
@@ -39,6 +55,11 @@ class Timestamps:
         factor = self._factor
         pts = None if packet.pts is None else round(packet.pts * factor)
         dts = None if packet.dts is None else round(packet.dts * factor)
+        if self._longest_gap is not None and (shown := pts if pts is not None else dts) is not None:
+            if self._latest is not None and shown - self._latest > self._longest_gap:
+                self._shorten(self._latest, shown - self._latest - self._longest_gap, self._longest_gap)
+            self._latest = max(shown, self._latest if self._latest is not None else shown)
+        pts, dts = self._without_gaps(pts), self._without_gaps(dts)
         duration = round((packet.duration or 0) * factor)
         if dts is None:
             # Matroska gives none for the first packets of reordered video; a packet with data is never dropped.
@@ -54,3 +75,17 @@ class Timestamps:
         packet.time_base = self._time_base
         self._last, self._next = dts, dts + max(duration, 1)
         return packet
+
+    def _without_gaps(self, stamp: int | None) -> int | None:
+        return None if stamp is None else stamp - sum(ticks for begin, ticks in self._gaps if stamp >= begin)
+
+    def _shorten(self, before: int, excess: int, left: int) -> None:
+        """Leave out ``excess`` ticks of the gap behind the stamp ``before``, of which ``left`` stay."""
+        # Frames of both sides are decoded in between: what lies in the first half belongs to what was before.
+        self._gaps.append((before + left // 2, excess))
+        gap, shortened = float((excess + left) * self._time_base), float(excess * self._time_base)
+        keeps = "; .mkv keeps it" + (", and so does -video_track_timescale 1000" if self._is_video else "")
+        self._on_warning(
+            f"{self._name}: a gap of {gap:.0f} s has more ticks of {self._time_base} s than mp4 holds: shortened by "
+            f"{shortened:.0f} s{keeps}"
+        )

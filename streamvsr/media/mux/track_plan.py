@@ -8,6 +8,7 @@ those accepted before it (some containers take one audio track only).
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -52,6 +53,19 @@ USUAL_AUDIO = {
 """What audio is converted to where it cannot be copied; AAC everywhere else."""
 
 USUAL_SUBTITLE = {**dict.fromkeys(MOV_FAMILY, "mov_text"), "webm": "webvtt", "matroska": "subrip", "nut": "ass"}
+
+LOSSLESS_AUDIO = {"matroska": "flac", "nut": "flac", **dict.fromkeys(MOV_FAMILY - {"mov"}, "alac")}
+"""What sound becomes that is not compressed, or only a little, where the container does not take it as it is."""
+
+NEARLY_RAW = (
+    *("pcm_", "adpcm_", "g722", "g726", "wmav", "wmapro", "wmalossless"),
+    *("truehd", "mlp", "tta", "ape", "alac", "flac"),
+)
+"""Codecs (by how their names begin) that are not encoded anew with loss where a lossless form is at hand: raw and
+lossless ones, and those that FFmpeg itself copies to Matroska, which PyAV does not."""
+
+MORE_THAN_24_BITS = ("pcm_f", "pcm_s32", "pcm_u32", "wma")
+"""Codecs whose samples are finer than FLAC and ALAC keep."""
 
 STEREO_AT_MOST = {"libmp3lame": "ac3", "mp2": "ac3"}
 """Encoders without surround, and who takes over."""
@@ -98,7 +112,9 @@ def plan_tracks(
             plans.append(TrackPlan(track, "drop"))
         else:
             wanted = {"audio": audio, "subtitle": subtitle}.get(track.kind)
-            plans.append(_plan_one(track, wanted, container, plans, on_warning))
+            # Who asks for a bit rate wants sound that has one.
+            keep = output.audio_bit_rate is None
+            plans.append(_plan_one(track, wanted, container, plans, on_warning, keep=keep))
     if unheld:
         kinds = ", ".join(sorted({t.kind for t in unheld}))
         on_warning(f"{container} holds video only: {len(unheld)} track(s) left out ({kinds})")
@@ -114,18 +130,27 @@ def _switched_off(track: Track, output: OutputOptions) -> bool:
 
 
 def _plan_one(
-    track: Track, wanted: str | None, container: str, before: list[TrackPlan], on_warning: Callable[[str], None]
+    track: Track,
+    wanted: str | None,
+    container: str,
+    before: list[TrackPlan],
+    on_warning: Callable[[str], None],
+    *,
+    keep: bool,
 ) -> TrackPlan:
     name = f"{track.kind} track {track.index} ({track.codec})"
     copy = TrackPlan(track, "copy")
     if wanted is None and holds(container, [*before, copy]):
         return copy
-    codec = wanted or usual_codec(track, container)
-    convert = TrackPlan(track, "convert", codec)
-    if codec and can_convert(track, codec) and holds(container, [*before, convert]):
-        if wanted is None:
-            on_warning(f"{name} becomes {codec}: {container} cannot hold it as it is")
-        return convert
+    lossless = lossless_codecs(track, container) if wanted is None and keep else []
+    for codec in (*lossless, wanted or usual_codec(track, container)):
+        convert = TrackPlan(track, "convert", codec)
+        if codec and can_convert(track, codec) and holds(container, [*before, convert]):
+            if wanted is None:
+                deep = codec in ("flac", "alac") and codec_id(track).startswith(MORE_THAN_24_BITS)
+                how = "" if codec not in lossless else " of 24 bits" if deep else " (nothing is lost)"
+                on_warning(f"{name} becomes {codec}{how}: it cannot be copied to {container} as it is")
+            return convert
     if track.kind == "audio" and not _is_known(track):
         on_warning(
             f"{name} is left out: it begins so late that its rate and channels were not known when the output was "
@@ -137,8 +162,24 @@ def _plan_one(
         reason += ", and pictures cannot become text"
     elif wanted is not None:
         reason = f"it cannot become {wanted} in {container}"
-    on_warning(f"{name} is left out: {reason}; .mkv would keep it")
+    kept = "" if container == "matroska" else "; .mkv would keep it"
+    on_warning(f"{name} is left out: {reason}{kept}")
     return TrackPlan(track, "drop")
+
+
+def lossless_codecs(track: Track, container: str) -> list[str]:
+    """Encoders that keep the samples of this sound (FLAC and ALAC up to 24 bits), the nearest first; none for sound
+    that is compressed with loss."""
+    name = codec_id(track)
+    if track.kind != "audio" or not name.startswith(NEARLY_RAW):
+        return []
+    found: list[str] = []
+    if (raw := re.fullmatch(r"pcm_([suf])(\d+)(?:le|be|_planar|le_planar|be_planar)?", name)) is not None:
+        kind, bits = ("f" if raw[1] == "f" else "s"), max(16, int(raw[2]))
+        found = [f"pcm_{kind}{bits}le"] if container not in UNPLAYABLE or "pcm_" not in UNPLAYABLE[container] else []
+    elif name.startswith("pcm_") and container in ("mov", "avi", "mxf"):
+        found = ["pcm_s16le"]
+    return [*found, LOSSLESS_AUDIO[container]] if container in LOSSLESS_AUDIO else found
 
 
 def usual_codec(track: Track, container: str) -> str:

@@ -71,7 +71,8 @@ class BasicVSRModel(Model):
             self.network.load_state_dict(self._exact)
 
 
-def _blocks(state: Mapping[str, Tensor], trunk: str) -> int:
+def blocks_of(state: Mapping[str, Tensor], trunk: str) -> int:
+    """Residual blocks in the branch ``trunk``."""
     pattern = re.compile(re.escape(trunk) + r"\.main\.2\.(\d+)\.")
     return 1 + max((int(m[1]) for key in state if (m := pattern.match(key))), default=-1)
 
@@ -82,15 +83,16 @@ def shape_of(state: Mapping[str, Tensor]) -> dict[str, int]:
     require(state, f"{prefix}fusion.weight", f"{prefix}conv_hr.weight")
     shape = {
         "mid_channels": state[f"{prefix}fusion.weight"].shape[0],
-        "num_blocks": _blocks(state, f"{prefix}backward_resblocks"),
+        "num_blocks": blocks_of(state, f"{prefix}backward_resblocks"),
         "high_res_channels": state[f"{prefix}conv_hr.weight"].shape[0],
     }
     if prefix:
-        shape["num_cleaning_blocks"] = _blocks(state, "image_cleaning.0")
+        shape["num_cleaning_blocks"] = blocks_of(state, "image_cleaning.0")
     return shape
 
 
-def _number(config: Mapping[str, str], name: str, default: float) -> float:
+def number_of(config: Mapping[str, str], name: str, default: float) -> float:
+    """What the config states, or ``default``. Raises ``CheckpointError`` where that is no number."""
     try:
         number = float(config.get(name, default))
         if not math.isfinite(number):
@@ -98,6 +100,13 @@ def _number(config: Mapping[str, str], name: str, default: float) -> float:
         return number
     except ValueError as error:
         raise CheckpointError(f"{name} has to be a number, not {config[name]!r}") from error
+
+
+def agreed(shape: Mapping[str, int], config: Mapping[str, str]) -> None:
+    """Raise ``CheckpointError`` where the config states other numbers than the weights have."""
+    for name, found in shape.items():
+        if number_of(config, name, found) != found:
+            raise CheckpointError(f"the config states {name} = {config[name]}, but the weights have {found}")
 
 
 def load(state: Mapping[str, Tensor], config: Mapping[str, str]) -> BasicVSRModel:
@@ -108,9 +117,7 @@ def load(state: Mapping[str, Tensor], config: Mapping[str, str]) -> BasicVSRMode
     Raises ``CheckpointError`` where weights are missing, left over or of another shape, or disagree with ``config``.
     """
     shape = shape_of(state)
-    for name, found in shape.items():
-        if _number(config, name, found) != found:
-            raise CheckpointError(f"the config states {name} = {config[name]}, but the weights have {found}")
+    agreed(shape, config)
     network: BasicVSRNet | RealBasicVSRNet
     with torch.device("meta"):
         if "num_cleaning_blocks" in shape:
@@ -121,6 +128,6 @@ def load(state: Mapping[str, Tensor], config: Mapping[str, str]) -> BasicVSRMode
         # Before the weights come: changing the layout of a filled network would hold them once more.
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     fill(network, state)
-    threshold = _number(config, "dynamic_refine_thres", OFF)
+    threshold = number_of(config, "dynamic_refine_thres", OFF)
     scope = config.get("refine_scope", "frame")
     return BasicVSRModel(network, RefineRule(threshold, "window" if scope == "window" else "frame"))

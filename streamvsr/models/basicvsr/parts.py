@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from torch import Tensor, nn
 
 from streamvsr.config import ModelOptions, tile_px
 from streamvsr.models.basicvsr.network import BasicVSRNet, upsampled_pixels
+from streamvsr.models.basicvsr.spynet import SPyNet
 from streamvsr.models.compiled import compiled
 from streamvsr.models.memory import free_bytes, is_out_of_memory, release
 from streamvsr.models.tiling import USABLE, Tiled, TilePlan
@@ -18,38 +20,48 @@ LEAST_PART_FRAMES = 2
 LEAST_UPSAMPLED_PIXELS = 64
 
 
-class Parts:
-    """``network`` and its ``cleaning`` (None without one), for one session. The weights stay shared."""
+class Network(Protocol):
+    """What a network of the family has, whatever its branches are."""
 
-    def __init__(
-        self, network: BasicVSRNet, cleaning: nn.Module | None, options: ModelOptions, warn: Callable[[str], None]
-    ) -> None:
-        self.network = network
+    channels: int
+    spynet: SPyNet
+    conv_last: nn.Conv2d
+
+
+class Parts:
+    """A network's steps that have to do with memory, for one session. The weights stay shared."""
+
+    cleaning: Tiled | None = None
+
+    def __init__(self, network: Network, options: ModelOptions, warn: Callable[[str], None]) -> None:
+        self._network = network
+        self._options = options
         self._warn = warn
+        self._warn_once = _once(warn)
         self._tile_px = tile_px(options.tile)
         self._plan = TilePlan(self._tile_px, warn)
         self._part_frames = 0
         self._upsampled_pixels: int | None = None  # None: as many as usual
         self._looked_at = 0  # frames of the longest window that free memory was compared with
-        device = network.fusion.weight.device
-        warn_once = _once(warn)
 
-        def part(module: nn.Module) -> Tiled:
-            fast = compiled(module, device, compile=options.compile, graphs=options.cuda_graphs, warn=warn_once)
-            return Tiled(fast, self._plan, min(HALO_PX, _reach(module)))
+    @property
+    def weight(self) -> Tensor:
+        """One of the weights, for their type and device."""
+        return self._network.conv_last.weight
 
-        self.cleaning = part(cleaning) if cleaning is not None else None
-        self._backward = part(network.backward_resblocks)
-        self._forward = part(network.forward_resblocks)
+    def _tiled(self, module: nn.Module) -> Tiled:
+        options, device = self._options, self.weight.device
+        fast = compiled(module, device, compile=options.compile, graphs=options.cuda_graphs, warn=self._warn_once)
+        return Tiled(fast, self._plan, min(HALO_PX, _reach(module)))
 
     def settle(self, frame: Tensor, frames: int) -> None:
         """Choose tiles, and how many frames are run at once, for a window of ``frames`` like ``frame``."""
-        self._plan.settle(frame, self.network.channels, HALO_PX)
+        self._plan.settle(frame, self._network.channels, HALO_PX)
         if frames <= self._looked_at or self._tile_px == 0:
             return
         self._looked_at = frames
         free = free_bytes(frame.device)
-        state = self.network.channels * frame.element_size() * frame.shape[-2] * frame.shape[-1]
+        state = self._network.channels * frame.element_size() * frame.shape[-2] * frame.shape[-1]
         if free is not None and frames * state > USABLE * free and not self._part_frames:
             self._part_frames = max(LEAST_PART_FRAMES, int(USABLE * free) // state)
             self._warn(f"{free >> 20} MiB of memory are free: windows of {self._part_frames} frames")
@@ -67,29 +79,23 @@ class Parts:
         self._warn(f"out of memory: going on in windows of {self._part_frames} frames")
         return True
 
-    def backward(self, frame: Tensor, state: Tensor | None, flow: Tensor | None) -> Tensor:
-        return self.network.propagate(self._backward, frame, state, flow)
-
-    def forward(self, frame: Tensor, state: Tensor | None, flow: Tensor | None) -> Tensor:
-        return self.network.propagate(self._forward, frame, state, flow)
-
     def flow(self, reference: Tensor, other: Tensor) -> Tensor:
         """(N, 2, H, W), always of the whole pictures: only the convolutions of each level run in tiles, exactly."""
         while True:
             try:
-                flow: Tensor = self.network.spynet(reference, other, self._plan.tile_px)
+                flow: Tensor = self._network.spynet(reference, other, self._plan.tile_px)
                 return flow
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error) or not self._plan.shrink(reference):
                     raise
             release(reference.device)
 
-    def reconstruct(self, frame: Tensor, backward_state: Tensor, forward_state: Tensor) -> Tensor:
-        """(1, 3, 4H, 4W). In tiles, and in smaller ones where memory runs out."""
+    def _upsampled(self, frame: Tensor, reconstruct: Callable[[int | None], Tensor]) -> Tensor:
+        """What ``reconstruct`` gives for so many pixels at once (None: as usual), fewer where memory runs out."""
         pixels = self._upsampled_pixels
         while True:
             try:
-                picture = self.network.reconstruct(frame, backward_state, forward_state, pixels)
+                picture = reconstruct(pixels)
                 self._upsampled_pixels = pixels
                 return picture
             except (RuntimeError, MemoryError) as error:
@@ -97,6 +103,30 @@ class Parts:
                 if pixels < LEAST_UPSAMPLED_PIXELS or not is_out_of_memory(error):
                     raise
             release(frame.device)
+
+
+class BasicVSRParts(Parts):
+    """``network`` and its ``cleaning`` (None without one)."""
+
+    def __init__(
+        self, network: BasicVSRNet, cleaning: nn.Module | None, options: ModelOptions, warn: Callable[[str], None]
+    ) -> None:
+        super().__init__(network, options, warn)
+        self.network = network
+        self.cleaning = self._tiled(cleaning) if cleaning is not None else None
+        self._backward = self._tiled(network.backward_resblocks)
+        self._forward = self._tiled(network.forward_resblocks)
+
+    def backward(self, frame: Tensor, state: Tensor | None, flow: Tensor | None) -> Tensor:
+        return self.network.propagate(self._backward, frame, state, flow)
+
+    def forward(self, frame: Tensor, state: Tensor | None, flow: Tensor | None) -> Tensor:
+        return self.network.propagate(self._forward, frame, state, flow)
+
+    def reconstruct(self, frame: Tensor, backward_state: Tensor, forward_state: Tensor) -> Tensor:
+        """(1, 3, 4H, 4W)."""
+        network = self.network
+        return self._upsampled(frame, lambda n: network.reconstruct(frame, backward_state, forward_state, n))
 
 
 def _once(warn: Callable[[str], None]) -> Callable[[str], None]:

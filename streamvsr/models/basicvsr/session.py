@@ -15,9 +15,11 @@ one output frame needs.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +30,7 @@ from streamvsr.models.base import Session, silent
 from streamvsr.models.basicvsr.cleaning import RefineRule, clean
 from streamvsr.models.basicvsr.history import ForwardBranch, Mark, States
 from streamvsr.models.basicvsr.network import BasicVSRNet
-from streamvsr.models.basicvsr.parts import Parts
+from streamvsr.models.basicvsr.parts import BasicVSRParts, Parts
 from streamvsr.models.memory import is_out_of_memory, release
 from streamvsr.models.precision import Flag, looks_broken
 
@@ -64,28 +66,43 @@ class Part:
         return cls(limit, min(max(0, start), stop), stop)
 
 
-class BasicVSRSession(Session):
-    """See ``Session``. Domain rgb, scale 4; pictures of at least 64 x 64, any width and height above."""
+Context = TypeVar("Context")
+"""What the last forward branch and the reconstruction need of a frame, from the branches before."""
+Marks = tuple[Mark, ...]
+
+
+class PropagationSession(Session, ABC, Generic[Context]):
+    """What the family's sessions share: frames, flows, parts of a window where memory is short, half precision.
+
+    A network's own are the branches before the last one (``_prepare``) and the last one with what follows (``_make``).
+    """
 
     def __init__(
         self,
-        network: BasicVSRNet,
-        cleaning: nn.Module | None,
+        parts: Parts,
         rule: RefineRule,
-        max_history: int = 0,
-        options: ModelOptions | None = None,
+        branches: Sequence[ForwardBranch[Any]],
         warn: Callable[[str], None] = silent,
         widen: Callable[[], None] | None = None,
+        least_px: int = MIN_SIZE_PX,
     ) -> None:
-        """``widen`` makes the weights float32 again, once half precision has failed."""
-        self._network = network
+        """``branches``: whose states are carried. ``widen`` makes the weights float32, where half precision fails."""
+        self._parts = parts
         self._rule = rule
+        self._branches = tuple(branches)
         self._warn = warn
-        self._parts = Parts(network, cleaning, options or ModelOptions(), warn)
-        self._forward: ForwardBranch[Tensor] = ForwardBranch(self._advance, max_history)
         self._widen = widen
-        self._half = network.fusion.weight.dtype in HALF
+        self._least_px = least_px
+        self._half = parts.weight.dtype in HALF
         self.reset()
+
+    @abstractmethod
+    def _prepare(self, part: Part) -> list[Context]:
+        """Run the branches before the last one over the part; a context for each kept frame, the first of them last."""
+
+    @abstractmethod
+    def _make(self, frame: Tensor, flow: Tensor | None, contexts: list[Context], wanted: bool) -> Tensor | None:
+        """Take the next frame's step of the last branch; its picture (1, 3, H, W) where it is ``wanted``."""
 
     def reset(self) -> None:
         self._cleaned: list[Tensor] = []
@@ -96,7 +113,8 @@ class BasicVSRSession(Session):
         """For each of them but the last, the flow from it to the frame after it."""
         self._last: Tensor | None = None
         """The last kept frame, cleaned, for the flow across a seam of windows that share no frame."""
-        self._forward.reset()
+        for branch in self._branches:
+            branch.reset()
         self._running = False
         """A window was begun and not run to its end: the state is neither the old nor the new one."""
 
@@ -105,10 +123,10 @@ class BasicVSRSession(Session):
         return self._run(frames, new, keep)
 
     def _check(self, frames: Tensor, new: int, keep: range) -> None:
-        if frames.ndim != 4 or frames.shape[1] != 3 or min(frames.shape[2:]) < MIN_SIZE_PX:
-            least = f"(T, 3, H, W) with H and W at least {MIN_SIZE_PX}"
+        if frames.ndim != 4 or frames.shape[1] != 3 or min(frames.shape[2:]) < self._least_px:
+            least = f"(T, 3, H, W) with H and W at least {self._least_px}"
             raise ModelError(f"a window has to be {least}, but {tuple(frames.shape) = }")
-        weight = self._network.fusion.weight
+        weight = self._parts.weight
         if frames.dtype not in (weight.dtype, *HALF) or frames.device != weight.device:
             found = f"{frames.dtype} on {frames.device}"
             raise ModelError(f"the frames are {found}, the network is {weight.dtype} on {weight.device}")
@@ -128,7 +146,7 @@ class BasicVSRSession(Session):
     def _run(self, frames: Tensor, new: int, keep: range) -> Iterator[Tensor]:
         """The window part by part: a single part, unless memory is short or half precision fails."""
         self._running = True
-        frames = frames.to(self._network.fusion.weight.dtype)
+        frames = frames.to(self._parts.weight.dtype)
         self._parts.settle(frames[:1], len(frames))
         self._take_in(frames[frames.shape[0] - new :])
         count, done = len(self._cleaned), 0
@@ -151,39 +169,40 @@ class BasicVSRSession(Session):
 
     def _run_part(self, part: Part, last: bool) -> Iterator[Tensor]:
         """The pictures [start, stop) of the frames at hand. However it ends, what was given away is committed."""
-        backward_states = self._propagate_backward(part)
+        contexts = self._prepare(part)
         # On a GPU a picture is looked at when the next one is under way, so that the device never waits.
-        behind = 1 if self._half and self._network.fusion.weight.device.type == "cuda" else 0
-        marks: deque[Mark] = deque()
+        behind = 1 if self._half and self._parts.weight.device.type == "cuda" else 0
+        marks: deque[Marks] = deque()
         waiting: deque[tuple[Tensor, Flag | None]] = deque()
         try:
             for i, (frame, flow) in enumerate(self._frames(part.stop)):
-                marks.append(self._forward.mark())
-                state = self._forward.step(frame, flow)
-                if i < part.start:
-                    self._commit(marks)
+                marks.append(tuple(branch.mark() for branch in self._branches))
+                picture = self._make(frame, flow, contexts, i >= part.start)
+                if picture is None:
+                    marks.popleft()
+                    self._commit()
                     continue
-                picture = self._parts.reconstruct(frame, backward_states.pop(), state)
                 waiting.append((picture[0], Flag(looks_broken(picture, frame)) if self._half else None))
-                del picture, state
+                del picture
                 while len(waiting) > (behind if i + 1 < part.stop else 0):
                     if (flag := waiting[0][1]) is not None and flag.read():
                         raise HalfPrecisionError
-                    self._commit(marks)
+                    marks.popleft()
+                    self._commit()
                     # Before the last picture is given away: the consumer may never come back to this generator.
                     self._running = not (last and i + 1 == part.stop and len(waiting) == 1)
                     yield waiting.popleft()[0]
         except Exception:
             if marks:
-                self._forward.back_to(marks[0])
+                for branch, mark in zip(self._branches, marks[0], strict=True):
+                    branch.back_to(mark)
             raise
 
     def _frames(self, count: int) -> list[tuple[Tensor, Tensor | None]]:
         return list(zip(self._cleaned[:count], self._to_previous[:count], strict=True))
 
-    def _commit(self, marks: deque[Mark]) -> None:
-        """Forget the first frame; the forward branch has what it leaves behind."""
-        marks.popleft()
+    def _commit(self) -> None:
+        """Forget the first frame; the forward branches have what it leaves behind."""
         self._last = self._cleaned.pop(0)
         del self._to_previous[:1]
         del self._to_next[:1]
@@ -195,11 +214,15 @@ class BasicVSRSession(Session):
         self._warn("half precision gave a broken picture: going on in fp32, no frame is lost")
         self._widen()
         self._half = False
-        self._forward.widen()
+        for branch in self._branches:
+            branch.widen()
         if self._last is not None:
             self._last = self._last.float() if bool(self._last.isfinite().all()) else rest[:1].float()
-        self._cleaned, self._to_previous, self._to_next = [], [], []
+        self._forget_frames()
         self._take_in(rest.float())
+
+    def _forget_frames(self) -> None:
+        self._cleaned, self._to_previous, self._to_next = [], [], []
 
     def _take_in(self, fresh: Tensor) -> None:
         """Clean the new frames and find the flows of the new pairs."""
@@ -230,7 +253,30 @@ class BasicVSRSession(Session):
             found.extend(torch.split(self._parts.flow(torch.cat(here), torch.cat(there)), 1))
         return found
 
-    def _propagate_backward(self, part: Part) -> list[Tensor]:
+    @staticmethod
+    def _batch(frames: Tensor) -> int:
+        limit = BATCH_PIXELS_CPU if frames.device.type == "cpu" else BATCH_PIXELS_GPU
+        return max(1, limit // (frames.shape[2] * frames.shape[3]))
+
+
+class BasicVSRSession(PropagationSession[Tensor]):
+    """See ``Session``. Domain rgb, scale 4; pictures of at least 64 x 64, any width and height above."""
+
+    def __init__(
+        self,
+        network: BasicVSRNet,
+        cleaning: nn.Module | None,
+        rule: RefineRule,
+        max_history: int = 0,
+        options: ModelOptions | None = None,
+        warn: Callable[[str], None] = silent,
+        widen: Callable[[], None] | None = None,
+    ) -> None:
+        self._steps = BasicVSRParts(network, cleaning, options or ModelOptions(), warn)
+        self._forward: ForwardBranch[Tensor] = ForwardBranch(self._advance, max_history)
+        super().__init__(self._steps, rule, (self._forward,), warn, widen)
+
+    def _prepare(self, part: Part) -> list[Tensor]:
         """The backward states of the kept frames, the first of them last. Starts from nothing at the part's end."""
         state: Tensor | None = None
         states: list[Tensor] = []
@@ -238,15 +284,14 @@ class BasicVSRSession(Session):
             return states
         for i in range(part.frames - 1, part.start - 1, -1):
             flow = self._to_next[i] if i < part.frames - 1 else None
-            state = self._parts.backward(self._cleaned[i], state, flow)
+            state = self._steps.backward(self._cleaned[i], state, flow)
             if i < part.stop:
                 states.append(state)
         return states
 
-    def _advance(self, frame: Tensor, states: States, flow: Tensor | None) -> Tensor:
-        return self._parts.forward(frame, states[0] if states else None, flow)
+    def _make(self, frame: Tensor, flow: Tensor | None, contexts: list[Tensor], wanted: bool) -> Tensor | None:
+        state = self._forward.step(frame, flow)
+        return self._steps.reconstruct(frame, contexts.pop(), state) if wanted else None
 
-    @staticmethod
-    def _batch(frames: Tensor) -> int:
-        limit = BATCH_PIXELS_CPU if frames.device.type == "cpu" else BATCH_PIXELS_GPU
-        return max(1, limit // (frames.shape[2] * frames.shape[3]))
+    def _advance(self, frame: Tensor, states: States, flow: Tensor | None) -> Tensor:
+        return self._steps.forward(frame, states[0] if states else None, flow)

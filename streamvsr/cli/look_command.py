@@ -1,0 +1,141 @@
+"""``streamvsr look INPUT``: what it is like, which network suits it, and what that would take here."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from streamvsr.cli.console import Console, encodable
+from streamvsr.cli.interrupts import Interrupts
+from streamvsr.cli.metrics_command import refuse, write
+from streamvsr.cli.own_options import options_help, take
+from streamvsr.cli.parser import asks_for_help, parse_paths
+from streamvsr.errors import UsageError
+from streamvsr.look.options import LookOptions
+
+if TYPE_CHECKING:
+    from streamvsr.footage.choose import Choice
+    from streamvsr.footage.sample import Footage
+    from streamvsr.look.forecast import Forecast
+
+USAGE = """\
+usage: streamvsr look [options] INPUT [OUTPUT options]
+
+Says what a video is like (noise, compression, blocks, fields, repeats), which
+network 'auto' takes for it and why, what would be better and what that costs,
+and, after a second of the real work, how long the whole takes on this machine,
+with how much memory, and how large the output gets. docs/look.md explains it.
+The input has to be a file or images: what can be read only once is left alone.
+
+"""
+_REST = """
+
+All options of a run hold too: those of the input before it, those of the model
+and the output anywhere behind 'look'.
+
+examples:
+  streamvsr look old.avi
+  streamvsr look old.avi --sheet sheet.png
+  streamvsr look old.avi --json -c:v libx265 -crf 20"""
+
+
+def look_command(words: Sequence[str]) -> int:
+    """Look and print; the exit code. Raises ``StreamvsrError``."""
+    if not words or asks_for_help(words):
+        print(USAGE + options_help(LookOptions) + _REST)
+        return 0 if words else 2
+    own, rest = take(words, LookOptions)
+    options = LookOptions(**own)
+    config, paths = parse_paths(rest)
+    if len(paths) != 1:
+        raise UsageError("look takes one input: streamvsr look INPUT")
+    config = replace(config, input=replace(config.input, path=paths[0]))
+    refuse("--sheet", options.sheet, config.output.overwrite)
+    console = Console(quiet=config.run.quiet or options.json)
+    # As build() does, but before anything here imports torch.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+    from streamvsr.footage.choose import choose, hints
+    from streamvsr.footage.sample import look
+    from streamvsr.models.device import choose_device
+
+    with Interrupts():
+        footage = look(config.input)
+        choice = choose(footage, gpu=choose_device(config.model.device).type == "cuda")
+        found = None
+        if not options.no_trial:
+            from streamvsr.look.forecast import forecast
+
+            found = forecast(config, footage, warn=console.warning)
+        if options.sheet is not None:
+            from streamvsr.look.sheet import png, sheet
+
+            picture = png(sheet(config, footage, choice, warn=console.warning))
+            write(options.sheet, picture, config.output.overwrite)
+    if options.json:
+        print(json.dumps(_json(footage, choice, hints(footage), found), indent=2))
+    else:
+        print(encodable(_text(footage, choice, hints(footage), found), sys.stdout))
+    return 0
+
+
+def _json(footage: Footage, choice: Choice, hints: list[str], found: Forecast | None) -> dict[str, Any]:
+    return {
+        "footage": asdict(footage),
+        "choice": asdict(choice),
+        "hints": hints,
+        "forecast": None if found is None else asdict(found),
+    }
+
+
+def _text(footage: Footage, choice: Choice, hints: list[str], found: Forecast | None) -> str:
+    fields = "interlaced" if footage.interlaced else "combed, though not tagged" if footage.combed else "progressive"
+    told = "the decoder does not tell" if footage.quantiser is None else f"{footage.quantiser:.1f} ({footage.codec})"
+    parts = [
+        f"{footage.width}x{footage.height}",
+        *([] if footage.frame_rate is None else [f"{footage.frame_rate:.5g} frames a second"]),
+        *([] if footage.seconds is None else [_duration(footage.seconds)]),
+        footage.codec or "images",
+    ]
+    strength = f" --strength {choice.strength:g}" if choice.strength < 1 else ""
+    lines = [
+        ("input", ", ".join(parts)),
+        ("quantiser", told),
+        ("blocks", f"{footage.blockiness:.2f} times the steps on the edges of 8x8 blocks"),
+        ("noise", f"{footage.noise:.1f} codes of 255 (standard deviation)"),
+        ("detail", f"{footage.detail:.2f} of the energy of its steps is finer than a pixel's blur"),
+        ("fields", fields),
+        ("repeats", f"{100 * footage.repeated:.0f} % of the frames are the one before, and cost nothing"),
+        ("looked at", f"{footage.frames} frames"),
+        ("choice", f"--model {choice.model}{strength}: {choice.reason}"),
+        *([] if choice.better is None else [("better", choice.better)]),
+        *(("hint", hint) for hint in hints),
+    ]
+    if found is not None:
+        lines.append(("forecast", _forecast(found)))
+    return "\n".join(f"{name:<11}{value}" for name, value in lines)
+
+
+def _forecast(found: Forecast) -> str:
+    if found.frames_per_second is None:
+        return "not one frame was finished in half a minute: choose a faster model"
+    parts = [f"{found.frames_per_second:.2g} frames a second here (a trial of {found.trial_frames})"]
+    if found.seconds is not None:
+        parts.insert(0, _duration(found.seconds))
+    if found.memory_bytes is not None:
+        parts.append(f"{found.memory_bytes / 1e9:.1f} GB of memory")
+    if found.output_bytes is not None:
+        parts.append(f"about {found.output_bytes / 1e6:.2g} MB of video")
+    return ", ".join(parts)
+
+
+def _duration(seconds: float) -> str:
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.3g} s"
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {whole % 60:02} s"

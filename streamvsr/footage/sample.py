@@ -1,0 +1,277 @@
+"""A few dozen frames of an input, from several places, and what they say about it.
+
+Files are opened a second time, and sought in. What can be read only once (standard input, pipes, live streams) is never
+touched: ``look`` says that it cannot look.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import stat
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from streamvsr.config import InputOptions, LiveOptions, OutputOptions
+from streamvsr.errors import SourceError
+from streamvsr.footage.measure import Luma, Measures, measure
+from streamvsr.frames import Frame
+from streamvsr.media.av_errors import FOREIGN, source_error
+from streamvsr.media.demux import open_source
+from streamvsr.media.demux.image_sequence import is_pictures
+from streamvsr.media.demux.options import demuxer_options
+from streamvsr.media.open_container import open_container
+from streamvsr.secrets import mask_url
+
+PLACES = 4
+"""Where frames are taken: evenly over the length."""
+FRAMES = 7
+"""At each place, one after another."""
+PIXELS = 30_000_000
+"""What is decoded at most for the look, in pixels: 1080p gives 14 frames, 4K three."""
+WIDEST_PX, HIGHEST_PX = 960, 540
+"""Of a larger frame the middle is measured."""
+
+
+class CannotLookError(SourceError):
+    """The input cannot be read twice; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Footage:
+    """What a video is like. Numbers are medians over the frames that were looked at."""
+
+    width: int
+    height: int
+    codec: str
+    """FFmpeg's name of the decoder; "" for images."""
+    frame_rate: float | None
+    seconds: float | None
+    bits_per_pixel: float | None
+    """Of the video stream, where the container tells its bit rate."""
+    frames: int
+    """How many were looked at."""
+    noise: float
+    blockiness: float
+    detail: float
+    """See ``Measures``."""
+    quantiser: float | None
+    """Mean quantiser in the codec's own scale, where the decoder tells: H.264 0 to 51, VP9 0 to 255, MPEG-1, -2, -4 and
+    H.263 1 to 31 (MPEG-2's linear scale)."""
+    interlaced: bool
+    """The decoder says so of a frame."""
+    combed: bool
+    """Lines of frames that are not said to be interlaced come from two moments."""
+    repeated: float
+    """The part of the frames that are the frame before, 0..1."""
+
+
+def look(input: InputOptions) -> Footage:
+    """Raises ``CannotLookError`` for what can be read only once, ``SourceError`` for what cannot be read."""
+    check_readable_twice(input)
+    if is_pictures(input.path):
+        return _of_images(input)
+    try:
+        with open_container(_file(input.path), "r", format=input.format, options=demuxer_options(input)) as container:
+            return _of_container(container, input)
+    except FOREIGN as exc:
+        raise source_error(exc, input.path) from exc
+
+
+def check_readable_twice(input: InputOptions, *, live: bool = False) -> None:
+    """Raise ``CannotLookError`` where looking would take something away from the run."""
+    path = input.path
+    if path in ("-", "pipe:", "pipe:0"):
+        raise CannotLookError("standard input can be read only once")
+    if live or "://" in path:
+        raise CannotLookError("a stream from the network is not opened twice")
+    if is_pictures(path):
+        return
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as exc:
+        raise SourceError(f"'{mask_url(path)}': {exc.strerror}") from exc
+    if not stat.S_ISREG(mode):
+        raise CannotLookError(f"'{mask_url(path)}' is no regular file: it can be read only once")
+
+
+def _file(path: str) -> str:
+    # FFmpeg takes "12:30.mp4" for a protocol called 12.
+    return f"file:{path}" if ":" in os.path.splitdrive(path)[1] else path
+
+
+def _of_container(container: Any, input: InputOptions) -> Footage:
+    if not container.streams.video:
+        raise SourceError(f"'{mask_url(input.path)}': there is no video in it")
+    stream = container.streams.best("video") or container.streams.video[0]
+    context = stream.codec_context
+    context.options = {"export_side_data": "venc_params"}
+    size = max(1, context.width * context.height)
+    many = max(2, min(PLACES * FRAMES, PIXELS // size))
+    begin, seconds = _range(container, stream, input)
+    lumas, quantisers = _Lumas(), []
+    interlaced = False
+    places = _places(begin, seconds, max(1, min(PLACES, many // 2)))
+    for place in places:
+        if place > 0:
+            container.seek(round(place / stream.time_base), stream=stream, backward=True, any_frame=False)
+        lumas.jump()
+        for taken, frame in enumerate(container.decode(stream)):
+            if taken >= many // len(places):
+                break
+            lumas.add(frame)
+            interlaced = interlaced or bool(frame.interlaced_frame)
+            if (quantiser := _quantiser(frame)) is not None:
+                quantisers.append(quantiser)
+    if not lumas.measures:
+        raise SourceError(f"'{mask_url(input.path)}': no frame could be decoded")
+    rate = None if not stream.average_rate else float(stream.average_rate)
+    bit_rate = stream.bit_rate or (
+        container.size * 8 / seconds if container.size and container.size > 0 and seconds else None
+    )
+    return lumas.footage(
+        context.width, context.height, context.name, rate, seconds,
+        None if not bit_rate or not rate else bit_rate / (size * rate),
+        float(np.mean(quantisers)) if quantisers else None, interlaced,
+    )  # fmt: skip
+
+
+def _range(container: Any, stream: Any, input: InputOptions) -> tuple[float, float | None]:
+    """(where the run begins in the stream's own time, its length), in seconds."""
+    first = float((stream.start_time or 0) * stream.time_base)
+    whole = None
+    if stream.duration:
+        whole = float(stream.duration * stream.time_base)
+    elif container.duration:
+        whole = container.duration / 1_000_000
+    start = float(input.start or 0)
+    end = start + float(input.duration) if input.duration is not None else float(input.end) if input.end else None
+    length = None if whole is None else max(0.0, (whole if end is None else min(end, whole)) - start)
+    return first + start, length
+
+
+def _places(begin: float, seconds: float | None, count: int) -> list[float]:
+    if not seconds or seconds < 1:
+        return [begin]
+    # The first frames are often black, or a title.
+    return [begin + seconds * (2 * n + 1) / (2 * count) for n in range(count)]
+
+
+class _Lumas:
+    """Takes frames of a decoder one after another."""
+
+    def __init__(self) -> None:
+        self.measures: list[Measures] = []
+        self._before: Luma | None = None
+        self._pairs = self._repeated = self._combed = 0
+
+    def jump(self) -> None:
+        self._before = None
+
+    def add(self, frame: Any) -> None:
+        """An ``av.VideoFrame``."""
+        height, width = frame.height, frame.width
+        plane = (
+            frame if frame.format.name.startswith(("yuv", "gray", "nv12", "p010")) else frame.reformat(format="gray")
+        )
+        deep = plane.format.components[0].bits > 8
+        buffer = np.frombuffer(plane.planes[0], np.uint16 if deep else np.uint8)
+        stride = plane.planes[0].line_size // (2 if deep else 1)
+        values = buffer.reshape(-1, stride)[:height, :width]
+        bits = plane.format.components[0].bits
+        self.take(np.asarray(values, np.float32) / np.float32(2 ** (bits - 8)), progressive=not frame.interlaced_frame)
+
+    def take(self, luma: Luma, *, progressive: bool = True) -> None:
+        """(H, W) in 8-bit codes."""
+        top, left = (max(0, (side - most) // 2) for side, most in zip(luma.shape, (HIGHEST_PX, WIDEST_PX), strict=True))
+        # The grid of blocks and the lines of fields stay where they were.
+        top, left = top // 16 * 16, left // 16 * 16
+        luma = np.ascontiguousarray(luma[top : top + HIGHEST_PX, left : left + WIDEST_PX])
+        if self._before is not None and self._before.shape == luma.shape:
+            self._pairs += 1
+            if np.array_equal(luma, self._before):
+                self._repeated += 1
+                return
+        self._before = luma
+        found = measure(luma)
+        self.measures.append(found)
+        self._combed += progressive and found.combing > COMBED
+
+    def footage(
+        self, width: int, height: int, codec: str, rate: float | None, seconds: float | None,
+        bits_per_pixel: float | None, quantiser: float | None, interlaced: bool,
+    ) -> Footage:  # fmt: skip
+        columns = list(zip(*self.measures, strict=True))
+        noise, blockiness, detail = (_median(columns[n]) for n in range(3))
+        combed = self._combed > len(self.measures) / 4
+        repeated = self._repeated / self._pairs if self._pairs else 0.0
+        return Footage(
+            width, height, codec, rate, seconds, bits_per_pixel, len(self.measures) + self._repeated, noise, blockiness,
+            detail, quantiser, interlaced, combed, repeated,
+        )  # fmt: skip
+
+
+COMBED = 0.01
+"""``Measures.combing`` of a frame that shows two moments."""
+
+
+_MPEG = 2
+"""``AV_VIDEO_ENC_PARAMS_MPEG2``."""
+
+
+def _median(values: Sequence[float]) -> float:
+    there = [value for value in values if math.isfinite(value)]
+    return float(np.median(there)) if there else 0.0
+
+
+def _quantiser(frame: Any) -> float | None:
+    """From FFmpeg's ``AVVideoEncParams``: the frame's quantiser plus the mean of its blocks' differences to it."""
+    for side in frame.side_data:
+        if side.type.name != "VIDEO_ENC_PARAMS":
+            continue
+        data = bytes(side)
+        # unsigned nb_blocks; size_t blocks_offset, block_size; int type, qp; ... then x, y, w, h, delta_qp of each.
+        count, offset, size, kind, base = struct.unpack_from("@INNii", data)
+        deltas = [struct.unpack_from("i", data, offset + n * size + 16)[0] for n in range(count)]
+        mean = float(base + (sum(deltas) / count if count else 0))
+        # FFmpeg gives twice the scale of the MPEG codecs.
+        return mean / 2 if kind == _MPEG else mean
+    return None
+
+
+def _of_images(input: InputOptions) -> Footage:
+    source = open_source(input, OutputOptions(deinterlace="off"), LiveOptions())
+    try:
+        lumas, info = _Lumas(), source.info.video
+        for frame in _frames(iter(source), PLACES * FRAMES):
+            lumas.jump()
+            lumas.take(_luma(frame))
+        if not lumas.measures:
+            raise SourceError(f"'{mask_url(input.path)}': no image could be decoded")
+        count, rate = info.frames_hint, info.frame_rate
+        seconds = float(count / rate) if count and rate else None
+        rate_shown = None if rate is None else float(rate)
+        return lumas.footage(info.width, info.height, "", rate_shown, seconds, None, None, interlaced=False)
+    finally:
+        source.close()
+
+
+def _frames(items: Iterator[Any], count: int) -> Iterator[Frame]:
+    for item in items:
+        if isinstance(item, Frame):
+            yield item
+            count -= 1
+            if not count:
+                return
+
+
+def _luma(frame: Frame) -> Luma:
+    if frame.format.family != "rgb":
+        return np.asarray(frame.planes[0], np.float32) / np.float32(2 ** (frame.format.bits - 8))
+    red, green, blue = (np.asarray(p, np.float32) * np.float32(255 / frame.format.peak) for p in frame.planes[:3])
+    luma: Luma = red * np.float32(0.299) + green * np.float32(0.587) + blue * np.float32(0.114)
+    return luma

@@ -1,0 +1,14 @@
+"""What ``streamvsr look`` can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from streamvsr.config import option
+
+
+@dataclass(frozen=True, slots=True)
+class LookOptions:
+    json: bool = option(False, "--json", help="print it as JSON", kind="flag")
+    sheet: str | None = option(None, "--sheet", help="a PNG with the candidates at three moments", metavar="FILE")
+    no_trial: bool = option(False, "--no-trial", help="no forecast: it works for a second", kind="flag")

@@ -1,0 +1,266 @@
+"""Looking at an input: what is measured is what was put in; the choice follows; what can be read once is left alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from streamvsr.cli.app import main
+from streamvsr.config import InputOptions
+from streamvsr.errors import SourceError
+from streamvsr.footage.choose import BETTER, CLEAN, RESTORING, choose, faults, hints, like_h264
+from streamvsr.footage.measure import Luma, blockiness, combing, detail, noise
+from streamvsr.footage.sample import CannotLookError, Footage, look
+from streamvsr.models import registry
+
+CLEAN_FOOTAGE = Footage(640, 360, "h264", 25.0, 10.0, 1.0, 28, 0.3, 1.05, 0.7, 12.0, False, False, 0.0)
+
+
+@pytest.fixture(autouse=True)
+def only_what_ships(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Checkpoints that somebody has fetched would be chosen."""
+    folder = tmp_path_factory.mktemp("empty")
+    monkeypatch.setenv("STREAMVSR_CACHE", str(folder))
+    monkeypatch.chdir(folder)
+
+
+def scene(width: int = 320, height: int = 192, seed: int = 0) -> Luma:
+    """Smooth ground with shapes on it, 8-bit codes."""
+    rng = np.random.default_rng(seed)
+    small = rng.uniform(60, 200, (height // 32, width // 32)).astype(np.float32)
+    ground = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
+    for _ in range(12):
+        x, y = int(rng.integers(0, width)), int(rng.integers(0, height))
+        cv2.circle(ground, (x, y), int(rng.integers(5, 20)), float(rng.uniform(40, 220)), -1, cv2.LINE_AA)
+    return np.asarray(ground, np.float32)
+
+
+def write(path: Path, frames: list[Luma], codec: str, **options: str) -> Path:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25, options=options)
+        stream.height, stream.width = frames[0].shape
+        stream.pix_fmt = "yuv420p"
+        for frame in frames:
+            y = frame.clip(0, 255).round().astype(np.uint8)
+            planes = np.vstack([y, np.full((y.shape[0] // 2, y.shape[1]), 128, np.uint8)])
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(planes, format="yuv420p")))
+        container.mux(stream.encode(None))
+    return path
+
+
+def moving(count: int = 30) -> list[Luma]:
+    wide = scene(384, 192)
+    return [np.ascontiguousarray(wide[:, n : n + 320]) for n in range(count)]
+
+
+@pytest.mark.parametrize("sigma", [0.0, 1.0, 3.0, 8.0])
+def test_noise_is_measured(sigma: float) -> None:
+    rng = np.random.default_rng(1)
+    found = noise(np.asarray(scene() + rng.normal(0, sigma, (192, 320)), np.float32))
+    assert abs(found - sigma) <= 0.15 * sigma + 0.15
+
+
+def test_noise_of_frames_that_show_nothing() -> None:
+    assert np.isnan(noise(np.zeros((64, 64), np.float32)))
+    assert np.isnan(noise(np.full((8, 8), 100, np.float32)))
+
+
+def test_blocks_are_found_wherever_their_grid_begins() -> None:
+    rng = np.random.default_rng(2)
+    ground = np.asarray(scene() + rng.normal(0, 1, (192, 320)), np.float32)
+    blocks = rng.normal(0, 4, (25, 41)).astype(np.float32).repeat(8, 0).repeat(8, 1)
+    assert blockiness(ground) < 1.2
+    for shift in (0, 3):
+        assert blockiness(np.asarray(ground + blocks[shift : shift + 192, shift : shift + 320], np.float32)) > 1.6
+    assert blockiness(np.full((64, 64), 100, np.float32)) == 1
+    assert blockiness(np.zeros((4, 4), np.float32)) == 1
+
+
+def test_a_blurred_frame_has_less_detail() -> None:
+    rng = np.random.default_rng(3)
+    sharp = rng.uniform(0, 255, (128, 128)).astype(np.float32)
+    blurred = np.asarray(cv2.GaussianBlur(sharp, (0, 0), 3), np.float32)
+    assert detail(sharp) > 0.8
+    assert detail(blurred) < 0.3
+    assert detail(np.full((8, 8), 5, np.float32)) == 0
+
+
+def test_fields_of_two_moments_are_found() -> None:
+    early, late = moving(9)[0], moving(9)[8]
+    woven = early.copy()
+    woven[1::2] = late[1::2]
+    assert combing(woven) > 0.01
+    assert combing(early) < 0.001
+
+
+@pytest.mark.parametrize(("codec", "options", "low", "high"), [
+    ("libx264", {"qp": "14", "bf": "0"}, 11, 15),
+    ("libx264", {"qp": "34", "bf": "0"}, 31, 35),
+    ("mpeg4", {"qmin": "9", "qmax": "9"}, 8.5, 9.5),
+    ("mpeg2video", {"qmin": "6", "qmax": "6"}, 5.5, 6.5),
+])  # fmt: skip
+def test_the_decoder_tells_the_quantiser(
+    codec: str, options: dict[str, str], low: float, high: float, tmp_path: Path
+) -> None:
+    # The key frame of a constant x264 quantiser is a little finer than the others.
+    path = write(tmp_path / "clip.mkv", moving(), codec, **options)
+    found = look(InputOptions(path=str(path))).quantiser
+    assert found is not None
+    assert low <= found <= high
+
+
+def test_clean_and_damaged_files_are_told_apart(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    frames = moving()
+    grainy = [np.asarray(f + rng.normal(0, 5, f.shape), np.float32) for f in frames]
+    clips = {
+        CLEAN: [write(tmp_path / "fine.mp4", frames, "libx264", crf="10"), write(tmp_path / "f.mkv", frames, "ffv1")],
+        RESTORING: [
+            write(tmp_path / "crf32.mp4", frames, "libx264", crf="32"),
+            write(tmp_path / "mpeg4.avi", frames, "mpeg4", qmin="12", qmax="12"),
+            write(tmp_path / "grain.mkv", grainy, "ffv1"),
+        ],
+    }
+    for expected, paths in clips.items():
+        for path in paths:
+            footage = look(InputOptions(path=str(path)))
+            assert choose(footage, gpu=False).model == expected, f"{path.name}: {footage}"
+
+
+def test_repeats_and_length(tmp_path: Path) -> None:
+    twice = [frame for frame in moving(20) for _ in range(2)]
+    found = look(InputOptions(path=str(write(tmp_path / "twice.mkv", twice, "ffv1"))))
+    assert 0.4 <= found.repeated <= 0.6
+    assert found.frame_rate == 25
+    assert found.seconds == pytest.approx(1.6, abs=0.1)
+    assert (found.width, found.height) == (320, 192)
+
+
+def test_a_folder_of_images(tmp_path: Path) -> None:
+    for number, frame in enumerate(moving(4)):
+        cv2.imwrite(str(tmp_path / f"{number:03}.png"), frame.clip(0, 255).astype(np.uint8))
+    found = look(InputOptions(path=str(tmp_path)))
+    assert (found.width, found.height, found.frames) == (320, 192, 4)
+    assert choose(found, gpu=False).model == CLEAN
+
+
+@pytest.mark.parametrize("path", ["-", "pipe:0", "rtsp://camera/1", "http://host/x.mp4"])
+def test_what_can_be_read_once_is_not_opened(path: str) -> None:
+    with pytest.raises(CannotLookError):
+        look(InputOptions(path=path))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_named_pipe_loses_nothing(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    received = []
+    reader = threading.Thread(target=lambda: received.append(fifo.read_bytes()))
+    with pytest.raises(CannotLookError, match="no regular file"):
+        look(InputOptions(path=str(fifo)))
+    reader.start()
+    fifo.write_bytes(b"all of it")
+    reader.join()
+    assert received == [b"all of it"]
+
+
+def test_errors_name_the_input(tmp_path: Path) -> None:
+    (tmp_path / "rubbish.mp4").write_bytes(b"no video at all" * 50)
+    for name in ("rubbish.mp4", "missing.mp4"):
+        with pytest.raises(SourceError, match=name):
+            look(InputOptions(path=str(tmp_path / name)))
+
+
+@pytest.mark.parametrize(("changes", "fault"), [
+    ({"quantiser": 26.0}, "compressed"),
+    ({"quantiser": 34.0}, "strongly compressed"),
+    ({"codec": "mpeg4", "quantiser": 8.0}, "compressed"),
+    ({"codec": "vp9", "quantiser": 140.0}, "strongly compressed"),
+    ({"quantiser": 15.0, "bits_per_pixel": 0.03}, "bits a pixel"),
+    ({"codec": "hevc", "quantiser": None, "bits_per_pixel": 0.03}, "bits a pixel"),
+    ({"noise": 2.0}, "noisy"),
+    ({"blockiness": 2.0}, "blocks"),
+])  # fmt: skip
+def test_rt_is_never_chosen_for_what_is_damaged(changes: dict[str, object], fault: str) -> None:
+    footage = replace(CLEAN_FOOTAGE, **changes)  # type: ignore[arg-type]
+    assert any(fault in one for one in faults(footage))
+    choice = choose(footage, gpu=False)
+    assert choice.model != CLEAN
+    assert fault in choice.reason
+
+
+def test_clean_footage_gets_rt_whatever_there_is() -> None:
+    for gpu in (False, True):
+        choice = choose(CLEAN_FOOTAGE, gpu=gpu)
+        assert (choice.model, choice.strength, choice.better) == (CLEAN, 1.0, None)
+
+
+def test_what_was_not_looked_at_is_restored() -> None:
+    choice = choose(None, gpu=False, why_not="standard input can be read only once")
+    assert choice.model == RESTORING
+    assert "standard input" in choice.reason
+
+
+def test_a_fetched_network_is_taken_where_it_is_done_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    damaged = replace(CLEAN_FOOTAGE, quantiser=30.0)
+    monkeypatch.setattr(registry, "is_here", lambda name: name == BETTER)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    assert choose(damaged, gpu=False).model == BETTER
+    long = choose(replace(damaged, seconds=3600.0), gpu=False)
+    assert long.model == RESTORING
+    assert f"--model {BETTER}" in str(long.better)
+    monkeypatch.setattr(registry, "is_here", lambda name: False)
+    assert f"models fetch {BETTER}" in str(choose(damaged, gpu=False).better)
+
+
+def test_the_codecs_scales_meet() -> None:
+    # A step of 16 codes: 0.625 * 2 ** (28 / 6) = 15.9 in H.264, 2 * 8 in MPEG-4, an eighth of 127 in VP9.
+    found = [
+        like_h264(replace(CLEAN_FOOTAGE, codec=codec, quantiser=value))
+        for codec, value in (("h264", 28.0), ("mpeg4", 8.0), ("vp9", 109.0))
+    ]
+    assert found == pytest.approx([28, 28, 28], abs=0.2)
+
+
+def test_hints() -> None:
+    assert hints(CLEAN_FOOTAGE) == []
+    assert "bwdif" in hints(replace(CLEAN_FOOTAGE, combed=True))[0]
+    assert hints(replace(CLEAN_FOOTAGE, combed=True, interlaced=True)) == []
+    assert "scale=iw/2" in hints(replace(CLEAN_FOOTAGE, detail=0.1))[0]
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path / "clip.mp4", moving(40), "libx264", crf="32")
+    picture = tmp_path / "sheet.png"
+    before = sorted(tmp_path.iterdir())
+    assert main(["look", str(path), "--json", "--sheet", str(picture)]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["choice"]["model"] == RESTORING
+    assert found["forecast"]["trial_frames"] >= 1
+    assert found["forecast"]["seconds"] > 0
+    assert found["forecast"]["output_bytes"] > 0
+    assert sorted(tmp_path.iterdir()) == sorted([*before, picture]), "the trial leaves nothing behind"
+    pixels = cv2.imread(str(picture))
+    assert pixels is not None
+    assert pixels.shape[0] == 3 * 300
+    assert pixels.shape[1] % 400 == 0
+    assert main(["look", str(path), "--no-trial", "--sheet", str(picture)]) == 2, "no sheet is overwritten unasked"
+    capsys.readouterr()
+    assert main(["look", str(path), "--no-trial"]) == 0
+    assert "--model rt-real: " in capsys.readouterr().out
+
+
+def test_a_run_says_what_auto_saw(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path / "clip.mp4", moving(12), "libx264", crf="34")
+    assert main([str(path), str(tmp_path / "out.mp4"), "-frames:v", "2"]) == 0
+    said = capsys.readouterr().err
+    assert "model rt-real: strongly compressed (h264, quantiser" in said
+    assert (tmp_path / "out.mp4").stat().st_size > 0
