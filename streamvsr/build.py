@@ -249,11 +249,11 @@ class _NetworkMaker:
         self._notes.append(reason)
         if size is not None and not network:
             return [LibavFilter([("scale", "{}:{}:flags={}".format(*size, FINE_SCALING))])]
+        if self._job is None:
+            return network
         self.weights += [
             (f"{vsr.network.model.info.name} {vsr.network.strength:g}", vsr.network.model.weights) for vsr in network
         ]
-        if self._job is None:
-            return network
         from streamvsr.vsr.segmented import SegmentedVsr
 
         return [SegmentedVsr(vsr, self._job.cuts, start=self._job.start) for vsr in network]

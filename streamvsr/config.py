@@ -188,6 +188,7 @@ class ModelOptions:
         metavar="N",
         in_chain=True,
         tuning=True,
+        off="off",
     )
     strength: float | None = option(
         None, "--strength", help="1: the network's result, 0: plain enlargement", kind="number", metavar="N", least=0,

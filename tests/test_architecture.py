@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "footage": MEDIA | {"media.demux", "models"},
     "look": MEDIA | {"build", "compare", "footage", "models", "pipeline"},
     "build": BASICS | {"footage", "jobs", "media.demux", "media.mux", "filters", "vsr", "models", "pipeline"},
-    "presets": {"config", "errors"},
+    "presets": {"config", "errors", "options"},
     "api": MEDIA | {"build", "pipeline"},
     "merge": BASICS | {"build", "pipeline", "media.demux"},
     "compare": MEDIA | {"build", "pipeline", "media.demux", "media.mux"},
