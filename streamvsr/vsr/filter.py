@@ -327,7 +327,9 @@ class VsrFilter(Filter):
                     if self._steady is not None:
                         if frame.discontinuity:
                             self._steady.restart()
-                        result = self._steady(result, source)
+                        # Of Y'CbCr luma alone says what moves: beside grey chroma its changes would count a third.
+                        seen = source[:1] if self._model.info.domain == "ycbcr" else source
+                        result = self._steady(result, seen)
                     given = domain.to_frame(result, frame, source)
                     pending.append(_PendingFrame(given, step.start + position, broken, Fence(self._device)))
                     del result, given
