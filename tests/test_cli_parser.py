@@ -297,7 +297,8 @@ def test_no_line_raises_anything_but_a_usage_error(words: list[str]) -> None:
 def test_the_kind_of_each_option_gives_the_type_of_its_field(group: str) -> None:
     kinds = {
         "text": str, "integer": int, "number": float, "time": Fraction, "rate": Fraction, "size": tuple[int, int],
-        "bit_rate": str, "flag": bool, "yes_no": bool, "list": tuple[str, ...], "pairs": tuple[str, ...], "target": float | tuple[int, int],
+        "bit_rate": str, "flag": bool, "yes_no": bool, "list": tuple[str, ...], "pairs": tuple[str, ...],
+        "target": float | tuple[int, int],
     }  # fmt: skip
     hints = get_type_hints(GROUPS[group])
     for name, face in options_of(GROUPS[group]):

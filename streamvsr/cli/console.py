@@ -28,12 +28,15 @@ _hidden: list[str] = []
 
 
 def hide(secrets: Iterable[str]) -> None:
-    """From now on none of these is shown, in no text. An empty collection forgets all."""
-    found = set(secrets)
-    if not found:
-        _secrets.clear()
-    _secrets.update(found)
+    """From now on none of these is shown, in no text."""
+    _secrets.update(secrets)
     _hidden[:] = sorted((one for one in _secrets if len(one) >= LEAST_HIDDEN_CHARS), key=len, reverse=True)
+
+
+def forget_secrets() -> None:
+    """Another command line begins."""
+    _secrets.clear()
+    _hidden.clear()
 
 
 def hides() -> bool:
