@@ -249,7 +249,7 @@ class _NetworkMaker:
         self._notes.append(reason)
         if size is not None and not network:
             return [LibavFilter([("scale", "{}:{}:flags={}".format(*size, FINE_SCALING))])]
-        if self._job is None:
+        if self._job is None or not network:
             return network
         self.weights += [
             (f"{vsr.network.model.info.name} {vsr.network.strength:g}", vsr.network.model.weights) for vsr in network
