@@ -65,7 +65,7 @@ def build(
     """Open everything that ``config`` names and wire it; nothing flows before ``Run.start``.
 
     ``warn`` gets one line for each thing that goes differently from what was asked. ``source`` is read instead of
-    opening ``config.input``; ``delivery`` takes the frames instead of opening ``config.output``. Raises
+    opening ``config.input``; ``frame_sink`` takes the frames instead of opening ``config.output``. Raises
     ``StreamvsrError``; what was opened by then is closed again, ``source`` included.
     """
     # torch's worker threads spin while they wait for each other. Beside a decoder and an encoder that want the same

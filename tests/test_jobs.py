@@ -113,6 +113,20 @@ def test_interrupted_it_leaves_a_playable_file_and_the_job(clip: Path, capfd: py
     assert out.read_bytes() == whole
 
 
+def test_interrupted_before_a_segment_is_finished(clip: Path) -> None:
+    """The next run may replace what the first has left, without -y."""
+    out = clip.with_name("out.mp4")
+    process = begun(clip, out)
+    packets = job_folder(str(out)) / "00000.packets.new"
+    wait_for(packets)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(300) == 130
+    assert main([str(clip), str(out), *FAST]) == 0
+    assert len(frames_of(out)) == 70
+    assert not job_folder(str(out)).exists()
+
+
 def test_a_full_disk_and_then_room(
     clip: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -93,7 +93,7 @@ class JobSink(Sink):
             self._encoder, self._writer = self._open_encoder(), self._store.writer(number)
         assert self._writer is not None
         try:
-            self._writer.saw(frame.seconds, frame.seconds + frame.duration * frame.time_base)
+            self._writer.add_frame(frame.seconds, frame.seconds + frame.duration * frame.time_base)
             for packet in self._encoder.encode(frame):
                 self._writer.write(packet)
         except FOREIGN as exc:

@@ -73,7 +73,7 @@ class SegmentWriter:
         self._digest = hashlib.sha256()
         self._file: IO[bytes] = path.open("wb")
 
-    def saw(self, start: Fraction, end: Fraction) -> None:
+    def add_frame(self, start: Fraction, end: Fraction) -> None:
         """A frame of the segment has been given to the encoder."""
         self.frames += 1
         self.start = start if self.start is None else self.start
@@ -205,9 +205,9 @@ class JobStore:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def close(self) -> None:
-        """Let go of the folder, and remove it where nothing is in it that could be gone on with."""
+        """Release the folder; remove it where it holds neither a finished segment nor a note of a partial output."""
         self._lock.close()
-        if not self.records:
+        if not self.records and not (self.folder / "partial.json").exists():
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _forget_segments(self) -> None:
