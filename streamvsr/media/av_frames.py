@@ -41,8 +41,8 @@ _SWS_MATRIX = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
 ACCURATE = int(
     Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
 )
-"""How swscale converts without bias: plain bilinear makes what goes to 4:2:0 and back 1.2 codes darker, and ACCURATE_RND
-without full chroma is off by two on flat colours."""
+"""How swscale converts without bias: plain bilinear makes what goes to 4:2:0 and back 1.2 codes darker, and
+ACCURATE_RND without full chroma is off by two on flat colours."""
 
 _PLANE_ORDER = {"rgb": (2, 0, 1, 3), "yuv": (0, 1, 2, 3), "gray": (0, 1)}
 """Where R, G, B, A (Y, U, V, A) lie in FFmpeg's planes: planar RGB is stored as G, B, R, A."""
