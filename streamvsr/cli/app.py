@@ -42,7 +42,7 @@ COMMANDS: Mapping[str, str] = {
     "evaluate": "streamvsr.cli.evaluate_command:evaluate_command",
 }
 """First word -> ``module:function`` that takes the other words and returns the exit code."""
-_OTHER_NAMES: Mapping[str, str] = {
+_OTHER_NAMES = {
     "info": "look",
     "probe": "look",
     "analyze": "look",
@@ -136,9 +136,8 @@ def _check_command(words: Sequence[str]) -> None:
 
     close = difflib.get_close_matches(words[0].lower(), [*COMMANDS, *_OTHER_NAMES], n=1, cutoff=0.7)
     if close:
-        raise UsageError(
-            f"there is no file '{words[0]}'; did you mean streamvsr {_OTHER_NAMES.get(close[0], close[0])}?"
-        )
+        name = _OTHER_NAMES.get(close[0], close[0])
+        raise UsageError(f"there is no file '{words[0]}'; did you mean streamvsr {name}?")
 
 
 def run_config(

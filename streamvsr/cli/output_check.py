@@ -48,8 +48,8 @@ def _check_extension(config: Config) -> None:
         kind = PurePath(source).suffix.lower()
         if kind in VIDEOS and os.path.isfile(source):
             raise UsageError(
-                f"the output '{output.path}' has no extension: {output.path}{kind} is a video, {output.path}/ a folder of"
-                " images"
+                f"the output '{output.path}' has no extension: {output.path}{kind} is a video, {output.path}/ a folder"
+                " of images"
             )
 
 

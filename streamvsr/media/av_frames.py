@@ -53,7 +53,7 @@ with the shift that puts the samples into the high bits."""
 
 _ONE_THREAD = frozenset({"yuyv422", "uyvy422", "yvyu422"})
 """Packed 4:2:2: at widths that are no multiple of 16, swscale's vectors end behind a row, in the next one, which may be
-another thread's and finished (seen in FFmpeg 8.1: one run in a hundred); and odd heights come out otherwise in slices."""
+another thread's and finished (FFmpeg 8.1: one run in a hundred); and slices of odd heights come out differently."""
 
 _DEPTHS = {8: "", 10: "10le", 12: "12le", 14: "14le", 16: "16le"}
 

@@ -1,7 +1,7 @@
 """The orientation that cameras store in EXIF data, and pictures turned by it.
 
-Sources: CIPA DC-008 (Exif 2.32), 4.6.4, tag 0x0112, whose entries are TIFF's (TIFF 6.0, section 2), and 4.7.2 for its place
-in JPEG; PNG (third edition), 11.3.3.2; WebP container (RFC 9649), 2.7.1.4.
+Sources: CIPA DC-008 (Exif 2.32), 4.6.4, tag 0x0112, whose entries are TIFF's (TIFF 6.0, section 2), and 4.7.2 for its
+place in JPEG; PNG (third edition), 11.3.3.2; WebP container (RFC 9649), 2.7.1.4.
 """
 
 from __future__ import annotations
