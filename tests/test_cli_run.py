@@ -127,7 +127,7 @@ def test_a_note_that_comes_late_is_told(bench: Bench, capsys: pytest.CaptureFixt
     run.wait = lambda timeout=None: run.notes.append("late") or True  # type: ignore[func-returns-value,method-assign]
     assert main(["a", "b"]) == 0
     lines = capsys.readouterr().err.splitlines()
-    assert (lines[0], lines[-1], len(lines)) == ("early", "late", 3)
+    assert (lines[0], lines[-2], len(lines)) == ("early", "late", 4)
 
 
 def test_quiet(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
