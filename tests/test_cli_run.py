@@ -37,7 +37,7 @@ class FakeRun:
         notes: tuple[str, ...] = (),
     ) -> None:
         self.notes = list(notes)
-        self.complete = False
+        self.complete, self.writes = False, ""
         self.log: list[str] = []
         self._seconds, self._error, self._deaf = seconds, error, deaf
         self._over = threading.Event()
@@ -118,6 +118,7 @@ def test_done(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
         "warning: track 3 is left out",
         "model rt: there is no GPU",
         "frame=   10/20  fps=5.0  time=00:00:00.40  dropped=1",
+        "b: 10 frames in 2 s",
     ]
     assert bench.run.log == ["start"]
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TextIO
 from streamvsr.cli.console import Console, encodable
 from streamvsr.cli.interrupts import INTERRUPTED, loading
 from streamvsr.cli.parser import Invocation
-from streamvsr.cli.progress import Display, make_display, average_fps, clock, done_fraction, eta_seconds
+from streamvsr.cli.progress import Display, average_fps, clock, done_fraction, eta_seconds, make_display
 from streamvsr.config import IMAGES, VIDEOS, Config
 from streamvsr.errors import StreamvsrError, UsageError
 
