@@ -155,7 +155,7 @@ def build(
             frames_total=total,
             seconds_total=media.duration,
             notes=list(dict.fromkeys(notes)),
-            writes=described(output, info, total) if frame_sink is None else "",
+            writes=described(output, info) if frame_sink is None else "",
             live=live,
         )
         undo.pop_all()

@@ -37,6 +37,7 @@ ABORT_SECONDS = 15.0
 COMMANDS: Mapping[str, str] = {
     "models": "streamvsr.cli.models_command:models_command",
     "look": "streamvsr.cli.look_command:look_command",
+    "preview": "streamvsr.cli.preview_command:preview_command",
     "ab": "streamvsr.cli.ab_command:ab_command",
     "compare": "streamvsr.cli.compare_command:compare_command",
     "split": "streamvsr.cli.split_merge_command:split_command",
@@ -165,6 +166,10 @@ def run_config(
     console = console or Console(quiet=config.run.quiet, as_json=config.run.progress == "json")
     for note in notes:
         console.note(note)
+    if config.run.dry_run:
+        from streamvsr.cli.dry_run import dry_run
+
+        return dry_run(config, console)
     config = settle_output(config, console)
     with loading():
         from streamvsr.build import build
@@ -185,7 +190,8 @@ def run_config(
         run.start()
         try:
             if run.writes:
-                console.note(run.writes)
+                total = run.progress().frames_total
+                console.note(run.writes if total is None else f"{run.writes}, {total} frames")
             told = _tell(run, console, 0)
             display = show(console) if show is not None else make_display(console, config.run.progress)
             ending = _watch(run, display, interrupts, console)

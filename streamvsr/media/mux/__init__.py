@@ -96,8 +96,8 @@ def holds_rotation(output: OutputOptions) -> bool:
     return _kind(output).holds_rotation(output)
 
 
-def described(output: OutputOptions, info: StreamInfo, frames: int | None) -> str:
-    """What comes out, in a line: ``frames`` frames (None: nobody knows) like ``info``."""
+def described(output: OutputOptions, info: StreamInfo) -> str:
+    """What comes out of frames like ``info``, in a line."""
     parts = [f"{info.width}x{info.height}"]
     if _kind(output).name == "container":
         parts.append(encoder_name(output.video_codec, output_format(output, stdout=output.path == "-")))
@@ -105,8 +105,6 @@ def described(output: OutputOptions, info: StreamInfo, frames: int | None) -> st
         parts.append("images")
     if info.frame_rate is not None:
         parts.append(f"{float(info.frame_rate):.5g} frames a second")
-    if frames is not None:
-        parts.append(f"{frames} frames")
     return f"{'standard output' if output.path == '-' else output.path}: {', '.join(parts)}"
 
 
