@@ -37,7 +37,7 @@ from streamvsr.media.demux import Source, TrimmedSource, open_source, output_ran
 from streamvsr.media.mux import holds_rotation, open_sink, same_file, wanted_format, with_usable_encoder, written_paths
 from streamvsr.networks import FINE_SCALING, NetworkMaker, look_once
 from streamvsr.pipeline.frame_sink import FrameSink
-from streamvsr.pipeline.ring import PacketSpool, Ring
+from streamvsr.pipeline.ring import Ring
 from streamvsr.pipeline.runner import Run
 from streamvsr.pipeline.stages import FilterStage, SinkLike, SinkStage, SourceStage
 from streamvsr.vsr.windows import LATENCY_PARTS
@@ -139,7 +139,6 @@ def build(
             source = _part_of(job, source, open_input, maker, segment_sink)
             notes += [job.note] * bool(job.note)
 
-        spool = PacketSpool()
         rings = [_live_ring(latency, info) if live else Ring("decoded", DECODED_FRAMES)]
         stages = []
         last_network = max((n for n, chain in enumerate(chains) if chain.filters[0].own_thread), default=-1)
@@ -150,15 +149,14 @@ def build(
             stages.append(FilterStage(name, chain, rings[-2], rings[-1], discard_on_stop=discard, idle_seconds=idle))
             if cut is not None and parted is not None and cut in chain.filters:
                 cut.on_end = partial(_enough, parted.finish, tuple(stages[:-1]))
-        encode = SinkStage(sink, rings[-1], spool, max_frames=config.output.frames)
+        encode = SinkStage(sink, rings[-1], max_frames=config.output.frames)
         if bounded is not None:
             encode.on_enough = partial(_enough, bounded.cut, stages)
         run = Run(
-            SourceStage(source, rings[0], spool, realtime=config.input.realtime or source.paced),
+            SourceStage(source, rings[0], sink.spool, realtime=config.input.realtime or source.paced),
             stages,
             encode,
             rings,
-            spool,
             frames_total=_expected_frames(config.output, media.video, sink.frames_before),
             seconds_total=media.duration,
             notes=list(dict.fromkeys(notes)),

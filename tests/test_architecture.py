@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "media.decode": MEDIA,
     "media.demux": MEDIA | {"media.decode"},
     "media.encode": MEDIA,
-    "media.mux": MEDIA | {"media.encode"},
+    "media.mux": MEDIA | {"media.encode", "pipeline"},
     "models": BASICS,
     "filters": MEDIA,
     "vsr": MEDIA | {"filters", "models"},

@@ -126,7 +126,7 @@ class Job:
         self, output: OutputOptions, media: MediaInfo, open_tracks: Callable[[], Source],
         on_warning: Callable[[str], None],
     ) -> JobSink:  # fmt: skip
-        """The sink of the run, before ``begin``. ``media``: the frames that will come. Raises what a ``ContainerSink``
+        """The sink of the run, before ``begin``. ``media``: the frames that will come. Raises what a ``Muxer``
         raises."""
         return JobSink(output, media, self.store, open_tracks, on_warning=on_warning)
 

@@ -13,10 +13,10 @@ from fractions import Fraction
 
 from streamvsr.config import OutputOptions
 from streamvsr.errors import SinkError
-from streamvsr.frames import Frame, MediaInfo, Packet
+from streamvsr.frames import Frame, MediaInfo
 from streamvsr.jobs.store import JobStore, SegmentWriter
 from streamvsr.media.av_errors import FOREIGN, sink_error
-from streamvsr.media.encode.open_encoder import PacketEncoder, warn_of_losses
+from streamvsr.media.encode.open_encoder import PacketEncoder, wants_parameters_in_front, warn_of_losses
 from streamvsr.media.encode.options import encoder_name, output_format, split_options
 from streamvsr.media.encode.pixel_formats import choose_format
 from streamvsr.media.mux.base import Sink
@@ -72,10 +72,7 @@ class SegmentSink(Sink):
         except FOREIGN as exc:
             raise self._explained(exc) from exc
 
-    def write_packet(self, packet: Packet) -> None:
-        """Tracks are copied in one go at the end."""
-
-    def finish(self) -> None:
+    def finish(self, until: Fraction | None = None) -> None:  # noqa: ARG002 - there are no tracks here
         """The last segment is complete."""
         try:
             self._end_segment()
@@ -95,8 +92,9 @@ class SegmentSink(Sink):
     def _open_encoder(self) -> PacketEncoder:
         try:
             return PacketEncoder(
-                self._codec, dict(self._options), self._output, self._media, self.pixel_format, target=self._format
-            )
+                self._codec, self._options, self._output, self._media, self.pixel_format, target=self._format,
+                in_front=wants_parameters_in_front(self._format),
+            )  # fmt: skip
         except FOREIGN as exc:
             raise sink_error(exc, self._output.path) from exc
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from fractions import Fraction
 
 from streamvsr.config import OutputOptions
 from streamvsr.errors import SinkError
@@ -19,7 +20,7 @@ from streamvsr.jobs.segment_sink import SegmentSink
 from streamvsr.jobs.store import JobStore, read_packets
 from streamvsr.media.av_errors import FOREIGN
 from streamvsr.media.demux.base import Source
-from streamvsr.media.mux.container import ContainerSink
+from streamvsr.media.mux.muxer import Muxer
 from streamvsr.pipeline.interleave import Interleaver
 
 
@@ -31,19 +32,23 @@ class JobSink(SegmentSink):
         on_warning: Callable[[str], None],
     ) -> None:  # fmt: skip
         """``media``: the frames that will come, after all filters. ``open_tracks``: opens the input once more, for its
-        copied packets. Raises ``UsageError`` and ``SinkError`` as a ``ContainerSink`` does."""
+        copied packets. Raises ``UsageError`` and ``SinkError`` as a ``Muxer`` does."""
         super().__init__(output, media, store, on_warning=on_warning)
         self._open_tracks = open_tracks
         self._stopped = self._broken_off = False
         self._kept = ""
-        self._joining: ContainerSink | None = None
-        # What can be refused is refused here: the encoder's options, then the output's place and tracks.
-        self._template = self._open_encoder()
+        self._joining: Muxer | None = None
+        # What can be refused is refused here: the output's place and tracks, the encoder's options.
+        muxer = Muxer(output, media, self._codec, on_warning=on_warning)
         try:
-            ContainerSink(output, media, on_warning=on_warning, encoder=self._template).abort()
-        except BaseException:
-            self._template.close()
-            raise
+            self._template = self._open_encoder()
+            try:
+                muxer.start(self._template)
+            except BaseException:
+                self._template.close()
+                raise
+        finally:
+            muxer.abort()
 
     @property
     def frames_before(self) -> int:  # type: ignore[override]
@@ -62,7 +67,7 @@ class JobSink(SegmentSink):
     def kept(self) -> str:
         return self._kept
 
-    def finish(self) -> None:
+    def finish(self, until: Fraction | None = None) -> None:  # noqa: ARG002 - tracks are copied up to the last frame
         """Finish the segment at hand, join all, and remove the job; after a stop: write what is done, keep the job."""
         try:
             if not self._stopped:
@@ -99,16 +104,17 @@ class JobSink(SegmentSink):
         with closing(self._open_tracks()) as source:
             source.on_warning = _silent  # the run has said it all, and so has the constructor's check
             media = replace(self._media, tracks=source.info.tracks)
-            self._joining = sink = ContainerSink(self._output, media, on_warning=_silent, encoder=self._template)
+            self._joining = muxer = Muxer(self._output, media, self._codec, on_warning=_silent)
+            muxer.start(self._template)
             packets = (item for item in source if isinstance(item, Packet))
             interleaver = Interleaver(lambda: next(packets, None))
             for packet in self._video_packets():
                 while (copied := interleaver.next(packet.seconds)) is not None:
-                    sink.write_packet(copied)
-                sink.write_video(packet)
+                    muxer.write_packet(copied)
+                muxer.write_video(packet)
             while (copied := interleaver.next(last if self._stopped else None)) is not None:
-                sink.write_packet(copied)
-            sink.finish()
+                muxer.write_packet(copied)
+            muxer.finish()
         self._joining = None
 
     def _video_packets(self) -> Iterator[Packet]:
