@@ -34,7 +34,15 @@ from streamvsr.jobs.job import LONG_SECONDS, Job, Part, PartJob, cannot_resume
 from streamvsr.jobs.part_source import PartSource
 from streamvsr.jobs.segment_sink import SegmentSink
 from streamvsr.media.demux import Source, TrimmedSource, open_source, output_range
-from streamvsr.media.mux import holds_rotation, open_sink, same_file, wanted_format, with_usable_encoder, written_paths
+from streamvsr.media.mux import (
+    described,
+    holds_rotation,
+    open_sink,
+    same_file,
+    wanted_format,
+    with_usable_encoder,
+    written_paths,
+)
 from streamvsr.networks import FINE_SCALING, NetworkMaker, look_once
 from streamvsr.pipeline.frame_sink import FrameSink
 from streamvsr.pipeline.ring import Ring
@@ -152,14 +160,16 @@ def build(
         encode = SinkStage(sink, rings[-1], max_frames=config.output.frames)
         if bounded is not None:
             encode.on_enough = partial(_enough, bounded.cut, stages)
+        total = _expected_frames(config.output, media.video, sink.frames_before)
         run = Run(
             SourceStage(source, rings[0], sink.spool, realtime=config.input.realtime or source.paced),
             stages,
             encode,
             rings,
-            frames_total=_expected_frames(config.output, media.video, sink.frames_before),
+            frames_total=total,
             seconds_total=media.duration,
             notes=list(dict.fromkeys(notes)),
+            writes=described(output, info, total) if frame_sink is None else "",
             live=live,
         )
         undo.pop_all()
