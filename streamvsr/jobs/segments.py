@@ -23,7 +23,6 @@ from streamvsr.frames import Frame
 from streamvsr.jobs.plan import Segment
 from streamvsr.media.demux.base import Source
 from streamvsr.media.demux.frame_index import CannotSeekError, FrameIndex
-from streamvsr.vsr.scenes import SceneDetector
 
 REACH_SECONDS = Fraction(4)
 """How far from its border a segment may begin; never further than a quarter of the way to the next."""
@@ -88,6 +87,8 @@ def _scenes(source: Source, index: FrameIndex, first: int, last: int, threshold:
     entry = index.entry(first, 2)
     if entry is None:
         return []
+    from streamvsr.vsr.scenes import SceneDetector  # OpenCV, which most runs that are no jobs can do without
+
     source.begin_at(entry)
     detector, found = SceneDetector(threshold), []
     previous: Frame | None = None
