@@ -16,9 +16,9 @@ from streamvsr.frames import StreamInfo
 
 if TYPE_CHECKING:
     from streamvsr.footage.sample import Footage
-    from streamvsr.jobs.job import Job
     from streamvsr.models.registry import Selection
     from streamvsr.vsr.repeats import Repeats
+    from streamvsr.vsr.segmented import SegmentedVsr
 
 FINE_SCALING = "lanczos+accurate_rnd+full_chroma_int+full_chroma_inp"
 """How the size is changed where the user does not say how."""
@@ -34,14 +34,27 @@ class NetworkMaker:
     """How a ``vsr`` of the chain is created; ``notes`` gets a sentence on the choice of each model."""
 
     def __init__(
-        self, config: Config, source: StreamInfo, wanted: str, latency: float | None, look: Look, job: Job | None,
-        notes: list[str], warn: Callable[[str], None],
+        self, config: Config, source: StreamInfo, wanted: str, latency: float | None, look: Look,
+        notes: list[str], warn: Callable[[str], None], *, segmented: bool,
     ) -> None:  # fmt: skip
+        """``segmented``: the run is cut into segments."""
         self._config, self._source, self._wanted = config, source, wanted
-        self._latency, self._look, self._job = latency, look, job
+        self._latency, self._look, self._cut = latency, look, segmented
         self._notes, self._warn = notes, warn
         self.weights: list[tuple[str, Path | None]] = []
         """Name and strength of each network created, and the file of its weights."""
+        self.segmented: list[SegmentedVsr] = []
+        """The filters that are to be told where to cut."""
+
+    @property
+    def scene_threshold(self) -> float:
+        """By which the networks find scenes; 0: none does."""
+        return max((vsr.scene_threshold for vsr in self.segmented), default=0.0)
+
+    @property
+    def context(self) -> tuple[int, int]:
+        """Frames before and after a cut that the networks need."""
+        return max((vsr.context for vsr in self.segmented), default=(0, 0))
 
     def __call__(self, given: Mapping[str, Any], info: StreamInfo, last: bool) -> Sequence[Filter]:
         options = self._config.model
@@ -62,14 +75,16 @@ class NetworkMaker:
         self._notes.append(reason)
         if size is not None and not network:
             return [LibavFilter([("scale", "{}:{}:flags={}".format(*size, FINE_SCALING))])]
-        if self._job is None or not network:
+        if not self._cut or not network:
             return network
         self.weights += [
             (f"{vsr.network.model.info.name} {vsr.network.strength:g}", vsr.network.model.weights) for vsr in network
         ]
         from streamvsr.vsr.segmented import SegmentedVsr
 
-        return [SegmentedVsr(vsr, self._job.cuts, start=self._job.start) for vsr in network]
+        made = [SegmentedVsr(vsr) for vsr in network]
+        self.segmented += made
+        return made
 
     def _bounded(self, info: StreamInfo, scale: int) -> tuple[int, int] | None:
         """No larger than what most players show, and no smaller than the input; None: as the network makes it."""
