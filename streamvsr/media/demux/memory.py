@@ -49,9 +49,8 @@ class MemorySource(Source):
             planes = _planes(one, number)
             if planes[0].shape != (video.height, video.width) or planes[0].dtype != self._format.dtype:
                 given = f"{planes[0].shape[1]}x{planes[0].shape[0]} of {planes[0].dtype}"
-                raise SourceError(
-                    f"frame {number} is {given}, and the first was {video.width}x{video.height} of {np.dtype(self._format.dtype)}"
-                )
+                first = f"{video.width}x{video.height} of {np.dtype(self._format.dtype)}"
+                raise SourceError(f"frame {number} is {given}, and the first was {first}")
             yield Frame(planes, self._format, number, video.time_base, 1, video.color)
 
     def stop(self) -> None:
