@@ -138,8 +138,8 @@ def test_what_is_written_is_what_ffmpeg_writes(
     if ours is None or theirs is None:
         return
     if rate:
-        # -r is the fps filter here, which begins with the first frame and rounds the end to its ticks; ffmpeg also fills
-        # the time from the cut to the first frame, which is up to a frame of the chain.
+        # -r is the fps filter here, which begins with the first frame and rounds the end to its ticks; ffmpeg also
+        # fills the time from the cut to the first frame, which is up to a frame of the chain.
         frame = Fraction(2 if "setpts" in chain else 1, RATE)
         assert -1 <= len(theirs.frames) - len(ours.frames) <= 1 - (-frame * rate // 1)
         return
