@@ -27,7 +27,7 @@ test: $(VENV)/.dev test-io
 test-io:
 ifneq ($(PYTHON_IO),)
 	test -d $(VENV_IO) || $(PYTHON_IO) -m venv $(VENV_IO)
-	$(VENV_IO)/bin/pip install -q $(PIP_ARGS) av numpy opencv-python rich hypothesis pytest pytest-timeout scikit-image
+	$(VENV_IO)/bin/pip install -q $(PIP_ARGS) av msgspec numpy opencv-python rich hypothesis pytest pytest-timeout scikit-image
 	PYTHONPATH=$(CURDIR) $(VENV_IO)/bin/python -m pytest -m io -p no:cacheprovider
 else ifeq ($(CI),true)
 	$(error CI has to test on Python 3.12 too, and there is none)
@@ -68,5 +68,5 @@ $(VENV)/.product: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.product
-	$(VENV)/bin/pip install -q $(PIP_ARGS) --use-pep517 -e ".[dev,mm,metrics,spandrel]"
+	$(VENV)/bin/pip install -q $(PIP_ARGS) --use-pep517 -e ".[dev,mm,metrics,spandrel,onnx]"
 	touch $@

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from fractions import Fraction
 from functools import cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamvsr.config import Config, ModelOptions, OutputOptions, check_backend, tuning_flags
@@ -17,7 +18,6 @@ from streamvsr.filters.chain import Chain, segments
 from streamvsr.filters.compose import (
     UNWRITTEN,
     Step,
-    Vsr,
     compose,
     configure,
     cut_place,
@@ -31,6 +31,7 @@ from streamvsr.filters.language import Link, parse
 from streamvsr.filters.libav.graph import LibavFilter
 from streamvsr.filters.registry import VSR
 from streamvsr.frames import StreamInfo
+from streamvsr.jobs.job import LONG_SECONDS, Job, cannot_resume
 from streamvsr.media.demux import Source, TrimmedSource, open_source, output_range
 from streamvsr.media.mux import holds_rotation, open_sink, same_file, wanted_format, with_usable_encoder, written_paths
 from streamvsr.pipeline.frame_sink import FrameSink
@@ -42,6 +43,7 @@ from streamvsr.vsr.windows import LATENCY_PARTS
 if TYPE_CHECKING:
     from streamvsr.footage.sample import Footage
     from streamvsr.models.registry import Selection
+    from streamvsr.vsr.repeats import Repeats
 
 DECODED_FRAMES = 16
 """Frames that wait between decoder and network: enough to smooth a decoder's bursts, small beside a window."""
@@ -63,12 +65,13 @@ def build(
     """Open everything that ``config`` names and wire it; nothing flows before ``Run.start``.
 
     ``warn`` gets one line for each thing that goes differently from what was asked. ``source`` is read instead of
-    opening ``config.input``; ``delivery`` takes the frames instead of opening ``config.output``. Raises
+    opening ``config.input``; ``frame_sink`` takes the frames instead of opening ``config.output``. Raises
     ``StreamvsrError``; what was opened by then is closed again, ``source`` included.
     """
     # torch's worker threads spin while they wait for each other. Beside a decoder and an encoder that want the same
     # cores this made frames take 18 times as long (two cores, bicubic x4). Read once, when torch is first imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    own_input = source is None
     with ExitStack() as undo:
         given = source is not None
         if source is not None:
@@ -98,7 +101,11 @@ def build(
         wanted = wanted_format(output, info) if frame_sink is None else frame_sink.wanted_format(info)
         look = _look(config, given=given, live=live)
         reached: list[StreamInfo] = []
-        filters, info = configure(steps, info, _network_maker(config, info, wanted, share, look, notes, warn), reached)
+        job = _job(config, source, steps, networks, notes, warn) if own_input and frame_sink is None else None
+        if job is not None:
+            undo.callback(job.store.close)
+        maker = _NetworkMaker(config, info, wanted, share, look, job, notes, warn)
+        filters, info = configure(steps, info, maker, reached)
         chains = [Chain(segment) for segment in segments(filters)]
         for chain in chains:
             undo.callback(chain.close)
@@ -113,7 +120,10 @@ def build(
             sink = frame_sink
         else:
             try:
-                sink = open_sink(output, media, names=getattr(source, "names", None), on_warning=warn)
+                if job is not None:
+                    sink = job.open_sink(output, media, maker.weights, partial(_tracks_alone, config, steps), warn)
+                else:
+                    sink = open_sink(output, media, names=getattr(source, "names", None), on_warning=warn)
             except UsageError as exc:
                 column = size_column(steps, reached, info)
                 if column == UNWRITTEN or f"{info.width}x{info.height}" not in str(exc):
@@ -141,7 +151,7 @@ def build(
             encode,
             rings,
             spool,
-            frames_total=_expected_frames(config.output, media.video),
+            frames_total=_expected_frames(config.output, media.video, sink.frames_before),
             seconds_total=media.duration,
             notes=list(dict.fromkeys(notes)),
             live=live,
@@ -210,36 +220,69 @@ def _source_options(output: OutputOptions, steps: Sequence[Step], *, upright: bo
     return replace(output, deinterlace="off") if has_field_filter(steps) or not has_vsr(steps) else output
 
 
-def _network_maker(
-    config: Config,
-    source: StreamInfo,
-    wanted: str,
-    latency: float | None,
-    look: Look,
-    notes: list[str],
-    warn: Callable[[str], None],
-) -> Vsr:
-    """How a ``vsr`` of the chain is made; ``notes`` gets a sentence on the choice of each model."""
+class _NetworkMaker:
+    """How a ``vsr`` of the chain is created; ``notes`` gets a sentence on the choice of each model."""
 
-    def make(given: Mapping[str, Any], info: StreamInfo, last: bool) -> Sequence[Filter]:
-        options = config.model
+    def __init__(
+        self, config: Config, source: StreamInfo, wanted: str, latency: float | None, look: Look, job: Job | None,
+        notes: list[str], warn: Callable[[str], None],
+    ) -> None:  # fmt: skip
+        self._config, self._source, self._wanted = config, source, wanted
+        self._latency, self._look, self._job = latency, look, job
+        self._notes, self._warn = notes, warn
+        self.weights: list[tuple[str, Path | None]] = []
+        """Name and strength of each network created, and the file of its weights."""
+
+    def __call__(self, given: Mapping[str, Any], info: StreamInfo, last: bool) -> Sequence[Filter]:
+        options = self._config.model
         if given.keys() & {"model", "checkpoint", "config"}:
             # Another network than that of the options: what they say of theirs does not hold for it.
             defaults = ModelOptions()
             options = replace(options, model="auto", checkpoint=None, config=None, backend=defaults.backend)
         options = replace(options, **given)
         # The output's format is made at once where nothing comes between, and nothing before has chosen another.
-        format = wanted if last and info.format == source.format else None
+        format = self._wanted if last and info.format == self._source.format else None
         size = None if options.scale is None else _target_size(options.scale, info)
         network, reason = make_vsr(
-            options, warn=warn, look=look, output_format=format, size=size, latency_seconds=latency
+            options, warn=self._warn, look=self._look, output_format=format, size=size, latency_seconds=self._latency
         )
-        notes.append(reason)
+        self._notes.append(reason)
         if size is not None and not network:
             return [LibavFilter([("scale", "{}:{}:flags={}".format(*size, FINE_SCALING))])]
-        return network
+        if self._job is None or not network:
+            return network
+        self.weights += [
+            (f"{vsr.network.model.info.name} {vsr.network.strength:g}", vsr.network.model.weights) for vsr in network
+        ]
+        from streamvsr.vsr.segmented import SegmentedVsr
 
-    return make
+        return [SegmentedVsr(vsr, self._job.cuts, start=self._job.start) for vsr in network]
+
+
+def _job(
+    config: Config, source: Source, steps: Sequence[Step], networks: int, notes: list[str], warn: Callable[[str], None]
+) -> Job | None:
+    """The job that the run is, where it can be one and is to be."""
+    if config.run.resume is False:
+        return None
+    media = source.info
+    reason = cannot_resume(config, media, keeps_count=keeps_count(steps), networks=networks)
+    if reason is not None:
+        if config.run.resume:
+            warn(f"--resume: {reason}; the run has to go through in one go")
+        return None
+    if config.run.resume is None and media.duration is not None and media.duration <= LONG_SECONDS:
+        return None
+    job = Job(config, media)
+    notes.append(job.note)
+    return job
+
+
+def _tracks_alone(config: Config, steps: Sequence[Step]) -> Source:
+    """The input once more, for its copied packets."""
+    source = open_source(config.input, _source_options(config.output, steps, upright=False), config.live)
+    source.skip_video()
+    return source
 
 
 def _target_size(scale: float | tuple[int, int], info: StreamInfo) -> tuple[int, int]:
@@ -305,7 +348,7 @@ def _suited(look: Look, otherwise: Selection, options: ModelOptions, gpu: bool) 
 
 def make_vsr(
     options: ModelOptions, *, warn: Callable[[str], None], look: Look | None = None, **placement: Any
-) -> tuple[list[Filter], str]:
+) -> tuple[list[Repeats], str]:
     """The network of ``options`` as a filter (none for ``identity``), and a sentence for the user on its choice.
 
     ``look``: what ``auto`` goes by; without it, by what is at hand alone.
@@ -356,8 +399,8 @@ def _enough(end_source: Callable[..., None], stages: Sequence[FilterStage], *end
         stage.enough.set()
 
 
-def _expected_frames(output: OutputOptions, info: StreamInfo) -> int | None:
-    expected = None if output.rate is not None else info.frames_hint
+def _expected_frames(output: OutputOptions, info: StreamInfo, before: int) -> int | None:
+    expected = None if output.rate is not None or info.frames_hint is None else max(0, info.frames_hint - before)
     if output.frames is None:
         return expected
     return output.frames if expected is None else min(expected, output.frames)

@@ -23,8 +23,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from streamvsr.config import InputOptions, LiveOptions, ModelOptions, Option, OutputOptions, options_of
+from streamvsr.config import InputOptions, LiveOptions, ModelOptions, OutputOptions
 from streamvsr.errors import UsageError
+from streamvsr.options import Option, options_of
 
 SECTIONS: Mapping[str, type] = {
     "input": InputOptions,

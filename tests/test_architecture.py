@@ -13,14 +13,15 @@ PACKAGE = Path(__file__).resolve().parent.parent / "streamvsr"
 
 pytestmark = pytest.mark.io
 
-BASICS = {"errors", "frames", "config", "part_file", "secrets"}
+BASICS = {"errors", "frames", "config", "options", "part_file", "secrets"}
 MEDIA = BASICS | {"media", "media.color"}
 MAY_IMPORT = {
     "errors": set(),
     "part_file": set(),
     "secrets": set(),
     "frames": set(),
-    "config": {"errors"},
+    "options": {"errors"},
+    "config": {"errors", "options"},
     "pipeline": {"errors", "frames"},
     "media": BASICS,
     "media.color": BASICS | {"media"},
@@ -31,10 +32,11 @@ MAY_IMPORT = {
     "models": BASICS,
     "filters": MEDIA,
     "vsr": MEDIA | {"filters", "models"},
+    "jobs": MEDIA | {"media.demux", "media.encode", "media.mux", "pipeline"},
     "footage": MEDIA | {"media.demux", "models"},
     "look": MEDIA | {"build", "compare", "footage", "models", "pipeline"},
-    "build": BASICS | {"footage", "media.demux", "media.mux", "filters", "vsr", "models", "pipeline"},
-    "presets": {"config", "errors"},
+    "build": BASICS | {"footage", "jobs", "media.demux", "media.mux", "filters", "vsr", "models", "pipeline"},
+    "presets": {"config", "errors", "options"},
     "api": MEDIA | {"build", "pipeline"},
     "merge": BASICS | {"build", "pipeline", "media.demux"},
     "compare": MEDIA | {"build", "pipeline", "media.demux", "media.mux"},
@@ -45,6 +47,7 @@ MAY_IMPORT = {
     | {
         "build",
         "footage",
+        "jobs",
         "pipeline",
         "filters",
         "models",

@@ -113,7 +113,6 @@ def test_real_basicsr_file(shared_data: Path) -> None:
     ("keys", "found"),
     [
         (("spynet.x", "edvr.x", "backward_resblocks.x"), "IconVSR"),
-        (("spynet.x", "deform_align.x"), r"BasicVSR\+\+"),
     ],
 )
 def test_networks_that_cannot_run_are_named(tmp_path: Path, keys: tuple[str, ...], found: str) -> None:

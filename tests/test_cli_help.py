@@ -11,7 +11,8 @@ import pytest
 from streamvsr.cli.help import WIDTH, full_help, short_usage
 from streamvsr.cli.parser import parse
 from streamvsr.cli.tokens import FLAGS
-from streamvsr.config import GROUPS, CallOptions, options_of
+from streamvsr.config import GROUPS, CallOptions
+from streamvsr.options import options_of
 
 pytestmark = pytest.mark.io
 ROOT = Path(__file__).resolve().parent.parent

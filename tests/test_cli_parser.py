@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from streamvsr.cli import ffmpeg_compat as habits
 from streamvsr.cli.parser import parse
 from streamvsr.cli.tokens import FLAGS
-from streamvsr.config import GROUPS, Config, InputOptions, ModelOptions, OutputOptions, RunOptions, options_of
+from streamvsr.config import GROUPS, Config, InputOptions, ModelOptions, OutputOptions, RunOptions
 from streamvsr.errors import UsageError
+from streamvsr.options import options_of
 
 pytestmark = pytest.mark.io
 
@@ -204,6 +205,10 @@ VALUES: dict[str, st.SearchStrategy[str]] = {
     "--dynamic-refine-thres": st.integers(0, 255).map(str),
     "--refine-rule": st.sampled_from(["frame", "window"]),
     "--tile": st.sampled_from(["auto", "off", "256"]),
+    "--scale": st.sampled_from(["2", "1.5", "1080p", "640x480"]),
+    "--strength": st.sampled_from(["0", "0.5", "1"]),
+    "--denoise": st.sampled_from(["0", "1"]),
+    "--steady": st.sampled_from(["auto", "on", "off"]),
     "--device": st.sampled_from(["cpu", "cuda:1"]),
     "--precision": st.sampled_from(["fp32", "bf16"]),
     "--threads": st.integers(1, 99).map(str),
@@ -215,12 +220,23 @@ VALUES: dict[str, st.SearchStrategy[str]] = {
     "--open-timeout": st.integers(1, 99).map(str),
     "--read-timeout": st.integers(1, 99).map(str),
 }
-SWITCHES = ("--compile", "--cuda-graphs", "--quiet", "--debug", "--stats", "--print-config", "--live")
-WITH_A_FOLDER = {"--suffix", "--skip-existing"}
+SWITCHES = (
+    "--compile",
+    "--cuda-graphs",
+    "--quiet",
+    "--debug",
+    "--stats",
+    "--print-config",
+    "--live",
+    "--resume",
+    "--restart",
+)
+WITH_A_FOLDER = {"--suffix", "--skip-existing", "--recursive"}
+OPPOSITES = {"--no-resume"}
 
 
 def test_the_order_test_below_knows_all_our_options() -> None:
-    assert set(VALUES) | set(SWITCHES) | WITH_A_FOLDER == {flag for flag in FLAGS if flag.startswith("--")}
+    assert set(VALUES) | set(SWITCHES) | WITH_A_FOLDER | OPPOSITES == {flag for flag in FLAGS if flag.startswith("--")}
 
 
 @given(st.data())
@@ -282,6 +298,7 @@ def test_the_kind_of_each_option_gives_the_type_of_its_field(group: str) -> None
     kinds = {
         "text": str, "integer": int, "number": float, "time": Fraction, "rate": Fraction, "size": tuple[int, int],
         "bit_rate": str, "flag": bool, "yes_no": bool, "list": tuple[str, ...], "pairs": tuple[str, ...],
+        "target": float | tuple[int, int],
     }  # fmt: skip
     hints = get_type_hints(GROUPS[group])
     for name, face in options_of(GROUPS[group]):

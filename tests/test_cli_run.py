@@ -37,6 +37,7 @@ class FakeRun:
         notes: tuple[str, ...] = (),
     ) -> None:
         self.notes = list(notes)
+        self.complete = False
         self.log: list[str] = []
         self._seconds, self._error, self._deaf = seconds, error, deaf
         self._over = threading.Event()

@@ -107,6 +107,6 @@ def test_no_bit_rate(text: str) -> None:
 def test_every_kind_that_takes_a_value_has_a_parser() -> None:
     from typing import get_args
 
-    from streamvsr.config import Kind
+    from streamvsr.options import Kind
 
     assert set(values.PARSERS) == set(get_args(Kind)) - {"flag", "yes_no"}

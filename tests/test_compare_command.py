@@ -149,8 +149,9 @@ class TestCommand:
         self, clips: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         (clips / "p").mkdir()
-        for n, side in enumerate((48, 48, 32)):
-            cv2.imwrite(f"p/{n}.png", np.zeros((side, 64, 3), np.uint8))
+        for n in range(2):
+            cv2.imwrite(f"p/{n}.png", np.zeros((48, 64, 3), np.uint8))
+        (clips / "p" / "2.png").symlink_to("nowhere.png")
         assert compare("small.mkv", "p/", "out.mkv", "--mode", "split") == 1
         assert "2.png" in capsys.readouterr().err
         assert not (clips / "out.mkv").exists()

@@ -293,7 +293,9 @@ def test_a_clip_that_fails_loses_nothing_that_was_done(tmp_path: Path, capsys: p
     for clip in ("1", "2"):
         pictures(tmp_path / "set" / "gt" / clip)
         pictures(tmp_path / "set" / "lr" / clip, height=12, width=16)
-    (tmp_path / "set" / "lr" / "2" / "00000001.png").write_text("no picture")
+    broken = tmp_path / "set" / "lr" / "2" / "00000001.png"
+    broken.unlink()
+    broken.symlink_to("nowhere.png")
     code, _, err = run(f"evaluate bicubic {tmp_path}/set --metric mse_y -o {tmp_path}/out", capsys)
     assert (code, "00000001.png" in err) == (1, True)
     assert [r["clip"] for r in strict(tmp_path / "out" / "scores.json")["results"]] == ["1"]
@@ -324,8 +326,8 @@ def test_every_metric_stands_on_the_page() -> None:
 
 
 def test_help_names_everything(capsys: pytest.CaptureFixture[str]) -> None:
-    from streamvsr.config import options_of
     from streamvsr.metrics.options import EvaluateOptions, MetricsOptions
+    from streamvsr.options import options_of
 
     for command, group in (("metrics", MetricsOptions), ("evaluate", EvaluateOptions)):
         code, out, _ = run(f"{command} --help", capsys)

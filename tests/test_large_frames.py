@@ -124,14 +124,16 @@ def test_windows_get_shorter_and_no_frame_is_lost(count: int, length: int, beara
         backward = model.network.backward_resblocks
         steps = 0
 
-        def propagate(self: parts_module.Parts, frame: Tensor, state: Tensor | None, flow: Tensor | None) -> Tensor:
+        def propagate(
+            self: parts_module.BasicVSRParts, frame: Tensor, state: Tensor | None, flow: Tensor | None
+        ) -> Tensor:
             nonlocal steps
             steps = 1 if state is None else steps + 1
             if steps > bearable:
                 raise OUT_OF_MEMORY[1]
             return self.network.propagate(backward, frame, state, flow)
 
-        patch.setattr(parts_module.Parts, "backward", propagate)
+        patch.setattr(parts_module.BasicVSRParts, "backward", propagate)
         made = run(model, frames, tuning(warn=said.append), length, overlap)
     assert len(made) == count
     assert made.isfinite().all()
@@ -227,9 +229,9 @@ def test_the_upsampler_gets_smaller_tiles_and_keeps_them(monkeypatch: pytest.Mon
 def test_a_window_that_did_not_fit_is_gone_before_the_next_try(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the traceback of an error holds cannot be given back."""
     model, alive, left = random_model(cleaning=False), list[Any](), list[Tensor | None]()
-    original = parts_module.Parts.backward
+    original = parts_module.BasicVSRParts.backward
 
-    def backward(self: parts_module.Parts, *args: Any) -> Tensor:
+    def backward(self: parts_module.BasicVSRParts, *args: Any) -> Tensor:
         if len(alive) == 3:
             alive.append(None)
             raise MemoryError
@@ -237,7 +239,7 @@ def test_a_window_that_did_not_fit_is_gone_before_the_next_try(monkeypatch: pyte
         alive.append(weakref.ref(state))
         return state
 
-    monkeypatch.setattr(parts_module.Parts, "backward", backward)
+    monkeypatch.setattr(parts_module.BasicVSRParts, "backward", backward)
     monkeypatch.setattr(session_module, "release", lambda device: left.extend(r() for r in alive[:3]))
     assert len(list(model.session().window(video(5), 5, range(5)))) == 5
     assert left == [None] * 3

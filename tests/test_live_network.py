@@ -58,7 +58,7 @@ def test_a_network_too_slow_for_the_stream_holds_the_latency_by_dropping(
     # 25 frames a second come, 8 can be worked off; twelve at a time would take 1.5 s.
     model = Slow(0.125, 12)
 
-    def make(options: Any, *, warn: Any, output_format: Any, size: Any, latency_seconds: Any) -> Any:
+    def make(options: Any, *, warn: Any, output_format: Any, size: Any, latency_seconds: Any, **_: Any) -> Any:
         return [vsr_filter(model, output_format=output_format, latency_seconds=latency_seconds, warn=warn)], "slow"
 
     monkeypatch.setattr(build_module, "make_vsr", make)

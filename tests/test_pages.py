@@ -30,8 +30,10 @@ def test_the_lines_of_a_page(page: str, tmp_path: Path, monkeypatch: pytest.Monk
     select = registry.select
     monkeypatch.setattr(registry, "select", lambda name, *rest: select(name, *rest) if name == "identity" else plain)
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "clips").mkdir()
-    for name, side in (("in.mp4", 64), ("in_x4.mp4", 256), ("other.mp4", 64), ("clips/a.mp4", 64)):
+    for folder in ("clips", "archive/tape"):
+        (tmp_path / folder).mkdir(parents=True)
+    clips = ("other.mp4", 64), ("clips/a.mp4", 64), ("archive/tape/a.mp4", 64)
+    for name, side in (("in.mp4", 64), ("in_x4.mp4", 256), *clips):
         write(
             name, info(width=side, height=side * 3 // 4, rate=Fraction(25)), [n * 3600 for n in range(6)], duration=3600
         )

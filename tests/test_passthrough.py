@@ -12,8 +12,9 @@ import pytest
 
 from streamvsr.errors import UsageError
 from streamvsr.frames import Packet
+from streamvsr.media.av_packets import av_packet
 from streamvsr.media.mux.timestamps import Timestamps
-from streamvsr.media.mux.tracks import audio_specific_config, av_packet
+from streamvsr.media.mux.tracks import audio_specific_config
 from tests.outputs import Shown, distance, info, median, remake, write
 
 pytestmark = pytest.mark.io

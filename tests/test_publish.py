@@ -167,7 +167,7 @@ def test_no_frame_is_held_back_for_who_watches() -> None:
         assert context.gop_size == 50
         for count, frame in enumerate(frames(stream, RATE25[:10]), 1):
             sink.write_frame(frame)
-            assert sink.place._sent == count  # type: ignore[attr-defined]
+            assert sink.transport._sent == count  # type: ignore[attr-defined]
         sink.abort()
 
 
@@ -179,7 +179,7 @@ def test_a_connection_that_takes_nothing_is_an_error_in_the_time_that_was_set() 
         with pytest.raises(SinkError, match=r"\*\*\*@.*taken nothing for"):
             _write(sink, noise(stream, 10_000))
         sink.abort()
-        assert sink.place._process is None  # type: ignore[attr-defined]
+        assert sink.transport._process is None  # type: ignore[attr-defined]
 
 
 def test_who_is_in_a_hurry_does_not_wait_for_a_connection() -> None:

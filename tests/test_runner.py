@@ -11,7 +11,7 @@ import pytest
 
 from streamvsr.errors import NoVideoError, SourceError, StageError
 from streamvsr.frames import PIXEL_FORMATS, Frame, Packet
-from streamvsr.pipeline import runner, stages
+from streamvsr.pipeline import interleave, runner
 from streamvsr.pipeline.ring import PacketSpool, Ring
 from streamvsr.pipeline.runner import Run
 from streamvsr.pipeline.stages import FilterStage, SinkStage, SourceStage
@@ -75,6 +75,8 @@ class FakeChain:
 
 
 class FakeSink:
+    frames_before = 0
+
     def __init__(self, fail_at: int | str | None = None, hold: threading.Event | None = None) -> None:
         self.fail_at, self.hold = fail_at, hold
         self.frames: list[Frame] = []
@@ -225,7 +227,7 @@ def test_packets_far_ahead_of_their_place_do_not_hold_the_others(room: int, monk
             yield from (Packet(2, b"text", pts, pts, 1, TICK) for pts in (500, 900, 900, 700, 5000))
             yield from super().__iter__()
 
-    monkeypatch.setattr(stages, "FAR_BYTES", room)
+    monkeypatch.setattr(interleave, "FAR_BYTES", room)
     log: list[tuple[int, int]] = []
     source, sink = SubtitlesFirst(count=1000), FakeSink()
     monkeypatch.setattr(sink, "write_frame", lambda frame: log.append((frame.pts, 0)))

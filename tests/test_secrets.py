@@ -10,8 +10,8 @@ import pytest
 import streamvsr
 from streamvsr.cli.app import main
 from streamvsr.cli.secret_words import typed_secrets
-from streamvsr.config import SENSITIVE_OPTIONS, is_sensitive
 from streamvsr.media.demux.options import DEMUXER_OPTIONS
+from streamvsr.options import SENSITIVE_OPTIONS, is_sensitive
 from streamvsr.secrets import mask, mask_url, parse_url, secrets_in
 
 pytestmark = pytest.mark.io

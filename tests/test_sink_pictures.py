@@ -121,7 +121,7 @@ def test_tracks_are_named_when_pictures_are_written(tmp_path: Path) -> None:
 
 
 def test_one_named_picture_does_not_replace_the_input(tmp_path: Path) -> None:
-    media = SimpleNamespace(video=SimpleNamespace(format=PIXEL_FORMATS["gbrp"]), tracks=())
+    media = SimpleNamespace(video=info("gbrp"), tracks=())
     output = OutputOptions(path=str(tmp_path / "b.png"), overwrite=True)
     sink = ImageSequenceSink(output, media, names=["a.png"], on_warning=print)  # type: ignore[arg-type]
     assert sink._name(0) == "b.png"

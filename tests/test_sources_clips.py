@@ -27,7 +27,13 @@ from tests.outputs import unread, until
 
 pytestmark = pytest.mark.io
 
-EXPECTED = ("data stream", "HDR10+ data", "Dolby Vision data", "interlaced pictures are de-interlaced")
+EXPECTED = (
+    "data stream",
+    "HDR10+ data",
+    "Dolby Vision data",
+    "interlaced pictures are de-interlaced",
+    "a run enlarges one",
+)
 """What is told of clips that are as they should be."""
 
 VIDEO_STREAM = {"bt601_640x428.mov": 1, "nasa_multitrack.mp4": 3}

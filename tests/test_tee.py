@@ -215,7 +215,7 @@ def test_a_connection_that_takes_again_is_not_given_up_because_a_file_took_long_
         thread = receiving(server, got, may_read)
         outputs = f"{tmp_path}/a.mkv|[f=nut]tcp://127.0.0.1:{server.getsockname()[1]}"
         tee = Tee(outputs, width=640, height=360, timeout=1e6, preset="ultrafast", options={"qp": "0"})
-        relay = tee.sink._open[1][1].place
+        relay = tee.sink._open[1][1].transport
         assert isinstance(relay, Relay)
         count, pictures = 0, noise(tee.stream, 250)
         while not relay._queue:
@@ -225,7 +225,7 @@ def test_a_connection_that_takes_again_is_not_given_up_because_a_file_took_long_
 
         def finish(sink: ContainerSink) -> None:
             whole(sink)
-            if sink.place is not relay:
+            if sink.transport is not relay:
                 # The index of a large file is moved to its front, say: minutes, and all is well with the connection.
                 may_read.set()
                 until(lambda: bool(select.select([], [relay._pipe], [], 0)[1]), "nothing is read")

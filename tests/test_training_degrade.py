@@ -183,6 +183,14 @@ def test_resizing_gives_the_size_back_and_applies_what_is_inside() -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("name", CODECS)
+def test_codecs_keep_the_brightness(name: str, channels: int) -> None:
+    codec, frames = CODECS[name], texture(3, channels=channels)
+    shift = np.mean([np.mean(b - a) for a, b in zip(frames, through(codec, frames, codec.quality[0]), strict=True)])
+    assert abs(shift) < 0.3 / 255
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", CODECS)
 def test_codecs_keep_every_frame_in_its_place(name: str, channels: int) -> None:
     codec = CODECS[name]
     count = 14

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
-from streamvsr.cli.console import Console, encodable, hide, hides, redact
+from streamvsr.cli.console import Console, encodable, forget_secrets, hide, hides, redact
 from streamvsr.cli.interrupts import INTERRUPTED, Interrupts, loading
 from streamvsr.cli.output_check import settle_output
 from streamvsr.cli.parser import parse
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     console = Console()
-    hide(())
+    forget_secrets()
     try:
         hide(typed_secrets(words))
         code = _command(words)

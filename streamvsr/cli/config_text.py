@@ -7,7 +7,8 @@ from fractions import Fraction
 from typing import Any
 
 from streamvsr.cli.layers import Origins
-from streamvsr.config import GROUPS, Config, Option, is_sensitive, options_of
+from streamvsr.config import GROUPS, Config
+from streamvsr.options import Option, is_sensitive, options_of
 from streamvsr.presets import REFUSED, SECTIONS
 from streamvsr.secrets import HIDDEN
 

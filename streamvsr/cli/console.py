@@ -20,19 +20,28 @@ MAX_ERROR_CHARS = 2000
 LEAST_HIDDEN_CHARS = 6
 """Shorter secrets are hidden where they stand in a URL, and not wherever these letters are found."""
 
+_secrets: set[str] = set()
+"""All secrets of this process's command line."""
+
 _hidden: list[str] = []
-"""The secrets of this process's command line, the longest first. Set by ``hide`` alone."""
+"""Those of them that are long enough to be replaced wherever they stand, the longest first. Set by ``hide`` alone."""
 
 
 def hide(secrets: Iterable[str]) -> None:
-    """From now on none of these is shown, in no text. An empty collection forgets all."""
-    found = {one for one in secrets if len(one) >= LEAST_HIDDEN_CHARS}
-    _hidden[:] = sorted(found | set(_hidden), key=len, reverse=True) if found else []
+    """From now on none of these is shown, in no text."""
+    _secrets.update(secrets)
+    _hidden[:] = sorted((one for one in _secrets if len(one) >= LEAST_HIDDEN_CHARS), key=len, reverse=True)
+
+
+def forget_secrets() -> None:
+    """Another command line begins."""
+    _secrets.clear()
+    _hidden.clear()
 
 
 def hides() -> bool:
     """Whether the command line has secrets."""
-    return bool(_hidden)
+    return bool(_secrets)
 
 
 def redact(text: str) -> str:

@@ -4,16 +4,8 @@ from __future__ import annotations
 
 import textwrap
 
-from streamvsr.config import (
-    CallOptions,
-    InputOptions,
-    LiveOptions,
-    ModelOptions,
-    Option,
-    OutputOptions,
-    RunOptions,
-    options_of,
-)
+from streamvsr.config import CallOptions, InputOptions, LiveOptions, ModelOptions, OutputOptions, RunOptions
+from streamvsr.options import Option, options_of
 
 WIDTH = 79
 _COLUMN = 24
@@ -31,9 +23,7 @@ examples:
   streamvsr in.mkv -c:v libx265 -crf 20 -preset slow out.mkv
   streamvsr -ss 60 -t 10 in.mp4 -s 1920x1080 sample.mp4
   streamvsr frames/ --model realbasicvsr --device cuda out/
-  streamvsr -r 24 frames/%05d.png -pix_fmt yuv420p10le out.mkv
-  ffmpeg -i in.avi -c copy -f nut - | streamvsr - -f nut - | ffplay -
-  streamvsr -re in.mp4 -f tee 'out.mkv|[f=rtsp]rtsp://host/live'"""
+  ffmpeg -i in.avi -c copy -f nut - | streamvsr - -f nut - | ffplay -"""
 
 _PATHS = """\
 INPUT and OUTPUT are a file, a folder of pictures, a pattern (%05d.png), a URL,

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from streamvsr.cli.values import PARSERS
-from streamvsr.config import GROUPS, Option, options_of
+from streamvsr.config import GROUPS
 from streamvsr.errors import UsageError
+from streamvsr.options import Option, options_of
 from streamvsr.presets import Preset, Value
 
 Origins = Mapping[tuple[str, str], str]

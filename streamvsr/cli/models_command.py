@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from streamvsr.cli import model_files
 from streamvsr.cli.console import Console, encodable
+from streamvsr.cli.model_export import export_command
 from streamvsr.cli.parser import asks_for_help
 from streamvsr.errors import UsageError
 
@@ -22,12 +23,14 @@ USAGE = """usage: streamvsr models                    list the models, and which
        streamvsr models fetch --list       what can be fetched, from where, under which licence
        streamvsr models convert IN OUT     the network of a checkpoint alone, as OUT.safetensors
            [--fp16] [--licence TEXT] [-y]  in half precision; under which licence; write over OUT
+       streamvsr models export NAME OUT    a network of one frame, or one step of rt or animesr, as OUT.onnx
        streamvsr models verify [FILE...]   hash and contents of all checkpoints at hand, or of those given"""
 SWITCHES = frozenset({"--quiet", "--debug", "--list", "--measure", "--fp16", "-y"})
 VALUES = frozenset({"--licence"})
 COMMANDS: Mapping[str, tuple[Callable[[Sequence[str], Mapping[str, str], Console], int], frozenset[str]]] = {
     "fetch": (model_files.fetch_command, frozenset({"--list"})),
     "convert": (model_files.convert_command, frozenset({"--fp16", "--licence", "-y"})),
+    "export": (export_command, frozenset({"-y"})),
     "verify": (model_files.verify_command, frozenset()),
 }
 """The word after ``models`` -> what takes the other words, and the options that it has beside the general ones."""

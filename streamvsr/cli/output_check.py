@@ -28,6 +28,9 @@ def settle_output(config: Config, console: Console) -> Config:
         raise UsageError(f"the output '{target}' is the input itself: name another file")
     if config.output.overwrite:
         return config
+    if _is_partial_output(target):
+        # Ours, from a run of this job that was interrupted.
+        return replace(config, output=replace(config.output, overwrite=True))
     if config.output.overwrite is None and _can_ask(config):
         if console.ask(f"File '{target}' already exists. Overwrite?"):
             return replace(config, output=replace(config.output, overwrite=True))
@@ -39,3 +42,9 @@ def _can_ask(config: Config) -> bool:
     if config.run.no_stdin or config.input.path == "-" or sys.stdin is None or sys.stderr is None:
         return False
     return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _is_partial_output(target: str) -> bool:
+    from streamvsr.jobs.store import is_partial_output  # here: --help needs none of what it brings in
+
+    return is_partial_output(target)

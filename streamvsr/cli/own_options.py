@@ -9,8 +9,8 @@ from typing import Any
 
 from streamvsr.cli.help import WIDTH
 from streamvsr.cli.values import PARSERS
-from streamvsr.config import Option, options_of
 from streamvsr.errors import UsageError
+from streamvsr.options import Option, options_of
 
 _COLUMN = 26
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from streamvsr.config import GROUPS, Config, is_sensitive, options_of
+from streamvsr.config import GROUPS, Config
+from streamvsr.options import is_sensitive, options_of
 from streamvsr.secrets import secrets_in
 
 _OURS = frozenset(

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from streamvsr.cli.own_options import options_help, take
 from streamvsr.cli.parser import asks_for_help, parse_paths
-from streamvsr.config import VIDEOS, Config, ModelOptions, option
+from streamvsr.config import VIDEOS, Config, ModelOptions
 from streamvsr.errors import UsageError
+from streamvsr.options import option
 
 if TYPE_CHECKING:
     from streamvsr.pipeline.runner import Run

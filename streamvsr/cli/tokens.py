@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from streamvsr.cli import ffmpeg_compat as habits
-from streamvsr.config import GROUPS, CallOptions, Option, options_of
+from streamvsr.config import GROUPS, CallOptions
 from streamvsr.errors import UsageError
+from streamvsr.options import Option, options_of
 
 LEGACY_FLAGS = ("--is-save-as-png", "--fps")
 """Options of the original script that only its own form of call has; each takes a value."""

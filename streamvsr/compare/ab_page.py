@@ -22,9 +22,10 @@ from streamvsr.build import build
 from streamvsr.compare.options import CompareOptions
 from streamvsr.compare.painter import Painter
 from streamvsr.compare.run import UNTOUCHED
-from streamvsr.config import Config, OutputOptions, check_options, option
+from streamvsr.config import Config, OutputOptions
 from streamvsr.errors import SourceError, UsageError
 from streamvsr.frames import Frame, StreamInfo
+from streamvsr.options import check_options, option
 from streamvsr.pipeline.frame_sink import FrameReader, FrameSink
 
 PLAIN_OUTPUT = OutputOptions(no_audio=True, no_subtitles=True, no_data=True)

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from streamvsr.config import check_options, option
 from streamvsr.errors import UsageError
+from streamvsr.options import check_options, option
 
 MODES = ("wipe", "side-by-side", "stacked", "split")
 SCALE_FILTERS = ("nearest", "bilinear", "bicubic", "lanczos", "area")

@@ -10,6 +10,7 @@ import av
 import numpy as np
 
 from streamvsr.degrade.base import Frame, as_frame, choose
+from streamvsr.media.av_frames import ACCURATE
 
 RATE = Fraction(25)
 
@@ -103,7 +104,7 @@ def _to_video(frame: Frame, luma: bool) -> av.VideoFrame:
     padded = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     if not luma:
         rgb = (padded * 255).round().clip(0, 255).astype(np.uint8)
-        return av.VideoFrame.from_ndarray(rgb, "rgb24").reformat(format="yuv420p")
+        return av.VideoFrame.from_ndarray(rgb, "rgb24").reformat(format="yuv420p", interpolation=ACCURATE)
     rows = padded.shape[0]
     # Luma between its black and white of video; without colour.
     planes = np.full((rows + rows // 2, padded.shape[1]), 128, np.uint8)
@@ -113,7 +114,8 @@ def _to_video(frame: Frame, luma: bool) -> av.VideoFrame:
 
 def _from_video(picture: av.VideoFrame, luma: bool) -> Frame:
     if not luma:
-        return as_frame(picture.to_ndarray(format="rgb24").astype(np.float32) / np.float32(255))
+        rgb = picture.to_ndarray(format="rgb24", interpolation=ACCURATE)
+        return as_frame(rgb.astype(np.float32) / np.float32(255))
     plane = picture.planes[0]
     rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
     return as_frame((rows.astype(np.float32) - 16) / np.float32(219))

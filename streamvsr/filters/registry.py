@@ -13,11 +13,12 @@ from importlib import import_module
 from inspect import getdoc
 from typing import Any, Literal, cast
 
-from streamvsr.config import Kind as OptionKind
-from streamvsr.config import ModelOptions, options_of
+from streamvsr.config import ModelOptions
 from streamvsr.filters.base import Filter
 from streamvsr.filters.params import Kind as ParamKind
 from streamvsr.filters.params import Param
+from streamvsr.options import Kind as OptionKind
+from streamvsr.options import options_of
 
 OURS, FFMPEGS = "cv.", "av."
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from streamvsr.config import option
+from streamvsr.options import option
 
 
 @dataclass(frozen=True, slots=True)

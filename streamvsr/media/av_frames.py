@@ -38,10 +38,11 @@ HD_WIDTH, HD_HEIGHT = 1280, 720
 _SWS_MATRIX = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
 """H.273 matrix to swscale's number for it; 5 and 6 are the same BT.601. Others are converted as BT.709."""
 
-_ACCURATE = int(
+ACCURATE = int(
     Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
 )
-"""Plain bilinear is off by a level on flat colours, and ACCURATE_RND without full chroma is off by two."""
+"""How swscale converts without bias: plain bilinear makes what goes to 4:2:0 and back 1.2 codes darker, and
+ACCURATE_RND without full chroma is off by two on flat colours."""
 
 _PLANE_ORDER = {"rgb": (2, 0, 1, 3), "yuv": (0, 1, 2, 3), "gray": (0, 1)}
 """Where R, G, B, A (Y, U, V, A) lie in FFmpeg's planes: planar RGB is stored as G, B, R, A."""
@@ -283,7 +284,7 @@ def _convert(
             dst_colorspace=_SWS_MATRIX.get(target.matrix),
             src_color_range=FULL if source.full_range else LIMITED,
             dst_color_range=FULL if target.full_range else LIMITED,
-            interpolation=_ACCURATE,
+            interpolation=ACCURATE,
         )
     except OSError as exc:
         raise StreamvsrError(f"FFmpeg cannot convert pixel format {frame.format.name!r} to {av_format!r}") from exc

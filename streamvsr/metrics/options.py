@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from streamvsr.config import check_options, option
 from streamvsr.errors import UsageError
+from streamvsr.options import check_options, option
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 from streamvsr.config import ModelOptions
@@ -40,6 +41,9 @@ class ModelInfo:
     """False where each picture depends on its own frame alone: scenes need not be found then."""
     causal_after: int | None = None
     """Frames of look-ahead after which more of them change nothing at all (0: one frame suffices); None: no bound."""
+    context: int = 40
+    """Frames before a frame that its result depends on; older ones change it by one 8-bit code at most (``rt``, the
+    clip of benchmarks/bench_cuts.py). For resuming and workers."""
     steady: bool = False
     """Whether its result is held still where the input stands still, where the user does not say."""
     tunable: bool = False
@@ -87,6 +91,8 @@ class Model(ABC):
     """A network with its weights, on a device, ready to run."""
 
     info: ModelInfo
+    weights: Path | None = None
+    """The file that the weights were read from."""
 
     @abstractmethod
     def to(self, device: torch.device, dtype: torch.dtype) -> Self:

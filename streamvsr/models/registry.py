@@ -269,9 +269,11 @@ def load_state(architecture: str, state: Mapping[str, Tensor], config: Mapping[s
     if architecture not in ENTRIES:
         raise CheckpointError(f"{path}: says it is a {architecture!r} network; there are {', '.join(ENTRIES)}")
     try:
-        return ENTRIES[architecture].load(dict(state), dict(config))
+        model = ENTRIES[architecture].load(dict(state), dict(config))
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
+    model.weights = path
+    return model
 
 
 def _weak_partner(selection: Selection) -> Known:

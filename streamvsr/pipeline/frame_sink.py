@@ -26,6 +26,8 @@ LEAVE_SECONDS = 30.0
 class FrameSink:
     """Stands where a sink would: takes frames, and packets where these are wanted."""
 
+    frames_before = 0
+
     def __init__(self, *, packets: bool = False) -> None:
         """``packets``: keep the copied packets for the reader; else they are let go."""
         self.media: MediaInfo | None = None

@@ -6,7 +6,6 @@ raises when it failed; it never marks a ring finished itself, because only the r
 
 from __future__ import annotations
 
-import heapq
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -17,6 +16,7 @@ from typing import Protocol
 
 from streamvsr.errors import NoVideoError
 from streamvsr.frames import Frame, Packet
+from streamvsr.pipeline.interleave import Interleaver
 from streamvsr.pipeline.ring import PacketSpool, Ring
 from streamvsr.pipeline.stats import LatencyMeter, RateMeter, StageClock
 
@@ -38,6 +38,8 @@ class SinkLike(Protocol):
     def write_frame(self, frame: Frame) -> None: ...
     def write_packet(self, packet: Packet) -> None: ...
     def request_stop(self) -> None: ...
+    @property
+    def frames_before(self) -> int: ...
     def break_off(self) -> None: ...
     @property
     def kept(self) -> str: ...
@@ -171,18 +173,10 @@ class FilterStage(Stage):
         return self.enough.is_set() or (self._discard_on_stop and self.stopping.is_set())
 
 
-FAR_SECONDS = 10
-"""A packet so far ahead of the video stands in a wrong place: some programs write all subtitles first."""
-
-FAR_BYTES = 16 << 20
-"""How much of such packets is put aside, so that what stands behind them comes at its time."""
-
-
 class SinkStage(Stage):
-    """Writes frames as they come, and each packet when the video has reached its time.
+    """Writes frames as they come, and each packet when the video has reached its time (``Interleaver``).
 
-    Handing packets over as they come would move the waiting into the muxer, which writes out of order after ten
-    seconds of it. At the end all packets go out; after a stop only those that begin before the picture ends.
+    At the end all packets go out; after a stop only those that begin before the last frame ends.
     """
 
     def __init__(
@@ -208,10 +202,7 @@ class SinkStage(Stage):
         self._source = source
         self._spool = spool
         self._max_frames = max_frames
-        self._waiting: Packet | None = None
-        self._far: list[tuple[Fraction, int, Packet]] = []
-        """A heap of packets far ahead: (their time, a number that keeps the order of equal ones, the packet)."""
-        self._far_bytes = self._far_count = 0
+        self._interleaver = Interleaver(lambda: next(spool.drain(), None))
         self._done = False
 
     def run(self) -> None:
@@ -232,12 +223,12 @@ class SinkStage(Stage):
                 self.on_frame(frame)
             if self.clock.frames == self._max_frames and self.on_enough is not None:
                 self.on_enough(_end(frame))
-        if last is None:
+        if last is None and not self._sink.frames_before:
             if self.stopping.is_set():
                 return  # close() lets go of the output: there is nothing to finalise
             raise NoVideoError("there was no frame to write: the input has none in the chosen range")
         cut_short = self.stopping.is_set() or self.clock.frames == self._max_frames
-        self._write_packets(_end(last) if cut_short else None)
+        self._write_packets(_end(last) if cut_short and last is not None else None)
         if self.broken_off.is_set():
             self._sink.break_off()
         self._sink.finish()
@@ -254,31 +245,8 @@ class SinkStage(Stage):
         self._spool.close()
 
     def _write_packets(self, until: Fraction | None) -> None:
-        while (packet := self._next_packet(until)) is not None:
+        while (packet := self._interleaver.next(until)) is not None:
             self._sink.write_packet(packet)
-
-    def _next_packet(self, until: Fraction | None) -> Packet | None:
-        """The next packet whose time has come (None: that of all has)."""
-        while True:
-            if self._waiting is None:
-                self._waiting = next(self._spool.drain(), None)
-            head = self._waiting
-            seconds = None if head is None else head.seconds
-            limits = [limit for limit in (until, seconds) if limit is not None]
-            if self._far and self._far[0][0] <= min(limits, default=self._far[0][0]):
-                _, _, packet = heapq.heappop(self._far)
-                self._far_bytes -= len(packet.data)
-                return packet
-            if head is not None and until is not None and seconds is not None and seconds > until:
-                if seconds - until <= FAR_SECONDS or self._far_bytes + len(head.data) > FAR_BYTES:
-                    return None
-                heapq.heappush(self._far, (seconds, self._far_count, head))
-                self._far_count += 1
-                self._far_bytes += len(head.data)
-                self._waiting = None
-                continue
-            self._waiting = None
-            return head
 
 
 def _closable(frames: Iterator[Frame]) -> Generator[Frame, None, None]:

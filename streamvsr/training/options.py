@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from streamvsr.config import check_options, option, options_of
 from streamvsr.errors import UsageError
+from streamvsr.options import check_options, option, options_of
 
 MODELS = ("rt", "basicvsr", "realbasicvsr")
 DEGRADATIONS = ("clean", "light", "real", "web", "paper")

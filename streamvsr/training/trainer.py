@@ -21,9 +21,9 @@ from safetensors.torch import save as safetensors
 from torch import Tensor
 from torch.nn import functional as F
 
-from streamvsr.config import options_of
 from streamvsr.errors import CheckpointError, StreamvsrError, UsageError
 from streamvsr.media.av_errors import sink_error
+from streamvsr.options import options_of
 from streamvsr.part_file import write_file
 from streamvsr.training.clips import SCALE
 from streamvsr.training.discriminator import Discriminator, judged_as

@@ -220,6 +220,27 @@ class VsrFilter(Filter):
         yield from self.idle()
         yield from self._run(self._windows.cut())
 
+    @property
+    def model(self) -> Model:
+        return self._model
+
+    @property
+    def strength(self) -> float:
+        return self._strength
+
+    def restart(self) -> None:
+        """After ``flush``: forget every frame, as if the next one were the first."""
+        if self._scenes is not None:
+            self._scenes.restart()
+
+    @property
+    def context(self) -> tuple[int, int]:
+        """Frames of context before and after a frame, from which on more of them hardly change its result."""
+        info = self._model.info
+        if not info.temporal:
+            return 0, 0
+        return info.context, self._windows.overlap + (1 if self._scenes else 0)
+
     def idle(self) -> Iterator[Frame]:
         """The window that is being filled is run as it is; the scene ends there."""
         yield from self._decided()
@@ -306,7 +327,9 @@ class VsrFilter(Filter):
                     if self._steady is not None:
                         if frame.discontinuity:
                             self._steady.restart()
-                        result = self._steady(result, source)
+                        # Of Y'CbCr luma alone says what moves: beside grey chroma its changes would count a third.
+                        seen = source[:1] if self._model.info.domain == "ycbcr" else source
+                        result = self._steady(result, seen)
                     given = domain.to_frame(result, frame, source)
                     pending.append(_PendingFrame(given, step.start + position, broken, Fence(self._device)))
                     del result, given

@@ -69,6 +69,12 @@ class Repeats(Filter):
     def flush(self) -> Iterator[Frame]:
         yield from self._given(self.network.flush())
 
+    def restart(self) -> None:
+        """After ``flush``: forget every frame, as if the next one were the first."""
+        self._last = self._result = None
+        self._repeats = 0
+        self.network.restart()
+
     def idle(self) -> Iterator[Frame]:
         yield from self._given(self.network.idle())
 

@@ -38,6 +38,9 @@ class Source(ABC):
         ``on_warning``, and passed over; an input that cannot be read on raises ``SourceError``. Iterated once.
         """
 
+    def skip_video(self) -> None:
+        """Before the iteration: give copied packets alone, as far as the kind of source can; frames may still come."""
+
     def stop(self) -> None:
         """Ask the iteration to end soon, without an error; safe from any thread, also twice, also after ``close``.
 

@@ -79,6 +79,7 @@ class ContainerSource(Source):
         self._start = input.start or Fraction(0)
         self._end: Fraction | None = None
         """Where the frames that were given end, in seconds of the run."""
+        self._skip_video = False
         self._reached: int | None = None
         """Where the video packets that were read end, in ticks of the stream."""
         self._pending: deque[av.VideoFrame | av.Packet[Any]] = deque()
@@ -246,6 +247,9 @@ class ContainerSource(Source):
         broken = None if self._demuxer is None else self._demuxer.broken
         return None if broken is None else source_error(broken, self._path)
 
+    def skip_video(self) -> None:
+        self._skip_video = True
+
     def _read(self) -> Generator[av.VideoFrame | av.Packet[Any]]:
         """Decoded frames, and packets to copy, with the stamps of the input."""
         assert self._demuxer is not None
@@ -254,11 +258,12 @@ class ContainerSource(Source):
                 stamp = packet.pts if packet.pts is not None else packet.dts
                 if stamp is not None:
                     self._reached = max(self._reached or stamp, stamp + (packet.duration or 0))
-                yield from self._decoder.decode(packet)
+                if not self._skip_video:
+                    yield from self._decoder.decode(packet)
             else:
                 yield packet
         # A stopped decoder would give its key frames without the ones between them.
-        if not self._demuxer.stopped:
+        if not (self._demuxer.stopped or self._skip_video):
             yield from self._decoder.decode(None)
 
     def _made(self, event: av.VideoFrame | av.Packet[Any]) -> Iterator[Frame | Packet]:

@@ -143,6 +143,9 @@ class TrimmedSource(Source):
         pts, dts = (None if stamp is None else shift(stamp) for stamp in (item.pts, item.dts))
         return replace(item, pts=pts, dts=dts, time_base=shift.time_base, duration=duration)
 
+    def skip_video(self) -> None:
+        self._source.skip_video()
+
     def stop(self) -> None:
         self._source.stop()
 

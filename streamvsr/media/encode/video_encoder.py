@@ -59,9 +59,11 @@ class VideoEncoder:
 
     def __init__(
         self, container: OutputContainer, codec: str, options: dict[str, str], output: OutputOptions, media: MediaInfo,
-        pixel_format: str,
+        pixel_format: str, target: str | None = None,
     ) -> None:  # fmt: skip
-        """Raises UsageError for options that the encoder refuses, SinkError for one that cannot run on this machine."""
+        """``target``: the format that its packets are for, where that is not ``container``'s.
+
+        Raises UsageError for options that the encoder refuses, SinkError for one that cannot run on this machine."""
         info = media.video
         self.codec = codec
         self.pixel_format = pixel_format
@@ -75,7 +77,7 @@ class VideoEncoder:
         self._last: int | None = None
         self._durations: dict[int, int] = {}
         """Stamps of frames inside the encoder, for those that do not hand durations through."""
-        self._container = str(container.format.name)
+        self._container = target or str(container.format.name)
         self._refusal: BaseException | None = None
         self._said: list[str] = []
         self.stream = self._add(container)

@@ -17,6 +17,9 @@ class Sink(ABC):
     pixel_format: str
     """FFmpeg's name of the pixel format that the encoder will be fed; filters may aim at it."""
 
+    frames_before: int = 0
+    """Frames of the output that an earlier run has encoded already."""
+
     @abstractmethod
     def write_frame(self, frame: Frame) -> None:
         """Encode one picture."""

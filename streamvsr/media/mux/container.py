@@ -21,7 +21,8 @@ from streamvsr.config import OutputOptions
 from streamvsr.errors import SinkError, StreamvsrError, UsageError, did_you_mean
 from streamvsr.frames import Frame, MediaInfo, Packet, StreamInfo
 from streamvsr.media.av_errors import FOREIGN, sink_error
-from streamvsr.media.encode.open_encoder import open_encoder, warn_of_losses
+from streamvsr.media.av_packets import av_packet
+from streamvsr.media.encode.open_encoder import PacketEncoder, open_encoder, warn_of_losses
 from streamvsr.media.encode.options import (
     MOV_FAMILY,
     encoder_name,
@@ -44,7 +45,7 @@ from streamvsr.media.mux.options import (
 )
 from streamvsr.media.mux.relay import Relay
 from streamvsr.media.mux.track_plan import plan_tracks
-from streamvsr.media.mux.tracks import AudioDecoder, AudioWriter, CopyWriter, SubtitleWriter, TrackWriter, av_packet
+from streamvsr.media.mux.tracks import AudioDecoder, AudioWriter, CopyWriter, SubtitleWriter, TrackWriter
 from streamvsr.media.mux.transports import FileTransport, SegmentTransport, Transport, UrlTransport
 from streamvsr.secrets import mask_url
 
@@ -83,7 +84,7 @@ class ContainerSink(Sink):
         media: MediaInfo,
         *,
         on_warning: Callable[[str], None],
-        encoder: VideoEncoder | None = None,
+        encoder: PacketEncoder | None = None,
         decoders: dict[int, AudioDecoder] | None = None,
     ) -> None:
         """``media.video`` describes the frames that will come, after all filters.
@@ -314,9 +315,11 @@ class ContainerSink(Sink):
         return exc if isinstance(exc, StreamvsrError) else sink_error(exc, self._path)
 
 
-def _copied(container: OutputContainer, encoder: VideoEncoder, inside: str) -> Any:
+def _copied(container: OutputContainer, encoder: PacketEncoder, inside: str) -> Any:
     """A stream for the packets of an encoder whose own stream is in another container."""
     stream: Any = container.add_stream_from_template(encoder.stream, opaque=True)
+    # Without it the muxer would choose its ticks by those of the encoder's own container.
+    stream.time_base = encoder.time_base
     stream.metadata.update(encoder.stream.metadata)
     stream.disposition = encoder.stream.disposition
     if stream.codec_context.codec.canonical_name == "hevc" and inside in MOV_FAMILY:

@@ -31,10 +31,10 @@ import av
 from av.container import OutputContainer
 
 from streamvsr.errors import SinkError, StreamvsrError, UsageError
+from streamvsr.media.av_packets import plain_packet
 from streamvsr.media.mux.atomic_file import STOP_GRACE_SECONDS
 from streamvsr.media.mux.options import start
 from streamvsr.media.mux.relay_child import Setup, frame_message
-from streamvsr.media.mux.tracks import plain_packet
 from streamvsr.media.mux.transports import Transport
 from streamvsr.media.open_container import open_container
 from streamvsr.secrets import mask_url

@@ -21,9 +21,9 @@ from typing import Any
 
 from streamvsr.errors import StreamvsrError, UsageError
 from streamvsr.media.av_errors import FOREIGN, sink_error
+from streamvsr.media.av_packets import av_packet
 from streamvsr.media.mux.options import start
 from streamvsr.media.mux.timestamps import Timestamps
-from streamvsr.media.mux.tracks import av_packet
 from streamvsr.media.open_container import open_container
 from streamvsr.secrets import mask, mask_url
 

@@ -9,9 +9,7 @@ go on.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -19,7 +17,7 @@ from streamvsr.config import OutputOptions
 from streamvsr.errors import SinkError, UsageError
 from streamvsr.frames import Frame, MediaInfo, Packet, StreamInfo
 from streamvsr.media.av_errors import FOREIGN, sink_error
-from streamvsr.media.encode.open_encoder import open_encoder, warn_of_losses
+from streamvsr.media.encode.open_encoder import CARRIER, PacketEncoder, warn_of_losses
 from streamvsr.media.encode.options import encoder_name, output_format, split_options
 from streamvsr.media.encode.pixel_formats import choose_format, planar_twin
 from streamvsr.media.mux import container
@@ -27,14 +25,9 @@ from streamvsr.media.mux.atomic_file import STDOUT, is_url
 from streamvsr.media.mux.base import Sink
 from streamvsr.media.mux.container import ContainerSink
 from streamvsr.media.mux.image_sequence import is_pictures
-from streamvsr.media.mux.options import segment_seconds, start, stream_tags
-from streamvsr.media.mux.tracks import AudioDecoder, plain_packet
-from streamvsr.media.open_container import open_container
+from streamvsr.media.mux.options import segment_seconds, stream_tags
+from streamvsr.media.mux.tracks import AudioDecoder
 from streamvsr.secrets import mask_url
-
-CARRIER = "nut"
-"""Where the encoder's stream lives: a container in memory that takes any codec, and wants its parameters in front, as
-most outputs do; the others take them from there."""
 
 _PASSED_OVER = frozenset({"use_fifo", "fifo_options"})
 """What keeps a slow output from holding the others in ffmpeg happens here anyway."""
@@ -142,7 +135,7 @@ class TeeSink(Sink):
 
     def __init__(self, output: OutputOptions, media: MediaInfo, *, on_warning: Callable[[str], None]) -> None:
         self._warn = on_warning
-        self._size = media.video.width, media.video.height
+        self._encoder: PacketEncoder | None = None
         branches = parse(output.path)
         outputs = [branch.output(output) for branch in branches]
         for one in outputs:
@@ -158,15 +151,13 @@ class TeeSink(Sink):
         self._broken_off: list[ContainerSink] = []
         self._frames = 0
         try:
-            self._container = open_container(io.BytesIO(), "w", format=CARRIER)
             lengths = [segment_seconds(output_format(one, stdout=one.path in STDOUT), one.options) for one in outputs]
             live = any(is_url(one.path) for one in outputs)
-            self._encoder = open_encoder(
-                self._container, codec, split_options(stream_tags(output.options)[0], codec, None).video, output, media,
+            self._encoder = PacketEncoder(
+                codec, split_options(stream_tags(output.options)[0], codec, None).video, output, media,
                 self.pixel_format, live=live, short_gop=info.live,
                 segment=min((one for one in lengths if one is not None), default=None),
             )  # fmt: skip
-            start(self._container, {})
             decoders: dict[int, AudioDecoder] = {}
             for branch, one in zip(branches, outputs, strict=True):
                 try:
@@ -187,13 +178,10 @@ class TeeSink(Sink):
             raise
 
     def write_frame(self, frame: Frame) -> None:
-        if (frame.width, frame.height) != self._size:
-            raise SinkError(
-                f"a picture of {frame.width}x{frame.height} came into a video of {'x'.join(map(str, self._size))}"
-            )
+        assert self._encoder is not None
         self._frames += 1
         for packet in self._encoder.encode(frame):
-            self._video(plain_packet(packet))
+            self._video(packet)
 
     def _video(self, packet: Packet) -> None:
         self._each(lambda sink: sink.write_video(packet))
@@ -236,8 +224,9 @@ class TeeSink(Sink):
     def finish(self) -> None:
         if not self._frames:
             raise SinkError("no picture came, so there is nothing to write")
+        assert self._encoder is not None
         for packet in self._encoder.flush():
-            self._video(plain_packet(packet))
+            self._video(packet)
         # What nobody can take away first; a connection may keep us waiting.
         for entry in sorted(self._open, key=lambda one: is_url(one[0].path)):
             try:
@@ -258,6 +247,5 @@ class TeeSink(Sink):
         self._close()
 
     def _close(self) -> None:
-        # Nothing was written to it, which its trailer may not like.
-        with suppress(Exception):
-            self._container.close()
+        if self._encoder is not None:
+            self._encoder.close()

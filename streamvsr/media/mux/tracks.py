@@ -6,19 +6,17 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
-from typing import Any, TypeAlias
+from typing import Any
 
 import av
-from av.packet import PacketSideData, packet_sidedata_type_from_literal
 
 from streamvsr.config import OutputOptions
 from streamvsr.errors import UsageError
 from streamvsr.frames import Packet
 from streamvsr.media.av_errors import FOREIGN
+from streamvsr.media.av_packets import AvPacket, av_packet
 from streamvsr.media.encode.options import MOV_FAMILY, parse_rate
 from streamvsr.media.mux.track_plan import TrackPlan, add_track, codec_id
-
-AvPacket: TypeAlias = "av.Packet[Any]"
 
 MAX_JUMP_SECONDS = Fraction(1, 100)
 """How far audio stamps may be from counted samples before they are believed: more than the rounding of containers with
@@ -56,36 +54,6 @@ class TrackWriter(ABC):
 
     def close(self) -> None:
         """No more will be written, however it ended."""
-
-
-def av_packet(packet: Packet) -> AvPacket:
-    made: AvPacket = av.Packet(packet.data)
-    made.time_base = packet.time_base
-    made.pts, made.dts, made.duration = packet.pts, packet.dts, packet.duration
-    made.is_keyframe = packet.keyframe
-    for name, data in packet.side_data:
-        try:
-            side: Any = PacketSideData(packet_sidedata_type_from_literal(name), len(data))  # type: ignore[arg-type,call-arg]
-        except ValueError:
-            continue
-        side.update(data)
-        made.set_sidedata(side, move=True)
-    return made
-
-
-def plain_packet(packet: AvPacket) -> Packet:
-    """The way back: ``track`` is the index of the packet's stream."""
-    ticks = packet.time_base
-    return Packet(
-        track=packet.stream_index,
-        data=bytes(packet),
-        pts=packet.pts,
-        dts=packet.dts,
-        duration=packet.duration or 0,
-        time_base=Fraction(ticks.numerator, ticks.denominator),
-        keyframe=packet.is_keyframe,
-        side_data=tuple((side.data_type, bytes(side)) for side in packet.iter_sidedata()),
-    )
 
 
 class CopyWriter(TrackWriter):

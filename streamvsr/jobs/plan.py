@@ -1,0 +1,165 @@
+"""What a job is: the input, the options and the programs that decide every bit of its output, and where it is cut.
+
+A plan is plain data. Two runs with equal plans give equal segments, so what one has finished the other may take over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from streamvsr.config import Config
+from streamvsr.errors import SourceError
+
+FORMAT = 1
+"""Of the files in a job's folder."""
+
+SEGMENT_SECONDS = 60
+"""What a power cut loses at most. 40 frames of context a segment are 2.7 % of its frames at 25 a second."""
+
+SAMPLE_BYTES = 1 << 20
+"""How much of the input's beginning and end is hashed beside its size and date."""
+
+IRRELEVANT = {"input": {"realtime"}, "output": {"path", "overwrite", "timeout"}, "model": {"threads"}}
+"""Options that change nothing about the output's contents."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputIdentity:
+    """Which file was read, as far as can be told without reading it all."""
+
+    path: str
+    bytes: int
+    modified_ns: int
+    sha256_of_ends: str
+
+    @classmethod
+    def of(cls, path: str) -> InputIdentity:
+        """Raises ``SourceError``."""
+        try:
+            found = os.stat(path)
+            digest = hashlib.sha256()
+            with open(path, "rb") as file:
+                digest.update(file.read(SAMPLE_BYTES))
+                if found.st_size > SAMPLE_BYTES:
+                    file.seek(max(SAMPLE_BYTES, found.st_size - SAMPLE_BYTES))
+                    digest.update(file.read(SAMPLE_BYTES))
+        except OSError as error:
+            raise SourceError(f"'{path}' cannot be read: {error.strerror or error}") from error
+        return cls(os.path.abspath(path), found.st_size, found.st_mtime_ns, digest.hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that a finished segment depends on. ``to_json`` and ``from_json`` give it back equal."""
+
+    input: InputIdentity
+    options: dict[str, dict[str, Any]]
+    """Group -> field -> value of every option that differs from its default and matters for the contents."""
+    models: tuple[str, ...]
+    """Name and sha256 of the weights of each network in the chain."""
+    versions: dict[str, str]
+    """Of the packages that decide about bits."""
+    cuts: tuple[Fraction, ...]
+    """Seconds at which segments begin, but the first, which begins with the input; increasing."""
+    format: int = FORMAT
+
+    def to_json(self) -> bytes:
+        return msgspec.json.format(msgspec.json.encode(self, enc_hook=_encoded, order="sorted"))
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Plan:
+        """Raises ``ValueError`` for anything that is no plan."""
+        return msgspec.json.decode(data, type=cls, dec_hook=_decoded)
+
+    def differences(self, other: Plan) -> list[str]:
+        """In words, what is different in ``other``; nothing where the segments of the one fit the other."""
+        found = []
+        for name in ("bytes", "modified_ns", "sha256_of_ends"):
+            if getattr(self.input, name) != getattr(other.input, name):
+                found.append(f"the input has changed ({name.replace('_', ' ')})")
+                break
+        for group in sorted(self.options.keys() | other.options.keys()):
+            mine, theirs = self.options.get(group, {}), other.options.get(group, {})
+            found += [
+                f"{group} option {name.replace('_', '-')} was {_shown(mine.get(name))}, is {_shown(theirs.get(name))}"
+                for name in sorted(mine.keys() | theirs.keys())
+                if mine.get(name) != theirs.get(name)
+            ]
+        if self.models != other.models:
+            found.append("the network or its weights have changed")
+        found += [
+            f"{name} was {self.versions.get(name, 'absent')}, is {other.versions.get(name, 'absent')}"
+            for name in sorted(self.versions.keys() | other.versions.keys())
+            if self.versions.get(name) != other.versions.get(name)
+        ]
+        if self.format != other.format or (not found and self.cuts != other.cuts):
+            found.append("it was planned in another way")
+        return found
+
+
+def regular_cuts(duration: Fraction, seconds: int = SEGMENT_SECONDS) -> tuple[Fraction, ...]:
+    """Cuts every ``seconds``; the last segment is at least half as long."""
+    count = max(0, (2 * duration // seconds - 1) // 2)
+    return tuple(Fraction(seconds * n) for n in range(1, int(count) + 1))
+
+
+def stated_options(config: Config) -> dict[str, dict[str, Any]]:
+    """Group -> field -> plain value of the options that are not at their default and matter for the contents."""
+    stated: dict[str, dict[str, Any]] = {}
+    for group in ("input", "output", "model"):
+        options = getattr(config, group)
+        fresh = type(options)()
+        left_out = IRRELEVANT.get(group, set()) | {"path"}
+        values = {
+            f.name: msgspec.json.decode(msgspec.json.encode(getattr(options, f.name), enc_hook=_encoded))
+            for f in fields(options)
+            if f.name not in left_out and getattr(options, f.name) != getattr(fresh, f.name)
+        }
+        if values:
+            stated[group] = values
+    return stated
+
+
+def versions(names: Sequence[str] = ("av", "numpy", "torch")) -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    import streamvsr
+
+    found = {"streamvsr": streamvsr.__version__}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def weights_hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _encoded(value: Any) -> Any:
+    if isinstance(value, Fraction):
+        return str(value)
+    if hasattr(value, "__dataclass_fields__"):
+        return asdict(value)
+    return str(value)
+
+
+def _decoded(wanted: type, value: Any) -> Any:
+    if wanted is Fraction:
+        return Fraction(value)
+    raise NotImplementedError(wanted)
+
+
+def _shown(value: Any) -> str:
+    return "not given" if value is None else str(value)

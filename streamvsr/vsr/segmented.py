@@ -1,0 +1,101 @@
+"""A temporal filter whose results do not depend on where the work was begun: the base of resuming and of workers.
+
+The input is cut into segments at given time stamps. A segment's frames are computed from the frames around it alone:
+``before`` frames of context run before its first frame and ``after`` frames behind its last one, with everything the
+filter remembers thrown away in between, so a process that begins at a segment gives what one that went through the
+whole input gives, bit for bit::
+
+    frames         0 1 2 3 4 5 6 7 8 9           cut at 5, before = 3, after = 1
+    segment 0      0 1 2 3 4(5)                  (results in brackets are thrown away)
+    segment 1          (2 3 4)5 6 7 8 9
+
+What a cut changes against no cut at all fades with ``before`` (docs/resume.md has the figures).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+
+from streamvsr.filters.base import Filter
+from streamvsr.frames import Frame, StreamInfo
+from streamvsr.vsr.repeats import Repeats
+
+
+class SegmentedVsr(Filter):
+    """``inner`` with its memory cut at ``cuts``. Holds ``before + after`` frames beside those of ``inner``."""
+
+    name = "vsr"
+    own_thread = True
+
+    def __init__(
+        self, inner: Repeats, cuts: Sequence[Fraction], *, start: Fraction | None = None,
+        context: tuple[int, int] | None = None,
+    ) -> None:  # fmt: skip
+        """``cuts``: seconds, increasing; a frame at or after a cut belongs behind it. ``start``: one of the cuts; what
+        lies before it is finished already, and its frames are taken for context only. ``context``: (before, after) in
+        frames; those of the network where None."""
+        before, after = inner.network.context if context is None else context
+        self._inner = inner
+        self._cuts = deque(cut for cut in cuts if start is None or cut >= start)
+        self._after = after
+        self._skipping = start is not None
+        self._history: deque[Frame] = deque(maxlen=before)
+        """The last frames before the next cut."""
+        self._tail: list[Frame] = []
+        """Frames behind the next cut, which the segment before it waits for."""
+        self._begin: Fraction | None = None
+        """Where the segment at hand begins, in seconds; None in the first."""
+        self.lookahead = inner.lookahead + after
+
+    def configure(self, info: StreamInfo) -> StreamInfo:
+        return self._inner.configure(info)
+
+    def push(self, frame: Frame) -> Iterator[Frame]:
+        if self._cuts and frame.seconds >= self._cuts[0]:
+            self._tail.append(frame)
+            if len(self._tail) > self._after:
+                yield from self._cross()
+            return
+        self._history.append(frame)
+        if not self._skipping:
+            yield from self._wanted(self._inner.push(frame))
+
+    def flush(self) -> Iterator[Frame]:
+        while self._tail:
+            yield from self._cross()
+        if not self._skipping:
+            yield from self._wanted(self._inner.flush())
+
+    def idle(self) -> Iterator[Frame]:
+        return iter(())
+
+    def close(self) -> None:
+        self._history.clear()
+        self._tail.clear()
+        self._inner.close()
+
+    def _cross(self) -> Iterator[Frame]:
+        """End the segment before the next cut, and begin the one that the first frame of the tail belongs to."""
+        tail, self._tail = self._tail, []
+        cut = self._cuts.popleft()
+        if not self._skipping:
+            for frame in tail[: self._after]:
+                yield from self._wanted(self._inner.push(frame), end=cut)
+            yield from self._wanted(self._inner.flush(), end=cut)
+            self._inner.restart()
+        self._skipping = False
+        # Segments between two frames that are far apart have no frame.
+        while self._cuts and tail[0].seconds >= self._cuts[0]:
+            cut = self._cuts.popleft()
+        self._begin = cut
+        for frame in self._history:
+            yield from self._wanted(self._inner.push(frame))
+        for frame in tail:
+            yield from self.push(frame)
+
+    def _wanted(self, frames: Iterator[Frame], end: Fraction | None = None) -> Iterator[Frame]:
+        for frame in frames:
+            if (self._begin is None or frame.seconds >= self._begin) and (end is None or frame.seconds < end):
+                yield frame

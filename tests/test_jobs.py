@@ -1,0 +1,253 @@
+"""Runs that are cut off and gone on with: the output is that of a run that was not, byte for byte."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+
+from streamvsr.cli import main
+from streamvsr.config import Config, InputOptions, ModelOptions, OutputOptions
+from streamvsr.frames import Packet
+from streamvsr.jobs import job as job_module
+from streamvsr.jobs import store as store_module
+from streamvsr.jobs.plan import InputIdentity, Plan, regular_cuts, stated_options
+from streamvsr.jobs.store import JobStore, job_folder, read_packets
+
+SECONDS = 2
+"""Length of a segment in these tests."""
+
+FAST = ["--model", "bicubic", "-preset", "ultrafast", "--resume", "-nostdin"]
+
+PROGRAM = f"""
+import sys
+from streamvsr.jobs import job, plan
+regular = plan.regular_cuts
+job.regular_cuts = lambda duration: regular(duration, {SECONDS})
+from streamvsr.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.fixture
+def clip(tmp_path: Path, ffmpeg: str) -> Path:
+    """Seven seconds with sound: three segments."""
+    path = tmp_path / "in.mp4"
+    inputs = ["-f", "lavfi", "-i", "testsrc2=s=32x24:r=10:d=7", "-f", "lavfi", "-i", "sine=d=7"]
+    subprocess.run([ffmpeg, "-v", "error", *inputs, "-c:v", "libx264", "-c:a", "aac", str(path)], check=True)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_module, "regular_cuts", lambda duration: regular_cuts(duration, SECONDS))
+
+
+def frames_of(path: Path) -> list[int]:
+    with av.open(str(path)) as container:
+        return [frame.pts for frame in container.decode(video=0)]
+
+
+def undisturbed(clip: Path, *words: str) -> bytes:
+    out = clip.with_name("whole.mp4")
+    assert main([str(clip), str(out), *FAST, *words]) == 0
+    assert not job_folder(str(out)).exists(), "cleaned up"
+    return out.read_bytes()
+
+
+def begun(clip: Path, out: Path, *words: str) -> subprocess.Popen[bytes]:
+    """A run at the speed of its time stamps, in a process of its own."""
+    return subprocess.Popen([sys.executable, "-c", PROGRAM, "-re", str(clip), str(out), *FAST, *words])
+
+
+def wait_for(path: Path) -> None:
+    limit = time.monotonic() + 300
+    while not path.exists():
+        assert time.monotonic() < limit, f"{path} has not come"
+        time.sleep(0.02)
+
+
+def test_the_parts_are_the_whole(clip: Path) -> None:
+    undisturbed(clip)
+    single = clip.with_name("single.mp4")
+    assert main([str(clip), str(single), *FAST, "--no-resume"]) == 0
+    assert frames_of(clip.with_name("whole.mp4")) == frames_of(single)
+    with av.open(str(clip.with_name("whole.mp4"))) as one, av.open(str(single)) as other:
+        sounds = [[bytes(p) for p in c.demux(audio=0) if p.size] for c in (one, other)]
+    assert sounds[0] == sounds[1]
+    assert sounds[0]
+
+
+@pytest.mark.parametrize("segment", [0, 1])
+def test_killed_and_gone_on_with(clip: Path, segment: int) -> None:
+    whole = undisturbed(clip)
+    out = clip.with_name("out.mp4")
+    process = begun(clip, out)
+    wait_for(job_folder(str(out)) / f"{segment:05d}.json")
+    process.kill()
+    process.wait()
+    assert not out.exists()
+    assert main([str(clip), str(out), *FAST]) == 0
+    assert out.read_bytes() == whole
+    assert sorted(p.name for p in clip.parent.iterdir()) == ["in.mp4", "out.mp4", "whole.mp4"]
+
+
+def test_interrupted_it_leaves_a_playable_file_and_the_job(clip: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    whole = undisturbed(clip)
+    out = clip.with_name("out.mp4")
+    process = begun(clip, out)
+    wait_for(job_folder(str(out)) / "00000.json")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(300) == 130
+    done = frames_of(out)
+    assert 20 <= len(done) < 70
+    assert main([str(clip), str(out), *FAST]) == 0, capfd.readouterr().err
+    assert out.read_bytes() == whole
+
+
+def test_interrupted_before_a_segment_is_finished(clip: Path) -> None:
+    """The next run may replace what the first has left, without -y."""
+    out = clip.with_name("out.mp4")
+    process = begun(clip, out)
+    packets = job_folder(str(out)) / "00000.packets.new"
+    wait_for(packets)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(300) == 130
+    assert main([str(clip), str(out), *FAST]) == 0
+    assert len(frames_of(out)) == 70
+    assert not job_folder(str(out)).exists()
+
+
+def test_a_full_disk_and_then_room(
+    clip: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    whole = undisturbed(clip)
+    out = clip.with_name("out.mp4")
+    write, left = store_module.SegmentWriter.write, 35
+
+    def until_full(self: store_module.SegmentWriter, packet: Packet) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(self, packet)
+
+    with monkeypatch.context() as full:
+        full.setattr(store_module.SegmentWriter, "write", until_full)
+        assert main([str(clip), str(out), *FAST]) == 1
+    assert "space" in capfd.readouterr().err.lower()
+    assert not out.exists()
+    assert main([str(clip), str(out), *FAST]) == 0
+    assert "going on after 1 of" in capfd.readouterr().err
+    assert out.read_bytes() == whole
+
+
+def stopped(clip: Path, out: Path) -> None:
+    """A job whose first segments are finished."""
+    process = begun(clip, out)
+    wait_for(job_folder(str(out)) / "00000.json")
+    process.kill()
+    process.wait()
+
+
+def test_what_has_changed_is_noticed(clip: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    out = clip.with_name("out.mp4")
+    stopped(clip, out)
+    assert main([str(clip), str(out), *FAST, "-crf", "30"]) == 2
+    assert "output option crf was not given, is 30" in capfd.readouterr().err
+    os.utime(clip, ns=(0, 0))
+    assert main([str(clip), str(out), *FAST]) == 2
+    said = capfd.readouterr().err
+    assert "the input has changed" in said
+    assert "--restart" in said
+    assert main([str(clip), str(out), *FAST, "--restart"]) == 0
+
+
+def test_damaged_packets_are_computed_again(clip: Path) -> None:
+    whole = undisturbed(clip)
+    out = clip.with_name("out.mp4")
+    stopped(clip, out)
+    path = job_folder(str(out)) / "00000.packets"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    assert main([str(clip), str(out), *FAST]) == 0
+    assert out.read_bytes() == whole
+
+
+def test_two_processes_do_not_share_a_job(tmp_path: Path) -> None:
+    one = JobStore(tmp_path / "job")
+    with pytest.raises(store_module.SinkError, match="another process"):
+        JobStore(tmp_path / "job")
+    one.close()
+    assert not (tmp_path / "job").exists(), "nothing in it was worth keeping"
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [(["-r", "5"], "number of frames"), (["-frames:v", "9"], "counts from"), (["-vf", "vsr,vsr"], "more than one")],
+)
+def test_what_cannot_be_cut_is_told(
+    clip: Path, words: list[str], reason: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(clip), str(clip.with_name("o.mp4")), *FAST, "-t", "1", *words]) == 0
+    assert reason in capfd.readouterr().err
+
+
+def test_a_plan_goes_through_json_and_comes_back_equal(clip: Path) -> None:
+    config = Config(
+        InputOptions(str(clip), start=Fraction(1, 3)),
+        OutputOptions("out.mp4", crf=20.5, size=(64, 48), options={"tune": "grain"}),
+        ModelOptions(model="rt", scale=(0, 1080)),
+    )
+    plan = Plan(
+        InputIdentity.of(str(clip)),
+        stated_options(config),
+        ("rt 00ff",),
+        {"av": "18.1.0"},
+        (Fraction(60), Fraction(1001, 7)),
+    )
+    assert Plan.from_json(plan.to_json()) == plan
+    assert plan.differences(plan) == []
+
+
+def test_packets_come_back_equal(tmp_path: Path) -> None:
+    packets = [
+        Packet(
+            0,
+            b"\x00\xff" * n,
+            n - 2,
+            None if n else -5,
+            3,
+            Fraction(1001, 30000),
+            n == 0,
+            (("skip_samples", b"x" * n),),
+        )
+        for n in range(4)
+    ]
+    store = JobStore(tmp_path / "job")
+    writer = store.writer(0)
+    for packet in packets:
+        writer.write(packet)
+    store.finish(0, writer)
+    assert list(read_packets(store.packets_path(0))) == packets
+    data = store.packets_path(0).read_bytes()
+    store.packets_path(0).write_bytes(data[:-1])
+    with pytest.raises(store_module.SinkError, match="damaged"):
+        list(read_packets(store.packets_path(0)))
+    store.close()
+
+
+@pytest.mark.parametrize(("seconds", "count"), [(0, 0), (59, 0), (89, 0), (90, 1), (149, 1), (150, 2), (3600, 59)])
+def test_cuts(seconds: int, count: int) -> None:
+    """The last segment is at least half as long as the others."""
+    assert len(regular_cuts(Fraction(seconds))) == count
