@@ -117,10 +117,6 @@ class ContainerSource(Source):
         )
         if self._device is not None and not video.codec_context.is_hwaccel:
             self._warn(f": the -hwaccel device does not decode {video.codec_context.name}; software does")
-        if video.metadata.get("alpha_mode") == "1":
-            # WebM keeps alpha as a second picture beside each VP8 or VP9 packet, which these decoders pass over.
-            self._warn(": the transparency of its pictures is left out: it is not decoded")
-
         stampless = bool(container.format.flags & av.format.Flags.no_timestamps.value)
         seekable = seek and demuxer.rewinds and not (self._live or stampless or given.rate)
         begin, time_base, start = start_of(container), exact(video.time_base), given.start or Fraction(0)
