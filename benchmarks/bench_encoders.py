@@ -5,7 +5,7 @@
 Each clip is enlarged four times by the default network once, without loss. Every encoder then gets those very frames
 through the command line with nothing but ``-c:v``, and its file is decoded. PSNR is that of R'G'B' in 8 bits, over all
 frames, to the enlarged frames as they are shown; the size is that of the file, as a ratio to x264's. "lossless" says
-that no sample of these differs. With ``--options`` the encoders of ``--only`` are tried with these instead of their defaults.
+that no sample of these differs. With ``--options`` the encoders of ``--only`` are tried with these, not their defaults.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from streamvsr.config import Config, ModelOptions, OutputOptions, check_backend, tuning_flags
 from streamvsr.errors import CheckpointError, StreamvsrError, UsageError
+from streamvsr.fidelity import losses, stages_of
 from streamvsr.filters.base import Filter
 from streamvsr.filters.chain import Chain, segments
 from streamvsr.filters.compose import (
@@ -130,6 +131,9 @@ def build(
                     raise
                 raise UsageError(f"{exc}; -vf makes this size at column {column}") from exc
         undo.callback(sink.abort)
+        if frame_sink is None:
+            for line in losses(source.info, stages_of(steps, reached, info, config.model), output):
+                warn(line)
 
         spool = PacketSpool()
         rings = [_live_ring(latency, info) if live else Ring("decoded", DECODED_FRAMES)]

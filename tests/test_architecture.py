@@ -32,10 +32,12 @@ MAY_IMPORT = {
     "models": BASICS,
     "filters": MEDIA,
     "vsr": MEDIA | {"filters", "models"},
+    "fidelity": MEDIA | {"filters", "media.demux", "media.encode", "media.mux"},
     "jobs": MEDIA | {"media.demux", "media.encode", "media.mux", "pipeline"},
     "footage": MEDIA | {"media.demux", "models"},
     "look": MEDIA | {"build", "compare", "footage", "models", "pipeline"},
-    "build": BASICS | {"footage", "jobs", "media.demux", "media.mux", "filters", "vsr", "models", "pipeline"},
+    "build": BASICS
+    | {"fidelity", "footage", "jobs", "media.demux", "media.mux", "filters", "vsr", "models", "pipeline"},
     "presets": {"config", "errors", "options"},
     "api": MEDIA | {"build", "pipeline"},
     "merge": BASICS | {"build", "pipeline", "media.demux"},

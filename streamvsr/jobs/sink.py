@@ -20,7 +20,7 @@ from streamvsr.frames import Frame, MediaInfo, Packet
 from streamvsr.jobs.store import JobStore, SegmentWriter, read_packets
 from streamvsr.media.av_errors import FOREIGN, sink_error
 from streamvsr.media.demux.base import Source
-from streamvsr.media.encode.open_encoder import PacketEncoder, warn_of_losses
+from streamvsr.media.encode.open_encoder import PacketEncoder
 from streamvsr.media.encode.options import encoder_name, output_format, split_options
 from streamvsr.media.encode.pixel_formats import choose_format
 from streamvsr.media.mux.base import Sink
@@ -49,7 +49,6 @@ class JobSink(Sink):
         self.pixel_format = choose_format(
             self._codec, self._format, info.format, info.width, info.height, output.pixel_format
         )
-        warn_of_losses(info, self._codec, self.pixel_format, on_warning, given=output.pixel_format is not None)
         self._options = split_options(stream_tags(output.options)[0], self._codec, None).video
         if self._codec in CLOSED_GOP:
             name, value = CLOSED_GOP[self._codec]

@@ -215,7 +215,8 @@ def alpha_decoder(stream: Any) -> Any:
     """libvpx's decoder for VP8 and VP9 whose transparency lies in a second picture beside each packet (WebM's
     AlphaMode), which FFmpeg's own decoders pass over; None for any other stream, or without libvpx."""
     name = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stream.codec_context.codec.canonical_name)
-    if name is None or stream.metadata.get("alpha_mode") != "1":
+    stated = {key.lower(): value for key, value in stream.metadata.items()}
+    if name is None or stated.get("alpha_mode") != "1":
         return None
     try:
         context: Any = av.CodecContext.create(name, "r")

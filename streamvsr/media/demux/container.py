@@ -38,7 +38,6 @@ from streamvsr.media.demux.options import check_input_options, plain_options
 from streamvsr.media.demux.programs import programs_of
 from streamvsr.media.demux.selection import Selection, select
 from streamvsr.media.ffmpeg_log import stream_lines
-from streamvsr.media.hdr import moving_data
 from streamvsr.secrets import mask_url
 
 MAX_PACKETS_BEFORE_PICTURE = 10_000
@@ -147,8 +146,6 @@ class ContainerSource(Source):
         if not demuxer.rewinds:
             # What containers say of their length is wrong where FFmpeg cannot look at the end of the input.
             self.info = replace(self.info, duration=None, video=replace(self.info.video, frames_hint=None))
-        if lost := moving_data(first):
-            self._warn(f": {' and '.join(lost)} in the pictures are left out: encoders cannot be given them")
         self._normaliser = Normaliser(self.info.video, first, clock, demuxer.joins, output, self._warn)
 
     def _tell_left_out(self, selection: Selection) -> None:

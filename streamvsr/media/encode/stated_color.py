@@ -40,20 +40,24 @@ def stated_color(color: Color, pixel_format: str, codec: str, container: str, wi
     if family == "rgb" or (codec == "rawvideo" and container in ("rawvideo", "null")):
         return color
     matrix, full = color.matrix, color.full_range
+    # The mp4 family states primaries, transfer, matrix and range together or not at all.
+    silent = container in MOV_FAMILY and UNSTATED in (color.primaries, color.transfer)
     if codec in FIXED_MATRIX:
         matrix = BT601
     elif codec == "utvideo":
         matrix = BT709 if matrix == BT709 else BT601
-    elif not codec.startswith((*STATE_ALL, *STATE_MATRIX)) and container not in CONTAINER_MATRIX:
+    elif not codec.startswith((*STATE_ALL, *STATE_MATRIX)) and (silent or container not in CONTAINER_MATRIX):
         matrix = resolve_color(Color(UNSTATED), width, height).matrix
     if codec in FIXED_RANGE:
         full = FIXED_RANGE[codec]
-    elif not codec.startswith(STATE_ALL) and container not in CONTAINER_RANGE:
+    elif not codec.startswith(STATE_ALL) and (silent or container not in CONTAINER_RANGE):
         full = False
     if family == "gray":
         # All of FFmpeg reads grey as full range, and none of it has colour.
         return replace(color, full_range=color.full_range if color.full_range is not None else True)
     same = resolve_color(color, width, height)
-    if (matrix, full) == (same.matrix, same.full_range) or ({matrix, same.matrix} == {5, 6} and full == same.full_range):
+    if (matrix, full) == (same.matrix, same.full_range) or (
+        {matrix, same.matrix} == {5, 6} and full == same.full_range
+    ):
         return color
     return replace(color, matrix=matrix, full_range=full)

@@ -45,7 +45,7 @@ MAX_DENOMINATOR = 65535
 MAX_REORDERING_SECONDS = 600
 """From the decoding of a picture to its showing: far more than any encoder reorders."""
 
-STALE_TAGS = frozenset({"encoder", "rotate", "bps", "duration", "number_of_frames", "number_of_bytes"})
+STALE_TAGS = frozenset({"encoder", "rotate", "bps", "duration", "number_of_frames", "number_of_bytes", "alpha_mode"})
 """Stream tags that describe the video that was read, in lower case; also what mkvmerge adds with a language suffix."""
 
 

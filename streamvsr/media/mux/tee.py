@@ -17,7 +17,7 @@ from streamvsr.config import OutputOptions
 from streamvsr.errors import SinkError, UsageError
 from streamvsr.frames import Frame, MediaInfo, Packet, StreamInfo
 from streamvsr.media.av_errors import FOREIGN, sink_error
-from streamvsr.media.encode.open_encoder import CARRIER, PacketEncoder, warn_of_losses
+from streamvsr.media.encode.open_encoder import CARRIER, PacketEncoder
 from streamvsr.media.encode.options import encoder_name, output_format, split_options
 from streamvsr.media.encode.pixel_formats import choose_format, planar_twin
 from streamvsr.media.mux import container
@@ -144,7 +144,6 @@ class TeeSink(Sink):
         codec = encoder_name(output.video_codec, CARRIER)
         info = media.video
         self.pixel_format = choose_format(codec, CARRIER, info.format, info.width, info.height, output.pixel_format)
-        warn_of_losses(info, codec, self.pixel_format, on_warning, given=output.pixel_format is not None)
         self._open: list[tuple[Branch, ContainerSink]] = []
         self._failed: list[SinkError] = []
         self._done: list[str] = []
