@@ -104,8 +104,8 @@ def remake(source: Path | str, path: Path | str, *, seconds: float = 1e9, **opti
                 continue
             if isinstance(item, Frame):
                 sink.write_frame(replace(item, planes=planes, format=layout))
-            else:
-                sink.write_packet(item)
+            elif sink.spool is not None:
+                sink.spool.put(item)
         sink.finish()
     finally:
         reader.close()

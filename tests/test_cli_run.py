@@ -224,6 +224,21 @@ class TestTexts:
         assert main(["a", "b", "--modle", "rt"]) == 2
         assert capsys.readouterr().err == "error: unknown option --modle: did you mean --model?\n"
 
+    def test_commands_misspelt_and_called_as_elsewhere(self, capsys: pytest.CaptureFixture[str]) -> None:
+        for word, meant in {"comapre": "compare", "modls": "models", "info": "look", "evalute": "evaluate"}.items():
+            assert main([word, "in.mp4"]) == 2
+            assert capsys.readouterr().err == f"error: there is no file '{word}'; did you mean streamvsr {meant}?\n"
+
+    def test_a_videos_output_without_extension(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        Path("in.mp4").write_bytes(b"")
+        assert main(["in.mp4", "out"]) == 2
+        assert "'out' has no extension: out.mp4 is a video, out/ a folder of images" in capsys.readouterr().err
+        for folder in ("out/", "-f image2 new"):
+            assert main(["in.mp4", *folder.split()]) == 1  # an empty file
+
     def test_usage_error_names_no_password(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["rtsp://u:p@h/"]) == 2
         assert capsys.readouterr().err == "error: no output for 'rtsp://***@h/'\n"

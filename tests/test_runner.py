@@ -82,8 +82,11 @@ class FakeSink:
         self.frames: list[Frame] = []
         self.packets: list[Packet] = []
         self.ended: list[str] = []
+        self.spool = PacketSpool()
+        self.interleaver = interleave.Interleaver(self.spool.pop)
 
     def write_frame(self, frame: Frame) -> None:
+        self.write_copied(frame.seconds)
         if self.hold is not None:
             self.hold.wait(60)
         if frame.pts == self.fail_at:
@@ -93,10 +96,12 @@ class FakeSink:
     def request_stop(self) -> None:
         pass
 
-    def write_packet(self, packet: Packet) -> None:
-        self.packets.append(packet)
+    def write_copied(self, until: Fraction | None) -> None:
+        while (packet := self.interleaver.next(until)) is not None:
+            self.packets.append(packet)
 
-    def finish(self) -> None:
+    def finish(self, until: Fraction | None = None) -> None:
+        self.write_copied(until)
         if self.fail_at == "flush":
             raise Failure("sink")
         self.ended.append("finish")
@@ -106,18 +111,16 @@ class FakeSink:
 
 
 def make(source: FakeSource, chains: list[FakeChain], sink: FakeSink, *, max_frames: int | None = None) -> Run:
-    spool = PacketSpool()
     rings = [Ring(f"ring {n}", frames=3) for n in range(len(chains) + 1)]
     segments = [
         FilterStage(f"segment {n}", chain, rings[n], rings[n + 1], discard_on_stop=True)
         for n, chain in enumerate(chains)
     ]
     return Run(
-        SourceStage(source, rings[0], spool),
+        SourceStage(source, rings[0], sink.spool),
         segments,
-        SinkStage(sink, rings[-1], spool, max_frames=max_frames),
+        SinkStage(sink, rings[-1], max_frames=max_frames),
         rings,
-        spool,
         frames_total=source.count,
     )
 
@@ -229,13 +232,20 @@ def test_packets_far_ahead_of_their_place_do_not_hold_the_others(room: int, monk
 
     monkeypatch.setattr(interleave, "FAR_BYTES", room)
     log: list[tuple[int, int]] = []
-    source, sink = SubtitlesFirst(count=1000), FakeSink()
-    monkeypatch.setattr(sink, "write_frame", lambda frame: log.append((frame.pts, 0)))
-    monkeypatch.setattr(sink, "write_packet", lambda packet: log.append((packet.pts, packet.track)))
+
+    class LoggingSink(FakeSink):
+        def write_frame(self, frame: Frame) -> None:
+            super().write_frame(frame)
+            log.extend((packet.pts or 0, packet.track) for packet in self.packets)
+            self.packets.clear()
+            log.append((frame.pts, 0))
+
+    source, sink = SubtitlesFirst(count=1000), LoggingSink()
     run = make(source, [FakeChain()], sink)
     run.start()
     assert run.wait(120)
     run.result()
+    log += [(packet.pts or 0, packet.track) for packet in sink.packets]
     assert sorted(log) == sorted(
         [(n, kind) for n in range(1000) for kind in (0, 1)] + [(n, 2) for n in (500, 900, 900, 700, 5000)]
     )

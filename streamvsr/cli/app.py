@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 130 interrupted, 141 the reader of our pi
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
@@ -18,7 +19,7 @@ from streamvsr.cli.parser import parse
 from streamvsr.cli.progress import Display, NoDisplay, make_display
 from streamvsr.cli.secret_words import config_secrets, typed_secrets
 from streamvsr.config import Config
-from streamvsr.errors import ReaderLeftError, StreamvsrError
+from streamvsr.errors import ReaderLeftError, StreamvsrError, UsageError
 
 if TYPE_CHECKING:
     from streamvsr.pipeline.runner import Run
@@ -41,6 +42,15 @@ COMMANDS: Mapping[str, str] = {
     "evaluate": "streamvsr.cli.evaluate_command:evaluate_command",
 }
 """First word -> ``module:function`` that takes the other words and returns the exit code."""
+_OTHER_NAMES = {
+    "info": "look",
+    "probe": "look",
+    "analyze": "look",
+    "list": "models",
+    "help": "--help",
+}
+"""What people call commands elsewhere."""
+_PATH_LIKE = re.compile(r"^-|[./\\:%]")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -94,6 +104,7 @@ def _command(words: Sequence[str]) -> int:
         with loading():
             command = cast(Callable[[Sequence[str]], int], getattr(import_module(module), function))
         return command(words[1:])
+    _check_command(words)
     invocation = parse(words)
     if invocation.config is not None:
         hide(config_secrets(invocation.config))
@@ -115,6 +126,18 @@ def _command(words: Sequence[str]) -> int:
 
         return run_batch(invocation, run_config)
     return run_config(invocation.config, invocation.notes)
+
+
+def _check_command(words: Sequence[str]) -> None:
+    """Raise ``UsageError`` for a first word that looks like a command's name misspelt, and is no file."""
+    if _PATH_LIKE.search(words[0]) or os.path.exists(words[0]):
+        return
+    import difflib
+
+    close = difflib.get_close_matches(words[0].lower(), [*COMMANDS, *_OTHER_NAMES], n=1, cutoff=0.7)
+    if close:
+        name = _OTHER_NAMES.get(close[0], close[0])
+        raise UsageError(f"there is no file '{words[0]}'; did you mean streamvsr {name}?")
 
 
 def run_config(

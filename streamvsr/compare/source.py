@@ -137,7 +137,7 @@ class CompareSource(Source):
 
     def _packets(self, pause_at: Fraction | None, shift: int, until: Fraction | None) -> Iterator[Packet]:
         """Those before ``until``; None: all. The input has read some frames ahead, and their sound has to wait."""
-        self._waiting.extend(p for p in self._readers[0].packets() if p.track in self._tracks)
+        self._waiting.extend(p for p in self._readers[0].packets(until) if p.track in self._tracks)
         while self._waiting:
             seconds = self._waiting[0].seconds
             if until is not None and seconds is not None and seconds >= until:

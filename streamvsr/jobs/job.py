@@ -86,7 +86,7 @@ class Job:
     ) -> JobSink:  # fmt: skip
         """The sink of the run. ``media``: the frames that will come. ``weights``: each network's name and file.
 
-        Raises ``UsageError`` where the folder holds another job, and what a ``ContainerSink`` raises.
+        Raises ``UsageError`` where the folder holds another job, and what a ``Muxer`` raises.
         """
         models = tuple(f"{name} {weights_hash(path) if path else ''}".strip() for name, path in weights)
         identity = InputIdentity.of(local_path(self._config.input.path))

@@ -24,7 +24,7 @@ from streamvsr.media.encode.open_encoder import PacketEncoder
 from streamvsr.media.encode.options import encoder_name, output_format, split_options
 from streamvsr.media.encode.pixel_formats import choose_format
 from streamvsr.media.mux.base import Sink
-from streamvsr.media.mux.container import ContainerSink
+from streamvsr.media.mux.muxer import Muxer
 from streamvsr.media.mux.options import stream_tags
 from streamvsr.pipeline.interleave import Interleaver
 
@@ -40,7 +40,7 @@ class JobSink(Sink):
         open_tracks: Callable[[], Source], *, on_warning: Callable[[str], None],
     ) -> None:  # fmt: skip
         """``media``: the frames that will come, after all filters. ``cuts``: see ``Plan``. ``open_tracks``: opens the
-        input once more, for its copied packets. Raises ``UsageError`` and ``SinkError`` as a ``ContainerSink`` does."""
+        input once more, for its copied packets. Raises ``UsageError`` and ``SinkError`` as a ``Muxer`` does."""
         self._output, self._media, self._store, self._cuts = output, media, store, cuts
         self._open_tracks, self._warn = open_tracks, on_warning
         self._format = output_format(output, stdout=False)
@@ -58,14 +58,19 @@ class JobSink(Sink):
         self._writer: SegmentWriter | None = None
         self._stopped = self._broken_off = False
         self._kept = ""
-        self._joining: ContainerSink | None = None
-        # What can be refused is refused here: the encoder's options, then the output's place and tracks.
-        self._template = self._open_encoder()
+        self._joining: Muxer | None = None
+        # What can be refused is refused here: the output's place and tracks, the encoder's options.
+        muxer = Muxer(output, media, self._codec, on_warning=on_warning)
         try:
-            self._check_output()
-        except BaseException:
-            self._template.close()
-            raise
+            self._in_front = muxer.in_front
+            self._template = self._open_encoder()
+            try:
+                muxer.start(self._template)
+            except BaseException:
+                self._template.close()
+                raise
+        finally:
+            muxer.abort()
 
     @property
     def frames_before(self) -> int:  # type: ignore[override]
@@ -74,13 +79,11 @@ class JobSink(Sink):
     def _open_encoder(self) -> PacketEncoder:
         try:
             return PacketEncoder(
-                self._codec, dict(self._options), self._output, self._media, self.pixel_format, target=self._format
-            )
+                self._codec, self._options, self._output, self._media, self.pixel_format, target=self._format,
+                in_front=self._in_front,
+            )  # fmt: skip
         except FOREIGN as exc:
             raise sink_error(exc, self._output.path) from exc
-
-    def _check_output(self) -> None:
-        ContainerSink(self._output, self._media, on_warning=self._warn, encoder=self._template).abort()
 
     def write_frame(self, frame: Frame) -> None:
         number = bisect_right(self._cuts, frame.seconds)
@@ -98,9 +101,6 @@ class JobSink(Sink):
         except FOREIGN as exc:
             raise self._explained(exc) from exc
 
-    def write_packet(self, packet: Packet) -> None:
-        """Tracks are copied in one go at the end."""
-
     def request_stop(self) -> None:
         self._stopped = True
         if self._joining is not None:
@@ -114,7 +114,7 @@ class JobSink(Sink):
     def kept(self) -> str:
         return self._kept
 
-    def finish(self) -> None:
+    def finish(self, until: Fraction | None = None) -> None:  # noqa: ARG002 - tracks are copied up to the last frame
         """Finish the segment at hand, join all, and remove the job; after a stop: write what is done, keep the job."""
         try:
             if not self._stopped:
@@ -177,16 +177,17 @@ class JobSink(Sink):
         with closing(self._open_tracks()) as source:
             source.on_warning = _silent  # the run has said it all, and so has ``_check_output``
             media = replace(self._media, tracks=source.info.tracks)
-            self._joining = sink = ContainerSink(self._output, media, on_warning=_silent, encoder=self._template)
+            self._joining = muxer = Muxer(self._output, media, self._codec, on_warning=_silent)
+            muxer.start(self._template)
             packets = (item for item in source if isinstance(item, Packet))
             interleaver = Interleaver(lambda: next(packets, None))
             for packet in self._video_packets():
                 while (copied := interleaver.next(packet.seconds)) is not None:
-                    sink.write_packet(copied)
-                sink.write_video(packet)
+                    muxer.write_packet(copied)
+                muxer.write_video(packet)
             while (copied := interleaver.next(last if self._stopped else None)) is not None:
-                sink.write_packet(copied)
-            sink.finish()
+                muxer.write_packet(copied)
+            muxer.finish()
         self._joining = None
 
     def _video_packets(self) -> Iterator[Packet]:

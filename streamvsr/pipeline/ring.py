@@ -197,7 +197,7 @@ class PacketSpool:
         self._bytes = 0
         self._file: IO[bytes] | None = None
         self._read_at = self._write_at = 0
-        self._aborted = False
+        self._aborted = self._closed = False
         # Guards every field above.
         self._lock = threading.Lock()
 
@@ -206,6 +206,8 @@ class PacketSpool:
         with self._lock:
             if self._aborted:
                 raise Aborted
+            if self._closed:
+                return
             # Once there is something in the file, all that follows goes there, or the order would be lost.
             if self._read_at == self._write_at and self._bytes + len(packet.data) <= self.memory_bytes:
                 self._memory.append(packet)
@@ -222,7 +224,7 @@ class PacketSpool:
 
     def drain(self) -> Iterator[Packet]:
         """Take the packets that are here now, in order; never waits. Raises ``Aborted``."""
-        while (packet := self._pop()) is not None:
+        while (packet := self.pop()) is not None:
             yield packet
 
     def abort(self) -> None:
@@ -231,14 +233,17 @@ class PacketSpool:
             self._memory.clear()
 
     def close(self) -> None:
+        """The reader has enough: what is there is let go, and so is what still comes."""
         with self._lock:
+            self._closed = True
             self._memory.clear()
             if self._file is not None:
                 self._file.close()
                 self._file = None
             self._read_at = self._write_at = 0
 
-    def _pop(self) -> Packet | None:
+    def pop(self) -> Packet | None:
+        """Take the next packet, None where there is none at the moment; never waits. Raises ``Aborted``."""
         with self._lock:
             if self._aborted:
                 raise Aborted

@@ -30,7 +30,7 @@ from fractions import Fraction
 
 from streamvsr.errors import NoVideoError, StageError, StreamLostError, StreamvsrError
 from streamvsr.frames import Frame
-from streamvsr.pipeline.ring import Aborted, PacketSpool, Ring
+from streamvsr.pipeline.ring import Aborted, Ring
 from streamvsr.pipeline.stages import FilterStage, SinkStage, SourceStage, Stage
 from streamvsr.pipeline.stats import LatencyMeter, Progress, StageStats
 
@@ -46,7 +46,6 @@ class Run:
         segments: Sequence[FilterStage],
         sink: SinkStage,
         rings: Sequence[Ring],
-        spool: PacketSpool,
         *,
         frames_total: int | None = None,
         seconds_total: Fraction | None = None,
@@ -60,7 +59,7 @@ class Run:
         self.notes = list(notes)
         self._source, self._sink = source, sink
         self._stages: list[Stage] = [source, *segments, sink]
-        self._rings, self._spool = rings, spool
+        self._rings = rings
         self._live = live
         self._latency = source.latency = sink.latency = LatencyMeter() if live else None
         self._frames_total, self._seconds_total = frames_total, seconds_total
@@ -223,7 +222,8 @@ class Run:
     def _abort_rings(self) -> None:
         for ring in self._rings:
             ring.abort()
-        self._spool.abort()
+        if (spool := self._sink.spool) is not None:
+            spool.abort()
 
     def _patience(self, alive: Sequence[threading.Thread]) -> float | None:
         """Seconds until the threads that are left count as stuck; None while they are expected to work.

@@ -1,4 +1,4 @@
-"""One video stream of an output container: opening its encoder, feeding it, stamping what comes out."""
+"""One video encoder: opened, fed, and its packets given their stamps and durations."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 import av
+from av.codec.context import Flags as CodecFlags
 from av.container import OutputContainer
 from av.stream import Disposition
 from av.video.frame import PictureType
@@ -17,8 +18,8 @@ from streamvsr.config import OutputOptions
 from streamvsr.errors import SinkError, UsageError
 from streamvsr.frames import Color, Frame, MediaInfo, StreamInfo
 from streamvsr.media.av_errors import FOREIGN
-from streamvsr.media.av_frames import as_av, color_after, rescaled
-from streamvsr.media.encode.options import HARDWARE, MOV_FAMILY, SOFTWARE_TWIN, option_names, parse_rate, with_quality
+from streamvsr.media.av_frames import as_av, color_after
+from streamvsr.media.encode.options import HARDWARE, SOFTWARE_TWIN, option_names, parse_rate, with_quality
 from streamvsr.media.encode.stated_color import stated_color
 from streamvsr.media.ffmpeg_log import listening
 from streamvsr.media.hdr import with_mastering
@@ -59,18 +60,21 @@ def kept_tags(metadata: Any) -> dict[str, str]:
 
 
 class VideoEncoder:
-    """Owns the video stream of a container that is being set up, then written."""
+    """Owns the video stream of ``container``, which carries its parameters and no packets."""
 
     def __init__(
         self, container: OutputContainer, codec: str, options: dict[str, str], output: OutputOptions, media: MediaInfo,
-        pixel_format: str, target: str | None = None,
+        pixel_format: str, target: str, *, in_front: bool,
     ) -> None:  # fmt: skip
-        """``target``: the format that its packets are for, where that is not ``container``'s.
+        """``target``: the container that its packets are for. ``in_front``: see ``PacketEncoder``.
 
         Raises UsageError for options that the encoder refuses, SinkError for one that cannot run on this machine."""
         info = media.video
         self.codec = codec
         self.pixel_format = pixel_format
+        fed = output_color(info, pixel_format)
+        self.color = stated_color(fed, pixel_format, codec, target, info.width, info.height)
+        self._recolors = self.color != fed
         self.rate = plausible_rate(info.frame_rate)
         self.step = 1 / (self.rate or ASSUMED_RATE)
         """Seconds from a frame to the next where its duration is not stated."""
@@ -80,10 +84,7 @@ class VideoEncoder:
         self._last: int | None = None
         self._durations: dict[int, int] = {}
         """Stamps of frames inside the encoder, for those that do not hand durations through."""
-        self._container = target or str(container.format.name)
-        fed = output_color(info, pixel_format)
-        self.color = stated_color(fed, pixel_format, codec, self._container, info.width, info.height)
-        self._recolors = self.color != fed
+        self._container, self._in_front = target, in_front
         self._refusal: BaseException | None = None
         self._said: list[str] = []
         self.stream = self._add(container)
@@ -95,6 +96,9 @@ class VideoEncoder:
             # It refuses transparency together with its own default.
             options = {"auto-alt-ref": "0", **options}
         self._open(with_mastering(with_quality(output, codec, options), codec, info), output, info)
+        tag = self.stream.codec_context.codec_tag
+        self.codec_tag = tag if tag.strip("\0") else None
+        """What the encoder itself calls its packets, where it does."""
         ticks = self.stream.codec_context.time_base
         # PyAV 19 has a rational type of its own, which Fraction does not compute with everywhere.
         self.time_base = Fraction(ticks.numerator, ticks.denominator)
@@ -141,11 +145,8 @@ class VideoEncoder:
         context.framerate, context.time_base = self.rate or ASSUMED_RATE, time_base
         # PyAV's default, slices, costs x264 quality and keeps other encoders on one core.
         context.thread_type = "AUTO"
-        hevc = self.codec.startswith(("libx265", "hevc_"))
-        tag = options.pop("tag", "hvc1" if hevc and self._container in MOV_FAMILY else None)
-        if tag is not None:
-            # hev1, FFmpeg's choice, plays nowhere at Apple's.
-            context.codec_tag = tag
+        header = CodecFlags.global_header.value
+        context.flags = context.flags | header if self._in_front else context.flags & ~header
         quantiser = options.pop("q", None)
         if quantiser is not None:
             context.qscale, context.global_quality = True, round(float(quantiser) * LAMBDA_PER_QUANTISER)

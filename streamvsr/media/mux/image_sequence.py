@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -233,12 +234,9 @@ class ImageSequenceSink(Sink):
             raise SinkError(f"{suffix} cannot hold a picture of {frame.width}x{frame.height}")
         return bytes(data)
 
-    def write_packet(self, packet: object) -> None:
-        """Pictures have no tracks; the constructor has said so."""
-
-    def finish(self) -> None:
+    def finish(self, until: Fraction | None = None) -> None:  # noqa: ARG002 - pictures have no tracks
         if not self._count:
-            raise SinkError("no picture came, so there is nothing to write")
+            raise SinkError("no frame came, so there is nothing to write")
         if self._only is not None:
             self._write(*self._only)
 
