@@ -18,7 +18,7 @@ from streamvsr.config import OutputOptions
 from streamvsr.errors import SinkError, UsageError
 from streamvsr.frames import Color, Frame, MediaInfo, StreamInfo
 from streamvsr.media.av_errors import FOREIGN
-from streamvsr.media.av_frames import as_av, color_after
+from streamvsr.media.av_frames import as_av, color_after, rescaled
 from streamvsr.media.encode.options import HARDWARE, SOFTWARE_TWIN, option_names, parse_rate, with_quality
 from streamvsr.media.encode.stated_color import stated_color
 from streamvsr.media.ffmpeg_log import listening
