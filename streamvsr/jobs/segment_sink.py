@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 
 from streamvsr.config import OutputOptions
@@ -29,10 +29,7 @@ CLOSED_GOP = {"libx265": ("x265-params", "open-gop=0")}
 class SegmentSink(Sink):
     """Encodes each segment by itself. Frames of segments that the store has already are passed over."""
 
-    def __init__(
-        self, output: OutputOptions, media: MediaInfo, store: JobStore, *, first: int = 0,
-        on_warning: Callable[[str], None],
-    ) -> None:  # fmt: skip
+    def __init__(self, output: OutputOptions, media: MediaInfo, store: JobStore, *, first: int = 0) -> None:
         """``media``: the frames that will come, after all filters. ``first``: the segment of the first frame. Raises
         ``UsageError`` and ``SinkError`` for what the encoder refuses."""
         self._output, self._media, self._store = output, media, store
