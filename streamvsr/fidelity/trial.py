@@ -7,7 +7,6 @@ container, options and FFmpeg's version alike; a table of it would be long and s
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -107,6 +106,8 @@ def _as_format(media: MediaInfo, pixel_format: str) -> MediaInfo:
 
 def _tried(output: OutputOptions, media: MediaInfo, reads: str, *, whole: bool = False) -> MediaInfo | None:
     """Write frames of ``media`` and describe the file; None where that is not possible, for whatever reason."""
+    import tempfile
+
     for info in [_small(media.video), media.video][whole:]:
         try:
             with tempfile.TemporaryDirectory(prefix="streamvsr-") as folder:
