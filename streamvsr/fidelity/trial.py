@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -106,11 +107,9 @@ def _as_format(media: MediaInfo, pixel_format: str) -> MediaInfo:
 
 def _tried(output: OutputOptions, media: MediaInfo, reads: str, *, whole: bool = False) -> MediaInfo | None:
     """Write frames of ``media`` and describe the file; None where that is not possible, for whatever reason."""
-    import tempfile
-
     for info in [_small(media.video), media.video][whole:]:
         try:
-            with tempfile.TemporaryDirectory(prefix="streamvsr-") as folder:
+            with _folder() as folder:
                 there = replace(output, path=os.path.join(folder, output.path), overwrite=True)
                 sink = open_sink(there, replace(media, video=info, tracks=()), on_warning=lambda _line: None)
                 try:
@@ -126,6 +125,20 @@ def _tried(output: OutputOptions, media: MediaInfo, reads: str, *, whole: bool =
         except _FAILURES:
             continue
     return None
+
+
+@contextmanager
+def _folder() -> Iterator[str]:
+    """A new folder for this process alone. (``tempfile`` would take longer to import than a trial takes.)"""
+    there = os.environ.get("TMPDIR") or os.environ.get("TEMP") or "/tmp"
+    path = os.path.join(there, f"streamvsr-{os.getpid()}-{os.urandom(8).hex()}")
+    os.mkdir(path, 0o700)
+    try:
+        yield path
+    finally:
+        for name in os.listdir(path):
+            os.unlink(os.path.join(path, name))
+        os.rmdir(path)
 
 
 def _small(info: StreamInfo) -> StreamInfo:
