@@ -130,7 +130,7 @@ def _tried(output: OutputOptions, media: MediaInfo, reads: str, *, whole: bool =
 @contextmanager
 def _folder() -> Iterator[str]:
     """A new folder for this process alone. (``tempfile`` would take longer to import than a trial takes.)"""
-    there = os.environ.get("TMPDIR") or os.environ.get("TEMP") or "/tmp"
+    there = os.environ.get("TMPDIR") or os.environ.get("TEMP") or "/tmp"  # noqa: S108 - exclusive, and no other user may look into it
     path = os.path.join(there, f"streamvsr-{os.getpid()}-{os.urandom(8).hex()}")
     os.mkdir(path, 0o700)
     try:
