@@ -13,7 +13,7 @@ from streamvsr.errors import CheckpointError, ModelError
 from streamvsr.models.animesr.network import FRAMES, STRIDE, AnimeSRNet, Shape
 from streamvsr.models.base import Model, ModelInfo, Session
 from streamvsr.models.checks import check_window, count_of, scale_of
-from streamvsr.models.state import fill, require
+from streamvsr.models.state import filled, require
 
 __all__ = ["AnimeSRModel", "AnimeSRSession", "load"]
 
@@ -104,7 +104,4 @@ class AnimeSRSession(Session):
 def load(state: Mapping[str, Tensor], config: Mapping[str, str]) -> AnimeSRModel:  # noqa: ARG001
     """The model of a checkpoint, on the CPU in float32. Raises ``CheckpointError`` where the weights do not fit."""
     shape = shape_of(state)
-    with torch.device("meta"):
-        network = AnimeSRNet(shape)
-    fill(network, state)
-    return AnimeSRModel(network)
+    return AnimeSRModel(filled(lambda: AnimeSRNet(shape), state))
