@@ -5,7 +5,7 @@
 The input is a frame of a real clip, 208x144. Trained weights where they are at hand, else spandrel's own classes, small
 and with random weights: those show how far a network looks, not what its pictures are like. Differences in steps of
 1/255. ``seam``: the mean difference in the two output rows and columns beside each seam, over that of all pixels: 1
-means that the difference, whatever its size, is not where the tiles meet.
+means that the difference, whatever its size, is not where the tiles meet. The last column: what spandrel says of tiles.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from torch import Tensor
 from streamvsr.config import ModelOptions
 from streamvsr.models import spandrel
 from streamvsr.models.checkpoint import read
+from streamvsr.models.spandrel import SpandrelNetwork
 from tests.one_way import real_pair, whole
 
 NETWORKS: tuple[tuple[str, str, dict[str, Any]], ...] = (
@@ -33,7 +34,12 @@ NETWORKS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("RCAN", "RCAN", {"scale": 2, "n_resgroups": 2, "n_resblocks": 4, "n_feats": 16}),
     ("NAFNet", "NAFNet", {"width": 16, "enc_blk_nums": [1, 1], "dec_blk_nums": [1, 1]}),
     ("PLKSR", "RealPLKSR", {"dim": 16, "n_blocks": 4, "upscaling_factor": 2}),
+    ("HAT", "HAT", {"embed_dim": 24, "depths": [2], "num_heads": [2], "img_size": 16, "window_size": 8, "upscale": 2}),
+    ("DAT", "DAT", {"embed_dim": 32, "depth": [2], "num_heads": [2], "img_size": 16, "upscale": 2}),
+    ("SCUNet", "SCUNet", {"config": [1] * 7}),
     ("RetinexFormer", "RetinexFormer", {"n_feat": 16, "stage": 1}),
+    ("MixDehazeNet", "MixDehazeNet", {}),
+    ("HVICIDNet", "HVICIDNet", {"channels": [12, 12, 24, 48]}),
 )
 TRAINED = ("realesr-animevideov3.pth", "realesr-general-x4v3.fp16.safetensors")
 
@@ -59,7 +65,8 @@ def compare(name: str, state: dict[str, Tensor], frame: Tensor, tile: int) -> st
     mean = float(apart.mean())
     seam = f"{float(apart[beside].mean()) / mean:.1f}" if mean > 1e-3 else "-"
     contrast = 255 * float(together.std())
-    return f"{name:40}{float(apart.max()):10.3f}{mean:10.4f}{seam:>8}{contrast:10.1f}"
+    said = model.network._descriptor.tiling.name.lower() if isinstance(model.network, SpandrelNetwork) else ""
+    return f"{name:40}{float(apart.max()):10.3f}{mean:10.4f}{seam:>8}{contrast:10.1f}  {said}"
 
 
 def main() -> None:
@@ -76,7 +83,7 @@ def main() -> None:
         if path.exists():
             print(compare(f"{file} (trained)", dict(read(path).state), frame, a.tile))
     for architecture, network, arguments in NETWORKS:
-        print(compare(network, random_weights(architecture, network, arguments), frame, a.tile))
+        print(compare(network, random_weights(architecture, network, arguments), frame, a.tile), flush=True)
 
 
 if __name__ == "__main__":

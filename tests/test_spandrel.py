@@ -261,6 +261,16 @@ def test_tiles_of_networks_that_see_no_further_than_their_halo(name: str, files:
     assert torch.allclose(whole(model, frames), together, rtol=0, atol=EXACT)
 
 
+@pytest.mark.parametrize("name", ALL_CASES)
+def test_a_tile_leaves_its_neighbours_alone(name: str, files: Callable[[str], Path]) -> None:
+    """RCAN multiplies what it gets in place."""
+    model = loaded(files(name))
+    frames = torch.rand(1, model.info.channels, 40, 48)
+    before = frames.clone()
+    model.network(frames[..., :32, :32])
+    assert torch.equal(frames, before)
+
+
 def test_tiles_where_memory_asks_for_them(files: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """By what the network needs, measured on a piece of the frame."""
     model, said = loaded(files("esrgan_x4")), []

@@ -50,8 +50,8 @@ class Traits:
 class FrameModel(Model):
     """A network of one frame with its weights; windows of one frame, no look-ahead.
 
-    ``network``: (N, C, H, W), 0..1, C as ``domain`` says, any H and W from 1, to (N, C, H * scale, W * scale). It may
-    change its input. A longer window, where asked for, is a batch.
+    ``network``: (N, C, H, W), 0..1, C as ``domain`` says, any H and W from 1, to (N, C, H * scale, W * scale);
+    nothing is changed in what it gets. A longer window, where asked for, is a batch.
     """
 
     def __init__(
@@ -130,12 +130,11 @@ class FrameSession(Session):
     # no_grad rather than inference_mode: the caller may go on to change the picture in place, outside of either.
     @torch.no_grad()
     def _batch(self, frames: Tensor) -> Tensor:
-        # A copy: some networks work in it.
-        frames = frames.clone(memory_format=self._layout)
+        frames = frames.contiguous(memory_format=self._layout)
         self._plan.settle_for(frames, partial(self._pixel_bytes, frames), self._traits.halo_px)
         return self._tiled(frames)
 
     def _pixel_bytes(self, frames: Tensor) -> int:
         side = max(PROBE_PX, self._traits.multiple_px)
-        piece = frames[:1, :, :side, :side].clone(memory_format=self._layout)
+        piece = frames[:1, :, :side, :side].contiguous(memory_format=self._layout)
         return max(1, peak_bytes(self._network, piece) // (piece.shape[-1] * piece.shape[-2]))
