@@ -1,6 +1,6 @@
 """Networks of one frame in tiles against the whole frame: the difference anywhere, and on both sides of the seams.
 
-    python benchmarks/bench_frame_tiles.py [--tile 64]
+    python benchmarks/bench_frame_tiles.py [--tile 64] [--networks RCAN SwinIR]
 
 The input is a frame of a real clip, 208x144. Trained weights where they are at hand, else spandrel's own classes, small
 and with random weights: those show how far a network looks, not what its pictures are like. Differences in steps of
@@ -34,7 +34,11 @@ NETWORKS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("RCAN", "RCAN", {"scale": 2, "n_resgroups": 2, "n_resblocks": 4, "n_feats": 16}),
     ("NAFNet", "NAFNet", {"width": 16, "enc_blk_nums": [1, 1], "dec_blk_nums": [1, 1]}),
     ("PLKSR", "RealPLKSR", {"dim": 16, "n_blocks": 4, "upscaling_factor": 2}),
-    ("HAT", "HAT", {"embed_dim": 24, "depths": [2], "num_heads": [2], "img_size": 16, "window_size": 8, "upscale": 2}),
+    (
+        "HAT",
+        "HAT",
+        {"embed_dim": 24, "depths": [2], "num_heads": [2], "window_size": 8, "squeeze_factor": 6, "upscale": 2},
+    ),
     ("DAT", "DAT", {"embed_dim": 32, "depth": [2], "num_heads": [2], "img_size": 16, "upscale": 2}),
     ("SCUNet", "SCUNet", {"config": [1] * 7}),
     ("RetinexFormer", "RetinexFormer", {"n_feat": 16, "stage": 1}),
@@ -72,17 +76,20 @@ def compare(name: str, state: dict[str, Tensor], frame: Tensor, tile: int) -> st
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tile", type=int, default=64)
+    parser.add_argument("--networks", nargs="+", choices=[name for _, name, _ in NETWORKS], help="these alone")
     a = parser.parse_args()
     clip = CLIPS / "bbb_480p_30s.mp4"
     need(clip)
     spandrel.known_architectures()
     _, frame = real_pair(clip, 300, 1, 576, 832)
     print(f"{'network':40}{'largest':>10}{'mean':>10}{'seam':>8}{'contrast':>10}")
-    for file in TRAINED:
+    for file in () if a.networks else TRAINED:
         path = WEIGHTS.parent / file
         if path.exists():
             print(compare(f"{file} (trained)", dict(read(path).state), frame, a.tile))
     for architecture, network, arguments in NETWORKS:
+        if a.networks and network not in a.networks:
+            continue
         print(compare(network, random_weights(architecture, network, arguments), frame, a.tile), flush=True)
 
 

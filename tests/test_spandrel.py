@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import os
 import subprocess
@@ -23,6 +24,7 @@ from streamvsr.errors import CheckpointError, ModelError
 from streamvsr.models import registry, spandrel, tiling, torchvision_shim
 from streamvsr.models.checkpoint import read
 from streamvsr.models.licence import stated
+from streamvsr.models.manifest import Known, Place
 from streamvsr.models.one_frame import FrameModel
 from tests.conftest import missing
 from tests.fakes import tuning
@@ -284,6 +286,22 @@ def test_tiles_where_memory_asks_for_them(files: Callable[[str], Path], monkeypa
     assert "140x100 is large for 12 MiB of free memory: working in tiles of 64" in said[0]
 
 
+@pytest.mark.parametrize(("name", "words"), [("omnisr_x4", 1), ("span_x2", 0)])
+def test_a_network_that_measures_the_frame_says_so_in_tiles(
+    name: str, words: int, files: Callable[[str], Path]
+) -> None:
+    model, said = loaded(files(name)), []
+    frames = torch.rand(1, 3, 64, 140)
+    for tile, count in (("off", 0), ("160", 0), ("64", words)):
+        said.clear()
+        model.tune(*tuning(tile=tile, warn=said.append))
+        session = model.session()
+        for _ in range(2):
+            list(session.window(frames, 1, range(1)))
+        assert len(said) == count, tile
+    assert all("measures the whole frame" in text for text in said)
+
+
 def test_a_network_that_runs_out_of_memory_goes_on_in_tiles(
     files: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -391,6 +409,7 @@ def test_weights_that_do_not_fit_and_networks_that_cannot_run(tmp_path: Path, li
         ),
         ({"Licence": "Apache-2.0"}, "licence Apache-2.0"),
         ({"license": "NCSA"}, "licence NCSA"),
+        ({"licence": "unknown", "source": "x.pth"}, "its licence is not stated in the file, from x.pth"),
     ],
 )
 def test_what_a_file_says_of_itself(config: dict[str, str], words: str) -> None:
@@ -404,6 +423,22 @@ def test_licences_are_read_from_either_kind_of_file(tmp_path: Path) -> None:
     for name in ("a.pth", "b.safetensors"):
         assert loaded(tmp_path / name).info.note.endswith("licence WTFPL")
     assert set(read(tmp_path / "a.pth").config) == {"license"}
+
+
+def test_networks_of_our_own_tell_their_licence_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what the file says, or by the list of published files where its hash is there; what came along needs none."""
+    state = weights(Case("Compact", {**SMALL_COMPACT, "upscale": 2, "num_in_ch": 3, "num_out_ch": 3}, 2))
+    torch.save({"params_ema": state}, tmp_path / "a.pth")
+    torch.save({"params_ema": state, "license": "CC-BY-NC-4.0"}, tmp_path / "b.pth")
+    notes = [loaded(tmp_path / name).info.note for name in ("a.pth", "b.pth")]
+    assert notes == ["its licence is not stated in the file", "licence CC-BY-NC-4.0, not for commercial use"]
+    digest = hashlib.sha256((tmp_path / "a.pth").read_bytes()).hexdigest()
+    place = Place(url="https://x.org/a.pth", sha256=digest)
+    known = (Known("a", "srvgg", ("a.pth",), "BSD-3-Clause", 2, "", 1, (place,)),)
+    monkeypatch.setattr(registry, "known_checkpoints", lambda: known)
+    assert loaded(tmp_path / "a.pth").info.note == "licence BSD-3-Clause"
+    monkeypatch.undo()
+    assert registry.load_model(registry.select("rt")).info.note == ""
 
 
 def test_a_mark_beside_the_weights_reaches_the_network(tmp_path: Path) -> None:
