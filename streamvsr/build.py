@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from streamvsr.config import Config, OutputOptions
@@ -21,6 +22,7 @@ from streamvsr.filters.compose import (
     cut_place,
     has_field_filter,
     has_vsr,
+    is_timeless,
     keeps_count,
     size_column,
 )
@@ -28,9 +30,19 @@ from streamvsr.filters.cut import Cut
 from streamvsr.filters.language import Link, parse
 from streamvsr.filters.registry import VSR
 from streamvsr.frames import StreamInfo
-from streamvsr.jobs.job import LONG_SECONDS, Job, cannot_resume
+from streamvsr.jobs.job import LONG_SECONDS, Job, Part, PartJob, cannot_resume
+from streamvsr.jobs.part_source import PartSource
+from streamvsr.jobs.segment_sink import SegmentSink
 from streamvsr.media.demux import Source, TrimmedSource, open_source, output_range
-from streamvsr.media.mux import holds_rotation, open_sink, same_file, wanted_format, with_usable_encoder, written_paths
+from streamvsr.media.mux import (
+    described,
+    holds_rotation,
+    open_sink,
+    same_file,
+    wanted_format,
+    with_usable_encoder,
+    written_paths,
+)
 from streamvsr.networks import FINE_SCALING, NetworkMaker, look_once
 from streamvsr.pipeline.frame_sink import FrameSink
 from streamvsr.pipeline.ring import Ring
@@ -54,12 +66,14 @@ LIVE_LATENCY_SECONDS = 2.0
 
 
 def build(
-    config: Config, *, warn: Callable[[str], None], source: Source | None = None, frame_sink: FrameSink | None = None
-) -> Run:
+    config: Config, *, warn: Callable[[str], None], source: Source | None = None, frame_sink: FrameSink | None = None,
+    part: Part | None = None,
+) -> Run:  # fmt: skip
     """Open everything that ``config`` names and wire it; nothing flows before ``Run.start``.
 
     ``warn`` gets one line for each thing that goes differently from what was asked. ``source`` is read instead of
-    opening ``config.input``; ``frame_sink`` takes the frames instead of opening ``config.output``. Raises
+    opening ``config.input``; ``frame_sink`` takes the frames instead of opening ``config.output``. ``part``: compute
+    this segment of a job alone. Raises
     ``StreamvsrError``; what was opened by then is closed again, ``source`` included.
     """
     # torch's worker threads spin while they wait for each other. Beside a decoder and an encoder that want the same
@@ -84,8 +98,8 @@ def build(
         source.on_warning = warn
         cut = next((step.ready for step in steps if isinstance(step.ready, Cut)), None)
         parted: TrimmedSource | None = None
-        if (part := output_range(config.output)) != (None, None):
-            source = parted = TrimmedSource(source, *part, packets_only=cut is not None)
+        if (written := output_range(config.output)) != (None, None):
+            source = parted = TrimmedSource(source, *written, packets_only=cut is not None)
         info = source.info.video
         live, latency = info.live, config.live.max_latency or LIVE_LATENCY_SECONDS
         idle = latency / 2 if live else None
@@ -95,10 +109,14 @@ def build(
         wanted = wanted_format(output, info) if frame_sink is None else frame_sink.wanted_format(info)
         look = look_once(config, given=given, live=live)
         reached: list[StreamInfo] = []
-        job = _job(config, source, steps, networks, notes, warn) if own_input and frame_sink is None else None
+        job: Job | PartJob | None = None
+        if part is not None:
+            job = PartJob(part)
+        elif own_input and frame_sink is None:
+            job = _job(config, source, steps, networks, warn)
         if job is not None:
             undo.callback(job.store.close)
-        maker = NetworkMaker(config, info, wanted, share, look, job, notes, warn)
+        maker = NetworkMaker(config, info, wanted, share, look, notes, warn, segmented=job is not None)
         filters, info = configure(steps, info, maker, reached)
         chains = [Chain(segment) for segment in segments(filters)]
         for chain in chains:
@@ -115,7 +133,7 @@ def build(
         else:
             try:
                 if job is not None:
-                    sink = job.open_sink(output, media, maker.weights, partial(_tracks_alone, config, steps), warn)
+                    sink = segment_sink = job.open_sink(output, media, partial(_tracks_alone, config, steps), warn)
                 else:
                     sink = open_sink(output, media, names=getattr(source, "names", None), on_warning=warn)
             except UsageError as exc:
@@ -124,6 +142,10 @@ def build(
                     raise
                 raise UsageError(f"{exc}; -vf makes this size at column {column}") from exc
         undo.callback(sink.abort)
+        if job is not None:
+            open_input = partial(_input, config, steps, upright=False)
+            source = _part_of(job, source, open_input, maker, segment_sink)
+            notes += [job.note] * bool(job.note)
 
         rings = [_live_ring(latency, info) if live else Ring("decoded", DECODED_FRAMES)]
         stages = []
@@ -138,14 +160,16 @@ def build(
         encode = SinkStage(sink, rings[-1], max_frames=config.output.frames)
         if bounded is not None:
             encode.on_enough = partial(_enough, bounded.cut, stages)
+        total = _expected_frames(config.output, media.video, sink.frames_before)
         run = Run(
             SourceStage(source, rings[0], sink.spool, realtime=config.input.realtime or source.paced),
             stages,
             encode,
             rings,
-            frames_total=_expected_frames(config.output, media.video, sink.frames_before),
+            frames_total=total,
             seconds_total=media.duration,
             notes=list(dict.fromkeys(notes)),
+            writes=described(output, info) if frame_sink is None else "",
             live=live,
         )
         undo.pop_all()
@@ -213,27 +237,52 @@ def _source_options(output: OutputOptions, steps: Sequence[Step], *, upright: bo
 
 
 def _job(
-    config: Config, source: Source, steps: Sequence[Step], networks: int, notes: list[str], warn: Callable[[str], None]
+    config: Config, source: Source, steps: Sequence[Step], networks: int, warn: Callable[[str], None]
 ) -> Job | None:
     """The job that the run is, where it can be one and is to be."""
     if config.run.resume is False:
         return None
     media = source.info
-    reason = cannot_resume(config, media, keeps_count=keeps_count(steps), networks=networks)
+    reason = cannot_resume(config, media, timeless=is_timeless(steps), networks=networks)
     if reason is not None:
         if config.run.resume:
             warn(f"--resume: {reason}; the run has to go through in one go")
         return None
     if config.run.resume is None and media.duration is not None and media.duration <= LONG_SECONDS:
         return None
-    job = Job(config, media)
-    notes.append(job.note)
-    return job
+    return Job(config, media)
+
+
+def _part_of(
+    job: Job | PartJob, source: Source, open_input: Callable[[], Source], maker: NetworkMaker, sink: SegmentSink
+) -> Source:
+    """The part of ``source`` that is to be computed; everything behind it is told where to cut."""
+    job.begin(maker.weights, maker.context, maker.scene_threshold, open_input)
+    assert job.plan is not None
+    unit, segments = job.plan.time_base, job.plan.segments
+    first, last = job.wanted
+    start = None if first is None or first.start is None else first.start * unit
+    end = None if last is None or last.end is None else last.end * unit
+    cuts = [
+        (two.start * unit, two.before, one.after) for one, two in pairwise(segments) if two.start is not None
+    ]  # fmt: skip
+    for vsr in maker.segmented:
+        vsr.cut(cuts, start=start, end=end)
+    sink.begin(job.plan.starts())
+    return PartSource(source, first, last, open_input)
+
+
+def _input(config: Config, steps: Sequence[Step], *, upright: bool) -> Source:
+    """The input, cut as the output's options say where it is not the chain's business."""
+    source = open_source(config.input, _source_options(config.output, steps, upright=upright), config.live)
+    if (written := output_range(config.output)) == (None, None):
+        return source
+    return TrimmedSource(source, *written)
 
 
 def _tracks_alone(config: Config, steps: Sequence[Step]) -> Source:
     """The input once more, for its copied packets."""
-    source = open_source(config.input, _source_options(config.output, steps, upright=False), config.live)
+    source = _input(config, steps, upright=False)
     source.skip_video()
     return source
 

@@ -16,12 +16,15 @@ from streamvsr.frames import StreamInfo
 
 if TYPE_CHECKING:
     from streamvsr.footage.sample import Footage
-    from streamvsr.jobs.job import Job
     from streamvsr.models.registry import Selection
     from streamvsr.vsr.repeats import Repeats
+    from streamvsr.vsr.segmented import SegmentedVsr
 
 FINE_SCALING = "lanczos+accurate_rnd+full_chroma_int+full_chroma_inp"
 """How the size is changed where the user does not say how."""
+
+LARGEST = 3840, 2160
+"""Of frames that nobody asked to be larger: what players and H.264's level 5.2 go up to. Upright: the other way."""
 
 Look = Callable[[], "tuple[Footage | None, str]"]
 """What the input looks like; None and the reason where it cannot be looked at."""
@@ -31,14 +34,27 @@ class NetworkMaker:
     """How a ``vsr`` of the chain is created; ``notes`` gets a sentence on the choice of each model."""
 
     def __init__(
-        self, config: Config, source: StreamInfo, wanted: str, latency: float | None, look: Look, job: Job | None,
-        notes: list[str], warn: Callable[[str], None],
+        self, config: Config, source: StreamInfo, wanted: str, latency: float | None, look: Look,
+        notes: list[str], warn: Callable[[str], None], *, segmented: bool,
     ) -> None:  # fmt: skip
+        """``segmented``: the run is cut into segments."""
         self._config, self._source, self._wanted = config, source, wanted
-        self._latency, self._look, self._job = latency, look, job
+        self._latency, self._look, self._cut = latency, look, segmented
         self._notes, self._warn = notes, warn
         self.weights: list[tuple[str, Path | None]] = []
         """Name and strength of each network created, and the file of its weights."""
+        self.segmented: list[SegmentedVsr] = []
+        """The filters that are to be told where to cut."""
+
+    @property
+    def scene_threshold(self) -> float:
+        """By which the networks find scenes; 0: none does."""
+        return max((vsr.scene_threshold for vsr in self.segmented), default=0.0)
+
+    @property
+    def context(self) -> tuple[int, int]:
+        """Frames before and after a cut that the networks need."""
+        return max((vsr.context for vsr in self.segmented), default=(0, 0))
 
     def __call__(self, given: Mapping[str, Any], info: StreamInfo, last: bool) -> Sequence[Filter]:
         options = self._config.model
@@ -50,20 +66,38 @@ class NetworkMaker:
         # The output's format is made at once where nothing comes between, and nothing before has chosen another.
         format = self._wanted if last and info.format == self._source.format else None
         size = None if options.scale is None else _target_size(options.scale, info)
+        # Whoever writes a chain, or takes the frames into a program, gets what the network makes.
+        free = size is None and self._config.output.filters is None and bool(self._config.output.path)
         network, reason = make_vsr(
-            options, warn=self._warn, look=self._look, output_format=format, size=size, latency_seconds=self._latency
-        )
+            options, warn=self._warn, look=self._look, output_format=format, latency_seconds=self._latency,
+            size=(lambda scale: self._bounded(info, scale)) if free else lambda _: size,
+        )  # fmt: skip
         self._notes.append(reason)
         if size is not None and not network:
             return [LibavFilter([("scale", "{}:{}:flags={}".format(*size, FINE_SCALING))])]
-        if self._job is None or not network:
+        if not self._cut or not network:
             return network
         self.weights += [
             (f"{vsr.network.model.info.name} {vsr.network.strength:g}", vsr.network.model.weights) for vsr in network
         ]
         from streamvsr.vsr.segmented import SegmentedVsr
 
-        return [SegmentedVsr(vsr, self._job.cuts, start=self._job.start) for vsr in network]
+        made = [SegmentedVsr(vsr) for vsr in network]
+        self.segmented += made
+        return made
+
+    def _bounded(self, info: StreamInfo, scale: int) -> tuple[int, int] | None:
+        """No larger than what most players show, and no smaller than the input; None: as the network makes it."""
+        width, height = info.width * scale, info.height * scale
+        most = LARGEST if width >= height else LARGEST[::-1]
+        factor = max(min(1.0, most[0] / width, most[1] / height), 1 / scale)
+        if factor == 1 or scale == 1:
+            return None
+        size = _target_size(factor * scale, info)
+        self._notes.append(
+            f"{size[0]}x{size[1]} instead of {width}x{height}, which few players show; --scale {scale} writes that"
+        )
+        return size
 
 
 def _target_size(scale: float | tuple[int, int], info: StreamInfo) -> tuple[int, int]:
@@ -124,11 +158,17 @@ def _suited(look: Look, otherwise: Selection, options: ModelOptions, gpu: bool) 
 
 
 def make_vsr(
-    options: ModelOptions, *, warn: Callable[[str], None], look: Look | None = None, **placement: Any
+    options: ModelOptions,
+    *,
+    warn: Callable[[str], None],
+    look: Look | None = None,
+    size: Callable[[int], tuple[int, int] | None] = lambda _: None,
+    **placement: Any,
 ) -> tuple[list[Repeats], str]:
     """The network of ``options`` as a filter (none for ``identity``), and a sentence for the user on its choice.
 
     ``look``: what ``auto`` goes by; without it, by what is at hand alone.
+    ``size``: takes the network's scale and gives (width, height) of its output, or None for what the network makes.
     ``placement``: keyword arguments of ``VsrFilter`` that depend on where it stands in the chain, such as
     ``output_format``.
     """
@@ -166,4 +206,5 @@ def make_vsr(
 
     device = choose_device(options.device)
     dtype = choose_dtype(options.precision, device)
-    return [Repeats(VsrFilter(model, options, device=device, dtype=dtype, warn=warn, **placement))], reason
+    placement |= {"device": device, "dtype": dtype, "size": size(model.info.scale)}
+    return [Repeats(VsrFilter(model, options, warn=warn, **placement))], reason

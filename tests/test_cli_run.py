@@ -37,7 +37,7 @@ class FakeRun:
         notes: tuple[str, ...] = (),
     ) -> None:
         self.notes = list(notes)
-        self.complete = False
+        self.complete, self.writes = False, ""
         self.log: list[str] = []
         self._seconds, self._error, self._deaf = seconds, error, deaf
         self._over = threading.Event()
@@ -118,6 +118,7 @@ def test_done(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
         "warning: track 3 is left out",
         "model rt: there is no GPU",
         "frame=   10/20  fps=5.0  time=00:00:00.40  dropped=1",
+        "b: 10 frames in 2 s",
     ]
     assert bench.run.log == ["start"]
 
@@ -127,7 +128,7 @@ def test_a_note_that_comes_late_is_told(bench: Bench, capsys: pytest.CaptureFixt
     run.wait = lambda timeout=None: run.notes.append("late") or True  # type: ignore[func-returns-value,method-assign]
     assert main(["a", "b"]) == 0
     lines = capsys.readouterr().err.splitlines()
-    assert (lines[0], lines[-1], len(lines)) == ("early", "late", 3)
+    assert (lines[0], lines[-2], len(lines)) == ("early", "late", 4)
 
 
 def test_quiet(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:

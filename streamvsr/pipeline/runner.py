@@ -50,13 +50,16 @@ class Run:
         frames_total: int | None = None,
         seconds_total: Fraction | None = None,
         notes: Sequence[str] = (),
+        writes: str = "",
         live: bool = False,
     ) -> None:
-        """``rings`` in the order of the flow; ``notes`` are lines worth telling the user before the run starts.
+        """``rings`` in the order of the flow; ``notes`` are lines worth telling the user before the run starts;
+        ``writes`` says what comes out.
 
         ``live``: measure how long frames are on their way.
         """
         self.notes = list(notes)
+        self.writes = writes
         self._source, self._sink = source, sink
         self._stages: list[Stage] = [source, *segments, sink]
         self._rings = rings
@@ -139,6 +142,11 @@ class Run:
         return self._stopped
 
     @property
+    def failed(self) -> bool:
+        """Whether ``result`` will raise, as far as is known by now."""
+        return self._error is not None or self._lost is not None
+
+    @property
     def complete(self) -> bool:
         """Whether the output stands under its final name. An ``abort`` may come too late to prevent it."""
         return self._complete
@@ -157,6 +165,8 @@ class Run:
             fps=self._sink.rate.rate(written),
             latency_seconds=None if self._latency is None else self._latency.seconds,
             longest_latency_seconds=None if self._latency is None else self._latency.most_seconds,
+            stage_seconds=tuple((one.name, one.busy_seconds) for one in self.stats()),
+            stopping=self._stopped,
         )
 
     def stats(self) -> list[StageStats]:

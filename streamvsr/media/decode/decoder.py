@@ -119,7 +119,7 @@ class VideoDecoder:
     def _register(self, packet: av.Packet[Any]) -> None:
         self._count += 1
         number = self._count
-        shown = self._expects and not packet.is_discard and not _is_hidden(packet, self.context.name)
+        shown = self._expects and not packet.is_discard and not is_hidden(packet, self.context.name)
         self._sent[number] = _Sent(packet.pts, shown)
         if len(self._sent) > ANSWERS:
             self._forget()
@@ -218,7 +218,7 @@ class UndecodableError(StreamvsrError):
         super().__init__("no frame could be decoded; it is damaged, encrypted, or not supported")
 
 
-def _is_hidden(packet: av.Packet[Any], codec: str) -> bool:
+def is_hidden(packet: av.Packet[Any], codec: str) -> bool:
     """Whether a packet holds but a frame that others refer to and that is never shown, as VP8 and VP9 have them."""
     if codec not in ("vp8", "vp9", "libvpx", "libvpx-vp9") or not packet.size:
         return False

@@ -32,8 +32,15 @@ from streamvsr.media.decode.decoder import UndecodableError, VideoDecoder
 from streamvsr.media.decode.hardware import accelerator
 from streamvsr.media.decode.normalise import Normaliser
 from streamvsr.media.demux.base import Source
-from streamvsr.media.demux.demuxer import LIVE_SCHEMES, OPEN_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, Demuxer
+from streamvsr.media.demux.demuxer import (
+    LIVE_SCHEMES,
+    OPEN_TIMEOUT_SECONDS,
+    READ_TIMEOUT_SECONDS,
+    Demuxer,
+    video_stamps,
+)
 from streamvsr.media.demux.describe import TICK, cut_off, describe, exact, frame_rate, start_of
+from streamvsr.media.demux.frame_index import CannotSeekError, FrameIndex
 from streamvsr.media.demux.options import check_input_options, plain_options
 from streamvsr.media.demux.programs import programs_of
 from streamvsr.media.demux.selection import Selection, select
@@ -74,7 +81,7 @@ class ContainerSource(Source):
         The timeouts are FFmpeg's, in seconds, for network inputs: it may take up to twice as long.
         """
         super().__init__()
-        self._path = input.path
+        self._given, self._path = input, input.path
         self._live = live or input.path.lower().startswith(LIVE_SCHEMES)
         self.length: Fraction | None = None
         """Seconds that the container claims to last, where it claims anything."""
@@ -82,6 +89,8 @@ class ContainerSource(Source):
         self._end: Fraction | None = None
         """Where the frames that were given end, in seconds of the run."""
         self._skip_video = False
+        self._shift: Shift | None = None
+        """Of the video's stamps; None where they are counted."""
         self._reached: int | None = None
         """Where the video packets that were read end, in ticks of the stream."""
         self._pending = PacketSpool()
@@ -148,7 +157,8 @@ class ContainerSource(Source):
         if given.rate is not None or (stampless and stamp is None):
             clock = ConstantClock(given.rate or rate or Fraction(25), start)
         else:
-            clock = Clock(Shift(time_base, begin, start), rate)
+            self._shift = Shift(time_base, begin, start)
+            clock = Clock(self._shift, rate)
         self._shifts = {s.index: Shift(exact(s.time_base) or TICK, begin, start) for s in selection.tracks}
         self.info = describe(container, selection, first, clock, self._shifts, start, self._live, output)
         self.length = Fraction(container.duration, av.time_base) if (container.duration or 0) > 0 else None
@@ -262,6 +272,36 @@ class ContainerSource(Source):
 
     def skip_video(self) -> None:
         self._skip_video = True
+
+    def frame_index(self) -> FrameIndex:
+        shift = self._shift
+        if shift is None or self._live:
+            raise CannotSeekError("its frames are numbered from the beginning")
+        try:
+            stamps = video_stamps(self._given, self._video.index, [s.index for s in self._streams])
+        except FOREIGN as exc:
+            raise source_error(exc, self._path) from exc
+        return FrameIndex.of(self.info.video.time_base, ((shift(stamp), key) for stamp, key in stamps))
+
+    def begin_at(self, key: int) -> None:
+        demuxer, shift = self._demuxer, self._shift
+        if shift is None or demuxer is None:
+            raise CannotSeekError("its frames are numbered from the beginning")
+        self._close_events()
+        self._pending.clear()
+        packets = demuxer.packets_from(self._video, shift.back(key), SEEK_BACK_SECONDS)
+        self._decoder.reset()
+        self._normaliser.restart()
+        self._events = self._decoded(packets, shift.back(key))
+
+    def _decoded(self, packets: Iterator[av.Packet[Any]], first: int) -> Generator[av.VideoFrame | av.Packet[Any]]:
+        """Frames from ``first`` on: those that are decoded before it lead up to it, and lack what they refer to."""
+        assert self._demuxer is not None
+        for packet in packets:
+            self._reached = max(self._reached or 0, (packet.pts or 0) + (packet.duration or 0))
+            yield from (f for f in self._decoder.decode(packet) if f.pts is None or f.pts >= first)
+        if not self._demuxer.stopped:
+            yield from (f for f in self._decoder.decode(None) if f.pts is None or f.pts >= first)
 
     def _read(self) -> Generator[av.VideoFrame | av.Packet[Any]]:
         """Decoded frames, and packets to copy, with the stamps of the input."""

@@ -21,6 +21,7 @@ from streamvsr.frames import Chapter, Frame, MediaInfo, Packet
 from streamvsr.media.decode.clock import Shift
 from streamvsr.media.demux.base import Source
 from streamvsr.media.demux.describe import with_timecode
+from streamvsr.media.demux.frame_index import FrameIndex
 
 MAX_LATE_SECONDS = 10
 """How far behind the end pictures are read (and thrown away) while sound is waited for; it may have fallen silent."""
@@ -138,6 +139,13 @@ class TrimmedSource(Source):
 
     def skip_video(self) -> None:
         self._source.skip_video()
+
+    def frame_index(self) -> FrameIndex:
+        index, shift = self._source.frame_index(), self._shift
+        return index.moved(shift.ticks, shift.parts, shift.time_base) if self._start else index
+
+    def begin_at(self, key: int) -> None:
+        self._source.begin_at(self._shift.back(key) if self._start else key)
 
     def stop(self) -> None:
         self._source.stop()
