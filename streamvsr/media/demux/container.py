@@ -212,8 +212,8 @@ class ContainerSource(Source):
         """Read up to the first frame from here; what is read is kept for the iteration."""
         self._decoder.reset()
         self._events = self._read()
-        self._pending.close()
-        self._pending, read = PacketSpool(), 0
+        self._forget_pending()
+        read = 0
         for event in self._events:
             if isinstance(event, av.VideoFrame):
                 self._first = event
@@ -288,7 +288,7 @@ class ContainerSource(Source):
         if shift is None or demuxer is None:
             raise CannotSeekError("its frames are numbered from the beginning")
         self._close_events()
-        self._pending.clear()
+        self._forget_pending()
         packets = demuxer.packets_from(self._video, shift.back(key), SEEK_BACK_SECONDS)
         self._decoder.reset()
         self._normaliser.restart()
@@ -343,11 +343,14 @@ class ContainerSource(Source):
             self._demuxer.stop()
 
     def close(self) -> None:
-        self._pending.close()
-        self._first = None
+        self._forget_pending()
         self._close_events()
         if self._demuxer is not None:
             self._demuxer.close()
+
+    def _forget_pending(self) -> None:
+        self._pending.close()
+        self._pending, self._first = PacketSpool(), None
 
     def _close_events(self) -> None:
         if self._events is not None:
