@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from streamvsr.config import Config, OutputOptions
 from streamvsr.errors import UsageError
+from streamvsr.fidelity import losses, stages_of
 from streamvsr.filters.chain import Chain, segments
 from streamvsr.filters.compose import (
     UNWRITTEN,
@@ -142,6 +143,9 @@ def build(
                     raise
                 raise UsageError(f"{exc}; -vf makes this size at column {column}") from exc
         undo.callback(sink.abort)
+        if frame_sink is None and part is None:
+            for line in losses(source.info, stages_of(steps, reached, info, config.model), output):
+                warn(line)
         if job is not None:
             open_input = partial(_input, config, steps, upright=False)
             source = _part_of(job, source, open_input, maker, segment_sink)

@@ -45,7 +45,6 @@ from streamvsr.media.demux.options import check_input_options, plain_options
 from streamvsr.media.demux.programs import programs_of
 from streamvsr.media.demux.selection import Selection, select
 from streamvsr.media.ffmpeg_log import stream_lines
-from streamvsr.media.hdr import moving_data
 from streamvsr.pipeline.ring import PacketSpool
 from streamvsr.secrets import mask_url
 
@@ -130,10 +129,6 @@ class ContainerSource(Source):
         )
         if self._device is not None and not video.codec_context.is_hwaccel:
             self._warn(f": the -hwaccel device does not decode {video.codec_context.name}; software does")
-        if video.metadata.get("alpha_mode") == "1":
-            # WebM keeps alpha as a second picture beside each VP8 or VP9 packet, which these decoders pass over.
-            self._warn(": the transparency of its pictures is left out: it is not decoded")
-
         stampless = bool(container.format.flags & av.format.Flags.no_timestamps.value)
         seekable = seek and demuxer.rewinds and not (self._live or stampless or given.rate)
         begin, time_base, start = start_of(container), exact(video.time_base), given.start or Fraction(0)
@@ -165,8 +160,6 @@ class ContainerSource(Source):
         if not demuxer.rewinds:
             # What containers say of their length is wrong where FFmpeg cannot look at the end of the input.
             self.info = replace(self.info, duration=None, video=replace(self.info.video, frames_hint=None))
-        if lost := moving_data(first):
-            self._warn(f": {' and '.join(lost)} in the pictures are left out: encoders cannot be given them")
         self._normaliser = Normaliser(self.info.video, first, clock, demuxer.joins, output, self._warn)
 
     def _tell_left_out(self, selection: Selection) -> None:

@@ -21,6 +21,7 @@ __all__ = [
     "described",
     "holds_rotation",
     "open_sink",
+    "outputs",
     "same_file",
     "wanted_format",
     "with_usable_encoder",
@@ -78,9 +79,18 @@ def _kind(output: OutputOptions) -> SinkKind:
     return next(kind for kind in SINKS if kind.fits(output))
 
 
+def outputs(output: OutputOptions) -> list[OutputOptions]:
+    """Each of the outputs of a ``-f tee``, with the encoder that they share; else the one that there is."""
+    if output.format != "tee":
+        return [output]
+    return [
+        replace(branch.output(output), video_codec=output.video_codec or "libx264") for branch in tee.parse(output.path)
+    ]
+
+
 def written_paths(output: OutputOptions) -> list[str]:
     """The paths and URLs that an output writes to."""
-    return [branch.path for branch in tee.parse(output.path)] if output.format == "tee" else [output.path]
+    return [one.path for one in outputs(output)]
 
 
 def wanted_format(output: OutputOptions, info: StreamInfo) -> str:

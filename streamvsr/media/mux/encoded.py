@@ -20,7 +20,7 @@ from streamvsr.config import OutputOptions
 from streamvsr.errors import SinkError
 from streamvsr.frames import Frame, MediaInfo, Packet
 from streamvsr.media.av_errors import FOREIGN, sink_error
-from streamvsr.media.encode.open_encoder import PacketEncoder, warn_of_losses
+from streamvsr.media.encode.open_encoder import PacketEncoder
 from streamvsr.media.encode.options import split_options
 from streamvsr.media.encode.pixel_formats import choose_format
 from streamvsr.media.mux.atomic_file import is_url
@@ -70,7 +70,6 @@ class EncodedSink(Sink):
         self._interleaver = Interleaver(self.spool.pop)
         try:
             self.pixel_format = choose_format(codec, target, info.format, info.width, info.height, output.pixel_format)
-            warn_of_losses(info, codec, self.pixel_format, on_warning, given=output.pixel_format is not None)
             options = split_options(stream_tags(output.options)[0], codec, None).video
             for one, on_fail in outputs:
                 with self._opening(on_fail):
