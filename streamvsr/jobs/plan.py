@@ -18,7 +18,7 @@ import msgspec
 from streamvsr.config import Config
 from streamvsr.errors import SourceError
 
-FORMAT = 1
+FORMAT = 2
 """Of the files in a job's folder."""
 
 SEGMENT_SECONDS = 60
@@ -57,6 +57,25 @@ class InputIdentity:
 
 
 @dataclass(frozen=True, slots=True)
+class Segment:
+    """A part of the input that is computed and encoded by itself: its frames [start, end), in ticks of the plan's
+    ``time_base``, which are those of the whole input."""
+
+    start: int | None
+    """None: it begins with the input."""
+    end: int | None
+    """None: it ends with the input."""
+    before: int
+    """Frames before its first one that are run first, and thrown away behind the network."""
+    after: int
+    """Frames behind its last one that the network sees."""
+    entry: int | None = None
+    """The key frame with which decoding begins; None: the input's first."""
+    scene: bool = False
+    """A scene begins with it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Everything that a finished segment depends on. ``to_json`` and ``from_json`` give it back equal."""
 
@@ -67,9 +86,15 @@ class Plan:
     """Name and sha256 of the weights of each network in the chain."""
     versions: dict[str, str]
     """Of the packages that decide about bits."""
-    cuts: tuple[Fraction, ...]
-    """Seconds at which segments begin, but the first, which begins with the input; increasing."""
+    time_base: Fraction
+    segments: tuple[Segment, ...]
+    decoded_through: str = ""
+    """Why every segment's decoding begins with the input; nothing where it need not."""
     format: int = FORMAT
+
+    def starts(self) -> tuple[Fraction, ...]:
+        """Seconds at which segments begin, but the first."""
+        return tuple(one.start * self.time_base for one in self.segments if one.start is not None)
 
     def to_json(self) -> bytes:
         return msgspec.json.format(msgspec.json.encode(self, enc_hook=_encoded, order="sorted"))
@@ -100,13 +125,13 @@ class Plan:
             for name in sorted(self.versions.keys() | other.versions.keys())
             if self.versions.get(name) != other.versions.get(name)
         ]
-        if self.format != other.format or (not found and self.cuts != other.cuts):
+        if self.format != other.format:
             found.append("it was planned in another way")
         return found
 
 
-def regular_cuts(duration: Fraction, seconds: int = SEGMENT_SECONDS) -> tuple[Fraction, ...]:
-    """Cuts every ``seconds``; the last segment is at least half as long."""
+def regular_borders(duration: Fraction, seconds: int = SEGMENT_SECONDS) -> tuple[Fraction, ...]:
+    """About where segments begin: every ``seconds``; the last segment is at least half as long."""
     count = max(0, (2 * duration // seconds - 1) // 2)
     return tuple(Fraction(seconds * n) for n in range(1, int(count) + 1))
 

@@ -35,6 +35,10 @@ class Progress:
     latency_seconds: float | None = None
     """From the decoder to the encoder, of the newest frame written; None where the input is not live."""
     longest_latency_seconds: float | None = None
+    stage_seconds: tuple[tuple[str, float], ...] = ()
+    """Name of each stage, and how long it worked."""
+    stopping: bool = False
+    """Told to end early: what is on its way is being finished."""
 
 
 @dataclass(frozen=True, slots=True)
