@@ -49,7 +49,7 @@ class Sink(ABC):
     def finish(self, until: Fraction | None = None) -> None:
         """Flush the encoders, write the trailer, and put the output under its final name.
 
-        ``until``: copied packets that begin after so many seconds are left out; None keeps all.
+        ``until``: copied packets that begin so many seconds after the start, or later, are left out; None keeps all.
         """
 
     @abstractmethod
