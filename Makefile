@@ -7,6 +7,8 @@ PYTHON ?= $(call runs,python3.11 python3.12 python3)
 PYTHON_IO ?= $(call runs,python3.12 $(wildcard $(HOME)/.pyenv/versions/3.12*/bin/python))
 VENV ?= .venv
 VENV_IO ?= .venv-io
+VENV_OLDEST ?= .venv-oldest
+TEST_PACKAGES = hypothesis pytest pytest-timeout scikit-image
 PIP_ARGS ?=
 
 export PIP_CONSTRAINT = $(CURDIR)/constraints.txt
@@ -14,26 +16,34 @@ export PIP_CONSTRAINT = $(CURDIR)/constraints.txt
 export PIP_BUILD_CONSTRAINT = $(PIP_CONSTRAINT)
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo setup test test-io check bench fuzz fuzz-night wheel-check clean
+.PHONY: demo setup test test-io test-oldest check bench fuzz fuzz-night wheel-check clean
 
 demo: $(VENV)/.product
 	$(VENV)/bin/streamvsr -y demo/city_180p.mp4 demo_x4.mp4
+	@echo "demo_x4.mp4 is demo/city_180p.mp4 four times larger. For the command streamvsr: source $(VENV)/bin/activate"
 
 setup: $(VENV)/.dev
 
-test: $(VENV)/.dev test-io
+test: $(VENV)/.dev test-io test-oldest
 	$(VENV)/bin/python -m pytest
 
 test-io:
 ifneq ($(PYTHON_IO),)
 	test -d $(VENV_IO) || $(PYTHON_IO) -m venv $(VENV_IO)
-	$(VENV_IO)/bin/pip install -q $(PIP_ARGS) av msgspec numpy opencv-python rich hypothesis pytest pytest-timeout scikit-image
+	$(VENV_IO)/bin/pip install -q $(PIP_ARGS) av msgspec numpy opencv-python-headless rich $(TEST_PACKAGES)
 	PYTHONPATH=$(CURDIR) $(VENV_IO)/bin/python -m pytest -m io -p no:cacheprovider
 else ifeq ($(CI),true)
 	$(error CI has to test on Python 3.12 too, and there is none)
 else
 	@echo "no python3.12 here: the tests on PyAV 19 are left out"
 endif
+
+# The oldest versions that pyproject.toml admits.
+test-oldest:
+	test -d $(VENV_OLDEST) || $(PYTHON) -m venv $(VENV_OLDEST)
+	PIP_CONSTRAINT=$(CURDIR)/constraints-oldest.txt $(VENV_OLDEST)/bin/pip install -q $(PIP_ARGS) \
+	    av msgspec numpy opencv-python-headless rich safetensors $(TEST_PACKAGES)
+	PYTHONPATH=$(CURDIR) $(VENV_OLDEST)/bin/python -m pytest -m io -p no:cacheprovider
 
 check: $(VENV)/.dev
 	$(VENV)/bin/ruff check .
@@ -60,7 +70,7 @@ wheel-check:
 	cd build/wheel && ../wheel-venv/bin/streamvsr -y $(CURDIR)/demo/city_180p.mp4 -frames:v 10 demo_x4.mkv
 
 clean:
-	rm -rf $(VENV) $(VENV_IO) build dist demo_x4.mp4
+	rm -rf $(VENV) $(VENV_IO) $(VENV_OLDEST) build dist demo_x4.mp4
 
 $(VENV)/.product: pyproject.toml constraints.txt
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)

@@ -29,8 +29,9 @@ AFTER = 2
 def run(name: str, frames: list[Frame], info: object, cut: int, context: int | None) -> list[Frame]:
     model = registry.load_model(registry.select(name))
     vsr = Repeats(VsrFilter(model, ModelOptions(scene_threshold=0)))
-    cuts = [] if context is None else [frames[cut].seconds]
-    segmented = SegmentedVsr(vsr, cuts, start=cuts[0] if cuts else None, context=(context or 0, AFTER))
+    segmented = SegmentedVsr(vsr)
+    if context is not None:
+        segmented.cut([(frames[cut].seconds, context, AFTER)], start=frames[cut].seconds)
     segmented.configure(info)  # type: ignore[arg-type]
     begin = 0 if context is None else max(0, cut - context)
     made = [out for frame in frames[begin:] for out in segmented.push(frame)]

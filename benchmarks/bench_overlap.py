@@ -43,22 +43,22 @@ class SlowModel:
 
 
 class SlowSink:
+    spool: PacketSpool | None = None
+
     def write_frame(self, frame: Frame) -> None:
         time.sleep(SECONDS)
 
-    def write_packet(self, packet: Packet) -> None: ...
-    def finish(self) -> None: ...
+    def finish(self, until: Fraction | None = None) -> None: ...
     def abort(self) -> None: ...
 
 
 def main() -> None:
-    rings, spool = [Ring("decoded"), Ring("finished")], PacketSpool()
+    rings = [Ring("decoded"), Ring("finished")]
     run = Run(
-        SourceStage(SlowSource(), rings[0], spool),
+        SourceStage(SlowSource(), rings[0], None),
         [FilterStage("model", SlowModel(), rings[0], rings[1], discard_on_stop=True)],
-        SinkStage(SlowSink(), rings[1], spool),
+        SinkStage(SlowSink(), rings[1]),
         rings,
-        spool,
     )
     begin = time.perf_counter()
     run.start()

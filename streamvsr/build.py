@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from fractions import Fraction
-from functools import cache, partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
-from streamvsr.config import Config, ModelOptions, OutputOptions, check_backend, tuning_flags
-from streamvsr.errors import CheckpointError, StreamvsrError, UsageError
-from streamvsr.filters.base import Filter
+from streamvsr.config import Config, OutputOptions
+from streamvsr.errors import UsageError
+from streamvsr.fidelity import losses, stages_of
 from streamvsr.filters.chain import Chain, segments
 from streamvsr.filters.compose import (
     UNWRITTEN,
@@ -23,32 +23,39 @@ from streamvsr.filters.compose import (
     cut_place,
     has_field_filter,
     has_vsr,
+    is_timeless,
     keeps_count,
     size_column,
 )
 from streamvsr.filters.cut import Cut
 from streamvsr.filters.language import Link, parse
-from streamvsr.filters.libav.graph import LibavFilter
 from streamvsr.filters.registry import VSR
 from streamvsr.frames import StreamInfo
-from streamvsr.jobs.job import LONG_SECONDS, Job, cannot_resume
+from streamvsr.jobs.job import LONG_SECONDS, Job, Part, PartJob, cannot_resume
+from streamvsr.jobs.part_source import PartSource
+from streamvsr.jobs.segment_sink import SegmentSink
 from streamvsr.media.demux import Source, TrimmedSource, open_source, output_range
-from streamvsr.media.mux import holds_rotation, open_sink, same_file, wanted_format, with_usable_encoder, written_paths
+from streamvsr.media.mux import (
+    described,
+    holds_rotation,
+    open_sink,
+    same_file,
+    wanted_format,
+    with_usable_encoder,
+    written_paths,
+)
+from streamvsr.networks import FINE_SCALING, NetworkMaker, look_once
 from streamvsr.pipeline.frame_sink import FrameSink
-from streamvsr.pipeline.ring import PacketSpool, Ring
+from streamvsr.pipeline.ring import Ring
 from streamvsr.pipeline.runner import Run
 from streamvsr.pipeline.stages import FilterStage, SinkLike, SinkStage, SourceStage
 from streamvsr.vsr.windows import LATENCY_PARTS
 
 if TYPE_CHECKING:
-    from streamvsr.footage.sample import Footage
-    from streamvsr.models.registry import Selection
-    from streamvsr.vsr.repeats import Repeats
+    pass
 
 DECODED_FRAMES = 16
 """Frames that wait between decoder and network: enough to smooth a decoder's bursts, small beside a window."""
-FINE_SCALING = "lanczos+accurate_rnd+full_chroma_int+full_chroma_inp"
-"""How the size is changed where the user does not say how."""
 FINISHED_FRAMES = 8
 """Frames that wait between two later stages; they are large, and the ring's byte bound often comes first."""
 LIVE_DECODED_FRAMES = 64
@@ -60,12 +67,14 @@ LIVE_LATENCY_SECONDS = 2.0
 
 
 def build(
-    config: Config, *, warn: Callable[[str], None], source: Source | None = None, frame_sink: FrameSink | None = None
-) -> Run:
+    config: Config, *, warn: Callable[[str], None], source: Source | None = None, frame_sink: FrameSink | None = None,
+    part: Part | None = None,
+) -> Run:  # fmt: skip
     """Open everything that ``config`` names and wire it; nothing flows before ``Run.start``.
 
     ``warn`` gets one line for each thing that goes differently from what was asked. ``source`` is read instead of
-    opening ``config.input``; ``frame_sink`` takes the frames instead of opening ``config.output``. Raises
+    opening ``config.input``; ``frame_sink`` takes the frames instead of opening ``config.output``. ``part``: compute
+    this segment of a job alone. Raises
     ``StreamvsrError``; what was opened by then is closed again, ``source`` included.
     """
     # torch's worker threads spin while they wait for each other. Beside a decoder and an encoder that want the same
@@ -90,8 +99,8 @@ def build(
         source.on_warning = warn
         cut = next((step.ready for step in steps if isinstance(step.ready, Cut)), None)
         parted: TrimmedSource | None = None
-        if (part := output_range(config.output)) != (None, None):
-            source = parted = TrimmedSource(source, *part, packets_only=cut is not None)
+        if (written := output_range(config.output)) != (None, None):
+            source = parted = TrimmedSource(source, *written, packets_only=cut is not None)
         info = source.info.video
         live, latency = info.live, config.live.max_latency or LIVE_LATENCY_SECONDS
         idle = latency / 2 if live else None
@@ -99,12 +108,16 @@ def build(
         share = latency / max(1, networks) if live else None
         output = with_usable_encoder(config.output, warn) if frame_sink is None else config.output
         wanted = wanted_format(output, info) if frame_sink is None else frame_sink.wanted_format(info)
-        look = _look(config, given=given, live=live)
+        look = look_once(config, given=given, live=live)
         reached: list[StreamInfo] = []
-        job = _job(config, source, steps, networks, notes, warn) if own_input and frame_sink is None else None
+        job: Job | PartJob | None = None
+        if part is not None:
+            job = PartJob(part)
+        elif own_input and frame_sink is None:
+            job = _job(config, source, steps, networks, warn)
         if job is not None:
             undo.callback(job.store.close)
-        maker = _NetworkMaker(config, info, wanted, share, look, job, notes, warn)
+        maker = NetworkMaker(config, info, wanted, share, look, notes, warn, segmented=job is not None)
         filters, info = configure(steps, info, maker, reached)
         chains = [Chain(segment) for segment in segments(filters)]
         for chain in chains:
@@ -121,7 +134,7 @@ def build(
         else:
             try:
                 if job is not None:
-                    sink = job.open_sink(output, media, maker.weights, partial(_tracks_alone, config, steps), warn)
+                    sink = segment_sink = job.open_sink(output, media, partial(_tracks_alone, config, steps), warn)
                 else:
                     sink = open_sink(output, media, names=getattr(source, "names", None), on_warning=warn)
             except UsageError as exc:
@@ -130,8 +143,14 @@ def build(
                     raise
                 raise UsageError(f"{exc}; -vf makes this size at column {column}") from exc
         undo.callback(sink.abort)
+        if frame_sink is None and part is None:
+            for line in losses(source.info, stages_of(steps, reached, info, config.model), output):
+                warn(line)
+        if job is not None:
+            open_input = partial(_input, config, steps, upright=False)
+            source = _part_of(job, source, open_input, maker, segment_sink)
+            notes += [job.note] * bool(job.note)
 
-        spool = PacketSpool()
         rings = [_live_ring(latency, info) if live else Ring("decoded", DECODED_FRAMES)]
         stages = []
         last_network = max((n for n, chain in enumerate(chains) if chain.filters[0].own_thread), default=-1)
@@ -142,18 +161,19 @@ def build(
             stages.append(FilterStage(name, chain, rings[-2], rings[-1], discard_on_stop=discard, idle_seconds=idle))
             if cut is not None and parted is not None and cut in chain.filters:
                 cut.on_end = partial(_enough, parted.finish, tuple(stages[:-1]))
-        encode = SinkStage(sink, rings[-1], spool, max_frames=config.output.frames)
+        encode = SinkStage(sink, rings[-1], max_frames=config.output.frames)
         if bounded is not None:
             encode.on_enough = partial(_enough, bounded.cut, stages)
+        total = _expected_frames(config.output, media.video, sink.frames_before)
         run = Run(
-            SourceStage(source, rings[0], spool, realtime=config.input.realtime or source.paced),
+            SourceStage(source, rings[0], sink.spool, realtime=config.input.realtime or source.paced),
             stages,
             encode,
             rings,
-            spool,
-            frames_total=_expected_frames(config.output, media.video, sink.frames_before),
+            frames_total=total,
             seconds_total=media.duration,
             notes=list(dict.fromkeys(notes)),
+            writes=described(output, info) if frame_sink is None else "",
             live=live,
         )
         undo.pop_all()
@@ -220,176 +240,55 @@ def _source_options(output: OutputOptions, steps: Sequence[Step], *, upright: bo
     return replace(output, deinterlace="off") if has_field_filter(steps) or not has_vsr(steps) else output
 
 
-class _NetworkMaker:
-    """How a ``vsr`` of the chain is created; ``notes`` gets a sentence on the choice of each model."""
-
-    def __init__(
-        self, config: Config, source: StreamInfo, wanted: str, latency: float | None, look: Look, job: Job | None,
-        notes: list[str], warn: Callable[[str], None],
-    ) -> None:  # fmt: skip
-        self._config, self._source, self._wanted = config, source, wanted
-        self._latency, self._look, self._job = latency, look, job
-        self._notes, self._warn = notes, warn
-        self.weights: list[tuple[str, Path | None]] = []
-        """Name and strength of each network created, and the file of its weights."""
-
-    def __call__(self, given: Mapping[str, Any], info: StreamInfo, last: bool) -> Sequence[Filter]:
-        options = self._config.model
-        if given.keys() & {"model", "checkpoint", "config"}:
-            # Another network than that of the options: what they say of theirs does not hold for it.
-            defaults = ModelOptions()
-            options = replace(options, model="auto", checkpoint=None, config=None, backend=defaults.backend)
-        options = replace(options, **given)
-        # The output's format is made at once where nothing comes between, and nothing before has chosen another.
-        format = self._wanted if last and info.format == self._source.format else None
-        size = None if options.scale is None else _target_size(options.scale, info)
-        network, reason = make_vsr(
-            options, warn=self._warn, look=self._look, output_format=format, size=size, latency_seconds=self._latency
-        )
-        self._notes.append(reason)
-        if size is not None and not network:
-            return [LibavFilter([("scale", "{}:{}:flags={}".format(*size, FINE_SCALING))])]
-        if self._job is None or not network:
-            return network
-        self.weights += [
-            (f"{vsr.network.model.info.name} {vsr.network.strength:g}", vsr.network.model.weights) for vsr in network
-        ]
-        from streamvsr.vsr.segmented import SegmentedVsr
-
-        return [SegmentedVsr(vsr, self._job.cuts, start=self._job.start) for vsr in network]
-
-
 def _job(
-    config: Config, source: Source, steps: Sequence[Step], networks: int, notes: list[str], warn: Callable[[str], None]
+    config: Config, source: Source, steps: Sequence[Step], networks: int, warn: Callable[[str], None]
 ) -> Job | None:
     """The job that the run is, where it can be one and is to be."""
     if config.run.resume is False:
         return None
     media = source.info
-    reason = cannot_resume(config, media, keeps_count=keeps_count(steps), networks=networks)
+    reason = cannot_resume(config, media, timeless=is_timeless(steps), networks=networks)
     if reason is not None:
         if config.run.resume:
             warn(f"--resume: {reason}; the run has to go through in one go")
         return None
     if config.run.resume is None and media.duration is not None and media.duration <= LONG_SECONDS:
         return None
-    job = Job(config, media)
-    notes.append(job.note)
-    return job
+    return Job(config, media)
+
+
+def _part_of(
+    job: Job | PartJob, source: Source, open_input: Callable[[], Source], maker: NetworkMaker, sink: SegmentSink
+) -> Source:
+    """The part of ``source`` that is to be computed; everything behind it is told where to cut."""
+    job.begin(maker.weights, maker.context, maker.scene_threshold, open_input)
+    assert job.plan is not None
+    unit, segments = job.plan.time_base, job.plan.segments
+    first, last = job.wanted
+    start = None if first is None or first.start is None else first.start * unit
+    end = None if last is None or last.end is None else last.end * unit
+    cuts = [
+        (two.start * unit, two.before, one.after) for one, two in pairwise(segments) if two.start is not None
+    ]  # fmt: skip
+    for vsr in maker.segmented:
+        vsr.cut(cuts, start=start, end=end)
+    sink.begin(job.plan.starts())
+    return PartSource(source, first, last, open_input)
+
+
+def _input(config: Config, steps: Sequence[Step], *, upright: bool) -> Source:
+    """The input, cut as the output's options say where it is not the chain's business."""
+    source = open_source(config.input, _source_options(config.output, steps, upright=upright), config.live)
+    if (written := output_range(config.output)) == (None, None):
+        return source
+    return TrimmedSource(source, *written)
 
 
 def _tracks_alone(config: Config, steps: Sequence[Step]) -> Source:
     """The input once more, for its copied packets."""
-    source = open_source(config.input, _source_options(config.output, steps, upright=False), config.live)
+    source = _input(config, steps, upright=False)
     source.skip_video()
     return source
-
-
-def _target_size(scale: float | tuple[int, int], info: StreamInfo) -> tuple[int, int]:
-    """(width, height) of a factor, a size, or a height whose width (0) keeps the shape of the pixels.
-
-    What follows from something else is rounded to whole chroma samples.
-    """
-    if isinstance(scale, tuple) and scale[0]:
-        return scale
-    chroma = info.format.log2_chroma_w, info.format.log2_chroma_h
-    if isinstance(scale, tuple):
-        width = info.width * scale[1] / info.height
-        return max(1, round(width / 2 ** chroma[0])) << chroma[0], scale[1]
-    sides = zip((info.width, info.height), chroma, strict=True)
-    width, height = (max(1, round(side * scale / 2**shift)) << shift for side, shift in sides)
-    return width, height
-
-
-Look = Callable[[], "tuple[Footage | None, str]"]
-"""What the input looks like; None and the reason where it cannot be looked at."""
-
-
-def _look(config: Config, *, given: bool, live: bool) -> Look:
-    """Looks at the input when it is first asked for, and not again. ``given``: frames come from somewhere else."""
-
-    @cache
-    def look() -> tuple[Footage | None, str]:
-        from streamvsr.footage.sample import CannotLookError, check_readable_twice
-        from streamvsr.footage.sample import look as look_at
-
-        if given:
-            return None, "the frames were not looked at"
-        try:
-            check_readable_twice(config.input, live=live)
-            return look_at(config.input), ""
-        except CannotLookError as exc:
-            return None, str(exc)
-        except StreamvsrError as exc:
-            # It has been opened by then, so that the run will tell what is wrong with it, if it is.
-            return None, f"the input could not be looked at ({exc})"
-
-    return look
-
-
-def _suited(look: Look, otherwise: Selection, options: ModelOptions, gpu: bool) -> tuple[Selection, ModelOptions]:
-    """The network that suits the input, and the options with its strength; ``otherwise`` without its weights."""
-    from streamvsr.footage.choose import choose
-    from streamvsr.models import registry
-
-    footage, why_not = look()
-    choice = choose(footage, gpu=gpu, why_not=why_not)
-    try:
-        selection = registry.select(choice.model)
-    except CheckpointError:
-        return otherwise, options
-    reason = f"model {choice.model}"
-    if options.strength is None:
-        options = replace(options, strength=choice.strength)
-        reason += f" at strength {choice.strength:g}" if choice.strength < 1 else ""
-    reason = f"{reason}: {choice.reason}" + (f"; better: {choice.better}" if choice.better else "")
-    return selection._replace(reason=reason), options
-
-
-def make_vsr(
-    options: ModelOptions, *, warn: Callable[[str], None], look: Look | None = None, **placement: Any
-) -> tuple[list[Repeats], str]:
-    """The network of ``options`` as a filter (none for ``identity``), and a sentence for the user on its choice.
-
-    ``look``: what ``auto`` goes by; without it, by what is at hand alone.
-    ``placement``: keyword arguments of ``VsrFilter`` that depend on where it stands in the chain, such as
-    ``output_format``.
-    """
-    from streamvsr.models import registry
-    from streamvsr.models.base import Model
-    from streamvsr.models.device import choose_device, choose_dtype
-
-    check_backend(options)
-    if options.backend == "mmedit":
-        if options.denoise is not None:
-            raise UsageError(
-                "--denoise: networks of mmedit cannot be told how much to clean; --strength works with all"
-            )
-        from streamvsr.models import mmedit
-
-        model: Model = mmedit.load(str(options.config), str(options.checkpoint))
-        options = replace(options, propagation="window")
-        reason = f"model {model.info.name}, in independent windows"
-    else:
-        # Asking for a GPU costs the import of torch, which a run without a network should not pay.
-        undecided = options.model == registry.AUTO and options.checkpoint is None and options.config is None
-        gpu = undecided and choose_device(options.device).type == "cuda"
-        choice = registry.select(options.model, options.checkpoint, options.config, gpu)
-        if undecided and look is not None:
-            choice, options = _suited(look, choice, options, gpu)
-        reason = choice.reason
-        if choice.entry.name == "identity" and options.denoise is None:
-            return [], reason
-        model = registry.load_model(choice, options.config, options.denoise)
-        reason += f": {model.info.note}" if model.info.note else ""
-    if useless := tuning_flags(options, model.info.useless if model.info.tunable else None):
-        warn(f"{', '.join(useless)}: of no use to {model.info.name}")
-    from streamvsr.vsr.filter import VsrFilter
-    from streamvsr.vsr.repeats import Repeats
-
-    device = choose_device(options.device)
-    dtype = choose_dtype(options.precision, device)
-    return [Repeats(VsrFilter(model, options, device=device, dtype=dtype, warn=warn, **placement))], reason
 
 
 def _enough(end_source: Callable[..., None], stages: Sequence[FilterStage], *end: Fraction) -> None:

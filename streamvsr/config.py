@@ -252,7 +252,15 @@ class RunOptions:
 
     quiet: bool = option(False, "--quiet", help="print errors only", kind="flag")
     debug: bool = option(False, "--debug", help="print tracebacks and FFmpeg's own messages", kind="flag")
+    dry_run: bool = option(False, "--dry-run", help="work for a second, tell what it would take", kind="flag")
     stats: bool = option(False, "--stats", help="print milliseconds per stage at the end", kind="flag")
+    progress: str = option(
+        "auto",
+        "--progress",
+        help="auto, bar, lines, json (for programs), none",
+        metavar="HOW",
+        choices=("auto", "bar", "lines", "json", "none"),
+    )
     resume: bool | None = option(
         None, "--resume", "--no-resume", help="keep what is finished (default: inputs over a minute)", kind="yes_no"
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from streamvsr.config import InputOptions, OutputOptions
 from streamvsr.errors import UsageError
@@ -28,11 +29,12 @@ def level(number: int) -> int:
 
 def animation(path: Path, *, alpha: bool = False, count: int = COUNT) -> list[int]:
     """Flat frames of durations that differ; the durations in ms."""
-    made = cv2.Animation()
-    made.frames = [np.full((8, 12, 4 if alpha else 3), level(n), np.uint8) for n in range(count)]
-    made.durations = np.array([40 + 10 * (n % 3) for n in range(count)], np.int32)
-    assert cv2.imwriteanimation(str(path), made, [cv2.IMWRITE_WEBP_QUALITY, 101])
-    return [int(d) for d in made.durations]
+    if path.suffix == ".webp" and not hasattr(cv2, "imdecodeanimation"):
+        pytest.skip("this OpenCV reads no animated WebP")
+    frames = [Image.fromarray(np.full((8, 12, 4 if alpha else 3), level(n), np.uint8)) for n in range(count)]
+    durations = [40 + 10 * (n % 3) for n in range(count)]
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=durations, lossless=True)
+    return durations
 
 
 def read(path: Path, **options: object) -> tuple[Source, list[Frame]]:
@@ -86,7 +88,10 @@ def test_one_name_for_many_frames_says_how_to_write_an_animation(tmp_path: Path)
     with pytest.raises(UsageError, match="-f webp writes an animation"):
         write(tmp_path / "a.webp", info(), [0, 3003])
     write(tmp_path / "b.webp", info(), [0, 3003, 6006], format="webp")
-    assert len(read(tmp_path / "b.webp")[1]) == 3
+    with Image.open(tmp_path / "b.webp") as image:
+        assert image.n_frames == 3
+    if hasattr(cv2, "imdecodeanimation"):
+        assert len(read(tmp_path / "b.webp")[1]) == 3
 
 
 OUTPUTS = {"gif": "gif", "m2v": "mpeg2video", "m1v": "mpeg1video", "avif": "av1", "264": "h264", "265": "hevc"}

@@ -134,7 +134,7 @@ def test_plans_that_cannot_work_are_refused_before_anything_is_done(clips: Path)
     [
         (["-vf", "hflop"], "out", "error: -vf, at column 1: there is no filter 'hflop'"),
         (["-vf", "hflip", "--model", "rt"], "out", "error: --model rt: there is no vsr in -vf"),
-        ([], "b.mkv", "error: -o b.mkv: this is a file"),
+        ([], "b.mkv", "error: -o b.mkv: several files go into a folder"),
     ],
 )
 def test_what_is_wrong_for_all_is_told_once(

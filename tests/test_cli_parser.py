@@ -105,6 +105,8 @@ ERRORS: list[tuple[str, str]] = [
     ("a", "no output for 'a'"),
     ("-i a", "no output for 'a'"),
     ("-bogus a", "no input .*'a' was read as the value of -bogus"),
+    ("a.mp4", "no output for 'a.mp4': streamvsr a.mp4 a_x4.mp4"),
+    ("a.avi b.avi -o c.mkv", "-o c.mkv: several files go into a folder"),
     ("a -bogus b", "no output .*'b' was read as the value of -bogus"),
     ("a b c", "two outputs, 'b' and 'c': a run writes one; .* -o"),
     ("-i a -i b c", "two inputs, 'a' and 'b'"),
@@ -155,6 +157,12 @@ def test_error(line: str, message: str) -> None:
     with pytest.raises(UsageError, match=message) as caught:
         parse(shlex.split(line))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("line", ["-i a.mp4 -o b.mp4 -crf 20", "a.mp4 -crf 20 -o b.mp4"])
+def test_one_input_and_o_with_a_videos_name_is_a_run(line: str) -> None:
+    assert parse(shlex.split(line)).config == config_of("a.mp4 -crf 20 b.mp4")
+    assert parse(["a.mp4", "-o", "b"]).call.output_folder == "b"
 
 
 def test_a_length_wins_over_an_end_as_in_ffmpeg() -> None:

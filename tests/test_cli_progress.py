@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import re
 import sys
 from dataclasses import replace
 from fractions import Fraction
@@ -46,7 +48,7 @@ class Terminal(io.StringIO):
 
 
 def test_plain_line() -> None:
-    expected = "frame=  120/312  fps=8.0  time=00:00:04.80  eta=00:00:24  ring=decode 3/16 encode 1/16  dropped=0"
+    expected = "frame=  120/312  fps=8.0  time=00:00:04.80  eta=00:00:24  dropped=0"
     assert plain_line(HALF_WAY) == expected
 
 
@@ -129,7 +131,7 @@ def test_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     assert isinstance(bar, Bar)
     bar.update(replace(HALF_WAY, dropped=2))
     painted = out.getvalue()
-    for text in ("120/312", "8.0 fps", "eta 00:00:24", "rings 3/16 1/16", "dropped 2"):
+    for text in ("120/312", "8.0 fps", "38%", "00:00:16  eta 00:00:24", "dropped 2"):
         assert text in painted
     assert painted.isascii()  # the terminal says that it cannot show more
     console.warning("[bold]brackets[/] are not markup")
@@ -140,6 +142,46 @@ def test_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     console.note("after")
     assert out.getvalue().endswith("after\n")
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("columns", [20, 30, 44, 60, 80])
+def test_a_bar_fits_every_width(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    out = Terminal()
+    bar = make_display(Console(stream=out))
+    bar.update(replace(HALF_WAY, frames_out=12000, frames_total=31200, dropped=3))
+    line = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.getvalue()).split("\r")[-1].rstrip()
+    bar.close(None)
+    assert len(line) <= columns
+    assert "12000/31200" in line
+    assert "\n" not in line
+    assert ("eta" in line) == (columns >= 44)
+
+
+def test_at_the_end_nobody_counts_down() -> None:
+    for late in (replace(HALF_WAY, frames_out=312), replace(HALF_WAY, stopping=True)):
+        assert plain_line(late).split("  ")[-2:] == ["finishing", "dropped=0"]
+
+
+def test_json_lines() -> None:
+    out = io.StringIO()
+    console = Console(stream=out, as_json=True)
+    display = make_display(console, "json")
+    display.update(replace(HALF_WAY, stage_seconds=(("decode", 1.5),)))
+    display.update(HALF_WAY)  # too soon
+    console.warning("careful\n")
+    console.error("http://u:p@h/ is lost")
+    display.close(replace(HALF_WAY, frames_out=312))
+    first, warning, error, last = map(json.loads, out.getvalue().splitlines())
+    assert first == {
+        "type": "progress", "state": "running", "frames": 120, "frames_total": 312, "done": 120 / 312, "fps": 8.0,
+        "eta_seconds": 24.0, "elapsed_seconds": 16.0, "position_seconds": 4.8, "dropped": 0, "latency_seconds": None,
+        "stages": {"decode": 1.5},
+    }  # fmt: skip
+    assert warning == {"type": "message", "level": "warning", "text": "careful"}
+    assert error == {"type": "message", "level": "error", "text": "http://***@h/ is lost"}
+    assert (last["state"], last["frames"], last["eta_seconds"]) == ("ended", 312, None)
 
 
 def test_bar_without_a_known_length(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,7 @@ class FakeRun:
         notes: tuple[str, ...] = (),
     ) -> None:
         self.notes = list(notes)
-        self.complete = False
+        self.complete, self.writes = False, ""
         self.log: list[str] = []
         self._seconds, self._error, self._deaf = seconds, error, deaf
         self._over = threading.Event()
@@ -118,6 +118,7 @@ def test_done(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
         "warning: track 3 is left out",
         "model rt: there is no GPU",
         "frame=   10/20  fps=5.0  time=00:00:00.40  dropped=1",
+        "b: 10 frames in 2 s",
     ]
     assert bench.run.log == ["start"]
 
@@ -127,7 +128,7 @@ def test_a_note_that_comes_late_is_told(bench: Bench, capsys: pytest.CaptureFixt
     run.wait = lambda timeout=None: run.notes.append("late") or True  # type: ignore[func-returns-value,method-assign]
     assert main(["a", "b"]) == 0
     lines = capsys.readouterr().err.splitlines()
-    assert (lines[0], lines[-1], len(lines)) == ("early", "late", 3)
+    assert (lines[0], lines[-2], len(lines)) == ("early", "late", 4)
 
 
 def test_quiet(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
@@ -223,6 +224,21 @@ class TestTexts:
     def test_usage_error(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["a", "b", "--modle", "rt"]) == 2
         assert capsys.readouterr().err == "error: unknown option --modle: did you mean --model?\n"
+
+    def test_commands_misspelt_and_called_as_elsewhere(self, capsys: pytest.CaptureFixture[str]) -> None:
+        for word, meant in {"comapre": "compare", "modls": "models", "info": "look", "evalute": "evaluate"}.items():
+            assert main([word, "in.mp4"]) == 2
+            assert capsys.readouterr().err == f"error: there is no file '{word}'; did you mean streamvsr {meant}?\n"
+
+    def test_a_videos_output_without_extension(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        Path("in.mp4").write_bytes(b"")
+        assert main(["in.mp4", "out"]) == 2
+        assert "'out' has no extension: out.mp4 is a video, out/ a folder of images" in capsys.readouterr().err
+        for folder in ("out/", "-f image2 new"):
+            assert main(["in.mp4", *folder.split()]) == 1  # an empty file
 
     def test_usage_error_names_no_password(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["rtsp://u:p@h/"]) == 2

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from streamvsr import build
+from streamvsr import networks
 from streamvsr.config import ModelOptions
 from streamvsr.errors import ModelError
 from streamvsr.frames import PIXEL_FORMATS, Frame, StreamInfo
@@ -148,7 +148,10 @@ def test_devices_resample_tap_by_tap_to_the_same(ratio: Fraction, phase: Fractio
 
 def test_devices_that_are_none() -> None:
     assert choose_device("cpu") == choose_device("cpu:0") == torch.device("cpu")
-    for name in ("meta", "vulkan", "hpu", "cuda:x", "cuda:99", "gpu"):
+    for name in ("meta", "vulkan", "hpu", "gpu"):
+        with pytest.raises(ModelError, match=f"--device {name}: expected auto, cpu, cuda"):
+            choose_device(name)
+    for name in ("cuda:x", "cuda:99"):
         with pytest.raises(ModelError, match=f"--device {name} cannot be used here") as failure:
             choose_device(name)
         assert len(str(failure.value)) < 250
@@ -159,15 +162,15 @@ def test_auto_chooses_for_the_device_that_is_asked_for(tmp_path: Path, monkeypat
     (tmp_path / "RealBasicVSR_x4.pth").write_bytes(b"x")
     monkeypatch.setenv("STREAMVSR_CACHE", str(tmp_path))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    _, reason = build.make_vsr(ModelOptions(device="cpu"), warn=print)
+    _, reason = networks.make_vsr(ModelOptions(device="cpu"), warn=print)
     assert reason.startswith("model rt")
 
 
 def test_what_a_model_has_no_use_for_is_told() -> None:
     said: list[str] = []
-    build.make_vsr(ModelOptions(model="rt", tile="64", max_history=20, compile=True), warn=said.append)
+    networks.make_vsr(ModelOptions(model="rt", tile="64", max_history=20, compile=True), warn=said.append)
     assert said == ["--max-history, --tile, --compile: of no use to rt"]
-    build.make_vsr(ModelOptions(model="bicubic", tile="off", max_history=0), warn=pytest.fail)
+    networks.make_vsr(ModelOptions(model="bicubic", tile="off", max_history=0), warn=pytest.fail)
 
 
 def test_copies_from_a_device_have_a_stream_for_each_thread(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,8 @@ from typing import Any
 import av
 import pytest
 
-from streamvsr import build as building
+from streamvsr import networks
+from streamvsr.build import build
 from streamvsr.cli import main
 from streamvsr.config import Config, InputOptions, ModelOptions, OutputOptions
 from streamvsr.errors import FilterError, StreamvsrError, UsageError
@@ -137,9 +138,7 @@ def test_a_size_that_the_encoder_refuses_has_its_column(chain: str, column: int,
     made = "testsrc2=s=64x18:r=25:d=0.2"
     subprocess.run(["ffmpeg", "-v", "error", "-f", "lavfi", "-i", made, "-c:v", "ffv1", str(clip)], check=True)
     with pytest.raises(UsageError, match=rf"h261 refuses 500x20 .*; -vf makes this size at column {column}$"):
-        building.build(
-            Config(InputOptions(str(clip)), OutputOptions(str(out), filters=chain, video_codec="h261")), warn=print
-        )
+        build(Config(InputOptions(str(clip)), OutputOptions(str(out), filters=chain, video_codec="h261")), warn=print)
     assert os.listdir(tmp_path) == ["in.nut"]
 
 
@@ -185,7 +184,7 @@ class Made:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.asked: list[tuple[ModelOptions, dict[str, Any]]] = []
-        monkeypatch.setattr(building, "make_vsr", self)
+        monkeypatch.setattr(networks, "make_vsr", self)
 
     def __call__(self, options: ModelOptions, *_: object, **overrides: Any) -> tuple[list[Filter], str]:
         self.asked.append((options, overrides))
@@ -199,7 +198,7 @@ def built(tmp_path: Path, chain: str | None, model: ModelOptions | None = None, 
     subprocess.run(command, check=True)
     target = OutputOptions(path=str(tmp_path / "out.mkv"), overwrite=True, filters=chain, **output)
     model = model or ModelOptions()
-    run = building.build(Config(InputOptions(path=str(picture)), target, model), warn=print)
+    run = build(Config(InputOptions(path=str(picture)), target, model), warn=print)
     run.abort()
     return run.notes
 

@@ -19,7 +19,7 @@ from streamvsr.config import Config, InputOptions, ModelOptions, OutputOptions
 from streamvsr.frames import Packet
 from streamvsr.jobs import job as job_module
 from streamvsr.jobs import store as store_module
-from streamvsr.jobs.plan import InputIdentity, Plan, regular_cuts, stated_options
+from streamvsr.jobs.plan import InputIdentity, Plan, Segment, regular_borders, stated_options
 from streamvsr.jobs.store import JobStore, job_folder, read_packets
 
 SECONDS = 2
@@ -30,8 +30,8 @@ FAST = ["--model", "bicubic", "-preset", "ultrafast", "--resume", "-nostdin"]
 PROGRAM = f"""
 import sys
 from streamvsr.jobs import job, plan
-regular = plan.regular_cuts
-job.regular_cuts = lambda duration: regular(duration, {SECONDS})
+regular = plan.regular_borders
+job.regular_borders = lambda duration: regular(duration, {SECONDS})
 from streamvsr.cli import main
 sys.exit(main(sys.argv[1:]))
 """
@@ -42,13 +42,15 @@ def clip(tmp_path: Path, ffmpeg: str) -> Path:
     """Seven seconds with sound: three segments."""
     path = tmp_path / "in.mp4"
     inputs = ["-f", "lavfi", "-i", "testsrc2=s=32x24:r=10:d=7", "-f", "lavfi", "-i", "sine=d=7"]
-    subprocess.run([ffmpeg, "-v", "error", *inputs, "-c:v", "libx264", "-c:a", "aac", str(path)], check=True)
+    subprocess.run(
+        [ffmpeg, "-v", "error", *inputs, "-c:v", "libx264", "-g", "10", "-c:a", "aac", str(path)], check=True
+    )
     return path
 
 
 @pytest.fixture(autouse=True)
 def short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job_module, "regular_cuts", lambda duration: regular_cuts(duration, SECONDS))
+    monkeypatch.setattr(job_module, "regular_borders", lambda duration: regular_borders(duration, SECONDS))
 
 
 def frames_of(path: Path) -> list[int]:
@@ -194,7 +196,15 @@ def test_two_processes_do_not_share_a_job(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("words", "reason"),
-    [(["-r", "5"], "number of frames"), (["-frames:v", "9"], "counts from"), (["-vf", "vsr,vsr"], "more than one")],
+    [
+        (["-r", "5"], "number of frames"),
+        (["-vf", "hqdn3d,vsr" if "hqdn3d" in av.filter.filters_available else "tmix,vsr"], "remember them"),
+        (["-vf", "vsr,tblend=all_mode=average"], "remember them"),
+        (["-vf", "fps=5,vsr"], "number of frames"),
+        (["-vf", "vsr,crop=w=iw-2*mod(n\\,2)"], "count them"),
+        (["-frames:v", "9"], "counts from"),
+        (["-vf", "vsr,vsr"], "more than one"),
+    ],
 )
 def test_what_cannot_be_cut_is_told(
     clip: Path, words: list[str], reason: str, capfd: pytest.CaptureFixture[str]
@@ -214,7 +224,8 @@ def test_a_plan_goes_through_json_and_comes_back_equal(clip: Path) -> None:
         stated_options(config),
         ("rt 00ff",),
         {"av": "18.1.0"},
-        (Fraction(60), Fraction(1001, 7)),
+        Fraction(1, 12800),
+        (Segment(None, 7, 0, 2), Segment(7, None, 40, 0, entry=5, scene=True)),
     )
     assert Plan.from_json(plan.to_json()) == plan
     assert plan.differences(plan) == []
@@ -250,4 +261,13 @@ def test_packets_come_back_equal(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("seconds", "count"), [(0, 0), (59, 0), (89, 0), (90, 1), (149, 1), (150, 2), (3600, 59)])
 def test_cuts(seconds: int, count: int) -> None:
     """The last segment is at least half as long as the others."""
-    assert len(regular_cuts(Fraction(seconds))) == count
+    assert len(regular_borders(Fraction(seconds))) == count
+
+
+def test_sound_is_cut_as_the_video_is(clip: Path) -> None:
+    whole, single = clip.with_name("whole.mkv"), clip.with_name("single.mkv")
+    for out, how in ((whole, "--resume"), (single, "--no-resume")):
+        assert main([str(clip), "-ss", "1.5", "-t", "3", str(out), *FAST[:-2], how]) == 0
+    with av.open(str(whole)) as one, av.open(str(single)) as other:
+        sounds = [[(p.pts, bytes(p)) for p in c.demux(audio=0) if p.size] for c in (one, other)]
+    assert sounds[0] == sounds[1]

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from streamvsr import build as build_module
+from streamvsr import networks
 from streamvsr.build import build
 from streamvsr.config import Config, InputOptions, LiveOptions, OutputOptions
 from streamvsr.errors import UsageError
@@ -61,7 +61,7 @@ def test_a_network_too_slow_for_the_stream_holds_the_latency_by_dropping(
     def make(options: Any, *, warn: Any, output_format: Any, size: Any, latency_seconds: Any, **_: Any) -> Any:
         return [vsr_filter(model, output_format=output_format, latency_seconds=latency_seconds, warn=warn)], "slow"
 
-    monkeypatch.setattr(build_module, "make_vsr", make)
+    monkeypatch.setattr(networks, "make_vsr", make)
     told: list[str] = []
     with RtspServer(clip) as server:
         config = Config(

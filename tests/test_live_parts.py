@@ -349,14 +349,14 @@ class _Sink:
     def __init__(self) -> None:
         self.frames: list[int] = []
         self.ending = ""
+        self.spool = PacketSpool()
 
     def write_frame(self, one: Frame) -> None:
         self.frames.append(one.pts)
 
-    def write_packet(self, packet: Packet) -> None: ...
     def request_stop(self) -> None: ...
 
-    def finish(self) -> None:
+    def finish(self, until: Fraction | None = None) -> None:
         self.ending = "finished"
 
     def abort(self) -> None:
@@ -365,10 +365,10 @@ class _Sink:
 
 def test_a_lost_stream_is_written_to_its_end_and_then_told() -> None:
     sink, chain = _Sink(), _Chain()
-    rings, spool = [Ring("a"), Ring("b")], PacketSpool()
+    rings = [Ring("a"), Ring("b")]
     camera = Camera(3, error=StreamLostError("gone"))
     stages = [FilterStage("f", chain, rings[0], rings[1], discard_on_stop=False)]
-    run = Run(SourceStage(camera, rings[0], spool), stages, SinkStage(sink, rings[1], spool), rings, spool, live=True)
+    run = Run(SourceStage(camera, rings[0], sink.spool), stages, SinkStage(sink, rings[1]), rings, live=True)
     run.start()
     assert run.wait(60)
     with pytest.raises(StreamLostError):
@@ -378,9 +378,9 @@ def test_a_lost_stream_is_written_to_its_end_and_then_told() -> None:
 
 def test_what_waits_for_more_leaves_when_nothing_comes() -> None:
     sink, chain, camera = _Sink(), _Chain(), Camera(2, gate=threading.Event())
-    rings, spool = [Ring("a"), Ring("b")], PacketSpool()
+    rings = [Ring("a"), Ring("b")]
     stages = [FilterStage("f", chain, rings[0], rings[1], discard_on_stop=False, idle_seconds=0.05)]
-    run = Run(SourceStage(camera, rings[0], spool), stages, SinkStage(sink, rings[1], spool), rings, spool, live=True)
+    run = Run(SourceStage(camera, rings[0], sink.spool), stages, SinkStage(sink, rings[1]), rings, live=True)
     run.start()
     assert chain.idled.wait(60)
     assert camera.gate is not None

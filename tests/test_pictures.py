@@ -119,6 +119,15 @@ def test_layouts_of_the_same_samples_convert_exactly(ours: str, theirs: str, siz
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("packed", ["uyvy422", "yuyv422"])
+def test_packed_rows_are_not_written_into_by_their_neighbours(packed: str) -> None:
+    """A race: wrong once in a hundred conversions, on two cores."""
+    frame = noise(PIXEL_FORMATS["yuv422p"], 53, 37)
+    for _ in range(300):
+        rows = np.frombuffer(memoryview(to_av(frame, av_format=packed).planes[0]), np.uint8).reshape(37, -1)
+        np.testing.assert_array_equal(rows[:, packed == "uyvy422" :: 2][:, :53], frame.planes[0])
+
+
 def test_red_green_and_blue_are_where_ffmpeg_has_them() -> None:
     frame = flat((200, 40, 60), BT709)
     np.testing.assert_array_equal(to_av(frame, av_format="rgb24").to_ndarray()[0, 0], (200, 40, 60))

@@ -24,6 +24,7 @@ from streamvsr.cli.parser import parse
 from streamvsr.errors import SinkError, UsageError
 from streamvsr.frames import Frame, StreamInfo
 from streamvsr.media.mux.container import ContainerSink
+from streamvsr.media.mux.relay import Relay
 from tests.outputs import Shown, frames, info, numbers, readable, until, write
 from tests.rtmp_server import RtmpServer
 from tests.rtsp_server import RtspServer, make_clip
@@ -162,12 +163,14 @@ def test_no_frame_is_held_back_for_who_watches() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         stream = info(rate=None)
         sink = sink_for(f"tcp://127.0.0.1:{server.getsockname()[1]}", stream)
-        assert sink._video is not None
-        context = sink._video.stream.codec_context
+        assert sink._encoder is not None
+        context = sink._encoder.stream.codec_context
         assert context.gop_size == 50
+        relay = sink._open[0].muxer.transport
+        assert isinstance(relay, Relay)
         for count, frame in enumerate(frames(stream, RATE25[:10]), 1):
             sink.write_frame(frame)
-            assert sink.transport._sent == count  # type: ignore[attr-defined]
+            assert relay._sent == count
         sink.abort()
 
 
@@ -176,10 +179,12 @@ def test_a_connection_that_takes_nothing_is_an_error_in_the_time_that_was_set() 
         stream = info(width=640, height=360, rate=None)
         url = f"tcp://me:secret@127.0.0.1:{server.getsockname()[1]}"
         sink = sink_for(url, stream, timeout=2, **LOSSLESS)
+        relay = sink._open[0].muxer.transport
+        assert isinstance(relay, Relay)
         with pytest.raises(SinkError, match=r"\*\*\*@.*taken nothing for"):
             _write(sink, noise(stream, 10_000))
         sink.abort()
-        assert sink.transport._process is None  # type: ignore[attr-defined]
+        assert relay._process is None
 
 
 def test_who_is_in_a_hurry_does_not_wait_for_a_connection() -> None:

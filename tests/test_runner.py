@@ -82,8 +82,12 @@ class FakeSink:
         self.frames: list[Frame] = []
         self.packets: list[Packet] = []
         self.ended: list[str] = []
+        self.spool = PacketSpool()
+        self.interleaver = interleave.Interleaver(self.spool.pop)
 
     def write_frame(self, frame: Frame) -> None:
+        while (packet := self.interleaver.next(frame.seconds)) is not None:
+            self.packets.append(packet)
         if self.hold is not None:
             self.hold.wait(60)
         if frame.pts == self.fail_at:
@@ -93,10 +97,8 @@ class FakeSink:
     def request_stop(self) -> None:
         pass
 
-    def write_packet(self, packet: Packet) -> None:
-        self.packets.append(packet)
-
-    def finish(self) -> None:
+    def finish(self, until: Fraction | None = None) -> None:
+        self.packets += self.interleaver.rest(until)
         if self.fail_at == "flush":
             raise Failure("sink")
         self.ended.append("finish")
@@ -106,18 +108,16 @@ class FakeSink:
 
 
 def make(source: FakeSource, chains: list[FakeChain], sink: FakeSink, *, max_frames: int | None = None) -> Run:
-    spool = PacketSpool()
     rings = [Ring(f"ring {n}", frames=3) for n in range(len(chains) + 1)]
     segments = [
         FilterStage(f"segment {n}", chain, rings[n], rings[n + 1], discard_on_stop=True)
         for n, chain in enumerate(chains)
     ]
     return Run(
-        SourceStage(source, rings[0], spool),
+        SourceStage(source, rings[0], sink.spool),
         segments,
-        SinkStage(sink, rings[-1], spool, max_frames=max_frames),
+        SinkStage(sink, rings[-1], max_frames=max_frames),
         rings,
-        spool,
         frames_total=source.count,
     )
 
@@ -229,13 +229,20 @@ def test_packets_far_ahead_of_their_place_do_not_hold_the_others(room: int, monk
 
     monkeypatch.setattr(interleave, "FAR_BYTES", room)
     log: list[tuple[int, int]] = []
-    source, sink = SubtitlesFirst(count=1000), FakeSink()
-    monkeypatch.setattr(sink, "write_frame", lambda frame: log.append((frame.pts, 0)))
-    monkeypatch.setattr(sink, "write_packet", lambda packet: log.append((packet.pts, packet.track)))
+
+    class LoggingSink(FakeSink):
+        def write_frame(self, frame: Frame) -> None:
+            super().write_frame(frame)
+            log.extend((packet.pts or 0, packet.track) for packet in self.packets)
+            self.packets.clear()
+            log.append((frame.pts, 0))
+
+    source, sink = SubtitlesFirst(count=1000), LoggingSink()
     run = make(source, [FakeChain()], sink)
     run.start()
     assert run.wait(120)
     run.result()
+    log += [(packet.pts or 0, packet.track) for packet in sink.packets]
     assert sorted(log) == sorted(
         [(n, kind) for n in range(1000) for kind in (0, 1)] + [(n, 2) for n in (500, 900, 900, 700, 5000)]
     )
@@ -250,7 +257,7 @@ def test_no_more_frames_than_wanted() -> None:
     assert run.wait(120)
     run.result()
     assert [f.pts for f in sink.frames] == list(range(7))
-    assert [p.pts for p in sink.packets] == list(range(8)), "up to where the last frame ends"
+    assert [p.pts for p in sink.packets] == list(range(7)), "up to where the last frame ends"
     assert sink.ended == ["finish"]
     assert not run.stopped, "that is a success, not an interruption"
 

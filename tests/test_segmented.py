@@ -27,12 +27,22 @@ def rt() -> Model:
 
 
 def segmented(
-    cuts: list[int], *, start: int | None = None, context: tuple[int, int] = (3, 1), **given: Any
+    cuts: list[int],
+    *,
+    start: int | None = None,
+    end: int | None = None,
+    context: tuple[int, int] = (3, 1),
+    **given: Any,
 ) -> SegmentedVsr:
     model = given.pop("model", None) or rt()
     vsr = Repeats(vsr_filter(model, **given))
-    at = None if start is None else start * BASE
-    return SegmentedVsr(vsr, [cut * BASE for cut in cuts], start=at, context=context)
+    made = SegmentedVsr(vsr)
+    made.cut(
+        [(cut * BASE, *context) for cut in cuts],
+        start=None if start is None else start * BASE,
+        end=None if end is None else end * BASE,
+    )
+    return made
 
 
 def noise(stamps: list[int]) -> list[Frame]:
@@ -76,14 +86,19 @@ def test_a_part_is_that_part_of_the_whole_bit_for_bit(data: st.DataObject, stamp
             continue
         part = run(segmented(cuts, start=cut, **given), frames[begin:])
         assert same(part, [f for f in whole if f.pts >= cut])
+        # And one segment alone, from the frames that it needs.
+        end = next((other for other in cuts if other > cut), None)
+        if end is not None:
+            behind = sum(s < end for s in stamps) + context[1]
+            part = run(segmented(cuts, start=cut, end=end, **given), frames[begin:behind])
+            assert same(part, [f for f in whole if cut <= f.pts < end])
 
 
 def test_no_frame_before_the_context_is_seen_behind_a_cut() -> None:
     model = FakeModel(max_seq_len=4, overlap=1)
-    vsr = segmented([8], context=(2, 1), model=model)
+    vsr = segmented([], model=model)
     frames = [numbered(n) for n in range(12)]
-    cut = frames[8].seconds
-    vsr._cuts[0] = cut
+    vsr.cut([(frames[8].seconds, 2, 1)])
     made = run(vsr, frames)
     assert [int(f.planes[0][0, 0]) for f in made] == list(range(12))
     windows = [call.frames for call in model.log.calls]

@@ -81,7 +81,7 @@ def test_a_symbolic_link_stays_one(tmp_path: Path) -> None:
 
 def test_no_frame_is_no_output(tmp_path: Path) -> None:
     sink = sink_for(tmp_path / "out.mp4")
-    with pytest.raises(SinkError, match="no picture"):
+    with pytest.raises(SinkError, match="no frame came"):
         sink.finish()
     assert not list(tmp_path.iterdir())
 

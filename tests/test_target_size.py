@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
+from streamvsr.cli import main
 from streamvsr.errors import FilterError
 from streamvsr.frames import PIXEL_FORMATS, Frame
 from tests.fakes import FakeModel, vsr_filter
@@ -75,3 +78,28 @@ def test_every_frame_comes_out_and_sizes_that_cannot_be() -> None:
     assert [number_of(f) for f in out] == list(range(7))
     with pytest.raises(FilterError, match="0x5"):
         vsr_filter(FakeModel(), size=(0, 5))
+
+
+@pytest.mark.parametrize(
+    ("given", "options", "made"),
+    [
+        ((1200, 1000), "", (2592, 2160)),
+        ((1000, 1200), "", (2160, 2592)),
+        ((960, 540), "", (3840, 2160)),
+        ((960, 540), "--scale 1.5", (1440, 810)),
+        ((1200, 1000), "--scale 4", (4800, 4000)),
+        ((1200, 1000), "-vf vsr", (4800, 4000)),
+        ((4000, 16), "", (4000, 16)),
+    ],
+)
+def test_frames_that_nobody_asked_to_be_huge_are_not(
+    given: tuple[int, int], options: str, made: tuple[int, int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, out = tmp_path / "in.png", tmp_path / "out.png"
+    assert cv2.imwrite(str(source), np.full((given[1], given[0], 3), 90, np.uint8))
+    assert main([str(source), "--model", "bicubic", *options.split(), str(out)]) == 0
+    assert cv2.imread(str(out)).shape[1::-1] == made
+    told = (
+        f"{made[0]}x{made[1]} instead of {4 * given[0]}x{4 * given[1]}, which few players show; --scale 4 writes that"
+    )
+    assert (told in capsys.readouterr().err) == (made not in ((3840, 2160), (1440, 810), (4800, 4000)))

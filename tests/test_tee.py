@@ -19,7 +19,7 @@ from streamvsr.errors import SinkError, UsageError
 from streamvsr.frames import MediaInfo
 from streamvsr.media.mux import open_sink
 from streamvsr.media.mux.atomic_file import OutputFile
-from streamvsr.media.mux.container import ContainerSink
+from streamvsr.media.mux.muxer import Muxer
 from streamvsr.media.mux.relay import Relay
 from streamvsr.media.mux.tee import Branch, TeeSink, parse
 from tests.outputs import Shown, frames, info, numbers, until
@@ -95,6 +95,19 @@ def test_every_file_is_whole(tmp_path: Path, ffprobe: str) -> None:
     assert [len(numbers(tmp_path / f"part{n}.mkv")) for n in range(3)] == [25, 25, 10]
     hashes = {name: Shown(ffprobe, tmp_path / name) for name in ("a.mkv", "b.mp4")}
     assert hashes["a.mkv"].hashes(hashes["a.mkv"].streams[0]) == hashes["b.mp4"].hashes(hashes["b.mp4"].streams[0])
+
+
+@pytest.mark.parametrize(
+    ("codec", "names"),
+    [("libx264", ["a.mp4", "b.h264", "c.ts"]), ("mpeg4", ["a.mp4", "b.ts"]), ("libx265", ["a.mkv", "b.hevc"])],
+)
+def test_outputs_without_a_header_of_their_own_can_be_decoded(tmp_path: Path, codec: str, names: list[str]) -> None:
+    """The encoder has put its parameters in front, for the first of them; raw streams need them in the key frames."""
+    tee = Tee("|".join(str(tmp_path / n) for n in names), video_codec=codec)
+    tee.write(30)
+    tee.sink.finish()
+    for name in names:
+        assert numbers(tmp_path / name) == list(range(30)), name
 
 
 def test_hevc_in_mp4_has_the_tag_that_players_want(tmp_path: Path, ffprobe: str) -> None:
@@ -215,23 +228,23 @@ def test_a_connection_that_takes_again_is_not_given_up_because_a_file_took_long_
         thread = receiving(server, got, may_read)
         outputs = f"{tmp_path}/a.mkv|[f=nut]tcp://127.0.0.1:{server.getsockname()[1]}"
         tee = Tee(outputs, width=640, height=360, timeout=1e6, preset="ultrafast", options={"qp": "0"})
-        relay = tee.sink._open[1][1].transport
+        relay = tee.sink._open[1].muxer.transport
         assert isinstance(relay, Relay)
         count, pictures = 0, noise(tee.stream, 250)
         while not relay._queue:
             tee.sink.write_frame(next(pictures))
             count += 1
-        whole = ContainerSink.finish
+        whole = Muxer.finish
 
-        def finish(sink: ContainerSink) -> None:
-            whole(sink)
-            if sink.transport is not relay:
+        def finish(muxer: Muxer) -> None:
+            whole(muxer)
+            if muxer.transport is not relay:
                 # The index of a large file is moved to its front, say: minutes, and all is well with the connection.
                 may_read.set()
                 until(lambda: bool(select.select([], [relay._pipe], [], 0)[1]), "nothing is read")
                 relay._moved -= 600
 
-        monkeypatch.setattr(ContainerSink, "finish", finish)
+        monkeypatch.setattr(Muxer, "finish", finish)
         tee.sink.finish()
         thread.join(60)
     (tmp_path / "got.nut").write_bytes(bytes(got))

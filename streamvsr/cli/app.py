@@ -6,31 +6,38 @@ Exit codes: 0 done, 1 failed, 2 usage, 130 interrupted, 141 the reader of our pi
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
+from itertools import pairwise
 from typing import TYPE_CHECKING, cast
 
 from streamvsr.cli.console import Console, encodable, forget_secrets, hide, hides, redact
 from streamvsr.cli.interrupts import INTERRUPTED, Interrupts, loading
 from streamvsr.cli.output_check import settle_output
 from streamvsr.cli.parser import parse
-from streamvsr.cli.progress import Display, NoDisplay, make_display
+from streamvsr.cli.progress import Display, NoDisplay, done_fraction, duration, eta_seconds, make_display, size, summary
 from streamvsr.cli.secret_words import config_secrets, typed_secrets
 from streamvsr.config import Config
-from streamvsr.errors import ReaderLeftError, StreamvsrError, missing_package
+from streamvsr.errors import ReaderLeftError, StreamvsrError, UsageError, missing_package
 
 if TYPE_CHECKING:
     from streamvsr.pipeline.runner import Run
 
 LOOK_SECONDS = 0.15
 """How often the main thread looks up from waiting: for progress, and for signals, which do not wake it on Windows."""
+FORECAST_SECONDS, FORECAST_FRAMES, FORECAST_SIZE_FRAMES = 5.0, 5, 100
+"""So much of a run is looked at to say how long the rest takes."""
+LONG_SECONDS = 60.0
+"""Nobody needs to be told of less."""
 ABORT_SECONDS = 15.0
 """How long a run that is being dropped may take to close its files."""
 
 COMMANDS: Mapping[str, str] = {
     "models": "streamvsr.cli.models_command:models_command",
     "look": "streamvsr.cli.look_command:look_command",
+    "preview": "streamvsr.cli.preview_command:preview_command",
     "ab": "streamvsr.cli.ab_command:ab_command",
     "compare": "streamvsr.cli.compare_command:compare_command",
     "split": "streamvsr.cli.split_merge_command:split_command",
@@ -41,13 +48,22 @@ COMMANDS: Mapping[str, str] = {
     "evaluate": "streamvsr.cli.evaluate_command:evaluate_command",
 }
 """First word -> ``module:function`` that takes the other words and returns the exit code."""
+_OTHER_NAMES = {
+    "info": "look",
+    "probe": "look",
+    "analyze": "look",
+    "list": "models",
+    "help": "--help",
+}
+"""What people call commands elsewhere."""
+_PATH_LIKE = re.compile(r"^-|[./\\:%]")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run streamvsr with ``argv`` (``sys.argv[1:]`` unless given) and return the exit code. Never raises."""
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
-    console = Console()
+    console = Console(as_json=_asks_for_json(words))
     forget_secrets()
     try:
         hide(typed_secrets(words))
@@ -85,6 +101,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
+def _asks_for_json(words: Sequence[str]) -> bool:
+    """Whether errors are for a program, too; those in the command line itself come before it is understood."""
+    return "--progress=json" in words or any(pair == ("--progress", "json") for pair in pairwise(words))
+
+
 def _command(words: Sequence[str]) -> int:
     if not words:
         from streamvsr.cli.help import short_usage
@@ -97,6 +118,7 @@ def _command(words: Sequence[str]) -> int:
         with loading():
             command = cast(Callable[[Sequence[str]], int], getattr(import_module(module), function))
         return command(words[1:])
+    _check_command(words)
     invocation = parse(words)
     if invocation.config is not None:
         hide(config_secrets(invocation.config))
@@ -120,6 +142,18 @@ def _command(words: Sequence[str]) -> int:
     return run_config(invocation.config, invocation.notes)
 
 
+def _check_command(words: Sequence[str]) -> None:
+    """Raise ``UsageError`` for a first word that looks like a command's name misspelt, and is no file."""
+    if _PATH_LIKE.search(words[0]) or os.path.exists(words[0]):
+        return
+    import difflib
+
+    close = difflib.get_close_matches(words[0].lower(), [*COMMANDS, *_OTHER_NAMES], n=1, cutoff=0.7)
+    if close:
+        name = _OTHER_NAMES.get(close[0], close[0])
+        raise UsageError(f"there is no file '{words[0]}'; did you mean streamvsr {name}?")
+
+
 def run_config(
     config: Config,
     notes: Sequence[str] = (),
@@ -132,9 +166,13 @@ def run_config(
 
     ``make`` builds the run instead of ``build.build``, and is called like it.
     """
-    console = console or Console(quiet=config.run.quiet)
+    console = console or Console(quiet=config.run.quiet, as_json=config.run.progress == "json")
     for note in notes:
         console.note(note)
+    if config.run.dry_run:
+        from streamvsr.cli.dry_run import dry_run
+
+        return dry_run(config, console)
     config = settle_output(config, console)
     with loading():
         from streamvsr.build import build
@@ -154,8 +192,11 @@ def run_config(
         display: Display = NoDisplay()
         run.start()
         try:
+            if run.writes:
+                total = run.progress().frames_total
+                console.note(run.writes if total is None else f"{run.writes}, {total} frames")
             told = _tell(run, console, 0)
-            display = (show or make_display)(console)
+            display = show(console) if show is not None else make_display(console, config.run.progress)
             ending = _watch(run, display, interrupts, console)
             display.close(run.progress())
             _tell(run, console, told)
@@ -176,12 +217,14 @@ def run_config(
             what = f"{done} frames are in {config.output.path}" if done else "nothing was written"
             console.note(f"interrupted: {what}")
             return INTERRUPTED
+        if show is None:
+            console.note(summary(config.output.path, run.progress()))
         return 0
 
 
 def _watch(run: Run, display: Display, interrupts: Interrupts, console: Console) -> str:
     """Wait for the run and hand signals on to it; how it was told to end: "", "stopped" or "aborted"."""
-    ending = ""
+    ending, forecast = "", False
     while not run.wait(LOOK_SECONDS):
         if interrupts.count >= 1 and not ending:
             ending = "stopped"
@@ -190,7 +233,18 @@ def _watch(run: Run, display: Display, interrupts: Interrupts, console: Console)
         if interrupts.count >= 2 and ending == "stopped":
             ending = "aborted"
             run.abort()
-        display.update(run.progress())
+        progress = run.progress()
+        display.update(progress)
+        if not forecast and progress.elapsed_seconds >= FORECAST_SECONDS and progress.frames_out >= FORECAST_FRAMES:
+            forecast = True
+            eta = eta_seconds(progress)
+            if eta is not None and eta > LONG_SECONDS:
+                said = f"about {duration(eta)} to go at {progress.fps:.2g} frames a second"
+                done = done_fraction(progress)
+                # Behind the first key frames of an encoder that looks ahead, the mean is no forecast yet.
+                if done and progress.encoded_bytes and progress.frames_out >= FORECAST_SIZE_FRAMES:
+                    said += f", {size(progress.encoded_bytes / done)} of video"
+                console.note(said)
     return ending
 
 

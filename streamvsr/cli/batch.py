@@ -10,13 +10,14 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from streamvsr.cli.console import Console, encodable
 from streamvsr.cli.interrupts import INTERRUPTED, loading
 from streamvsr.cli.parser import Invocation
-from streamvsr.cli.progress import Display, average_fps, clock, done_fraction, eta_seconds
+from streamvsr.cli.progress import Display, average_fps, clock, done_fraction, eta_seconds, make_display
 from streamvsr.config import IMAGES, VIDEOS, Config
 from streamvsr.errors import StreamvsrError, UsageError
 
@@ -43,7 +44,7 @@ def run_batch(invocation: Invocation, run: Callable[..., int]) -> int:
     config, call = invocation.config, invocation.call
     assert config is not None
     assert call.output_folder is not None
-    console = BatchConsole(quiet=config.run.quiet)
+    console = BatchConsole(quiet=config.run.quiet, as_json=config.run.progress == "json")
     for note in invocation.notes:
         console.note(note)
     jobs = plan(invocation.inputs, call.output_folder, call.suffix, recursive=call.recursive, note=console.note)
@@ -62,7 +63,7 @@ def run_batch(invocation: Invocation, run: Callable[..., int]) -> int:
         before = _stamp(job.target)
         try:
             _make_folder(os.path.dirname(job.target.rstrip("/" + os.sep)))
-            code = run(_config_of(config, job), console=console, show=lambda console, label=label: Line(console, label))
+            code = run(_config_of(config, job), console=console, show=partial(_display, label, config.run.progress))
         except KeyboardInterrupt:
             code = INTERRUPTED
         except StreamvsrError as error:
@@ -79,6 +80,12 @@ def run_batch(invocation: Invocation, run: Callable[..., int]) -> int:
         done += 1
     _sum_up(console, done, skipped, failures, 0)
     return 1 if failures else 0
+
+
+def _display(label: str, how: str, console: Console) -> Display:
+    if how in ("json", "none"):
+        return make_display(console, how)
+    return Line(console, label)
 
 
 def plan(
@@ -216,8 +223,8 @@ def _sum_up(console: Console, done: int, skipped: int, failures: Sequence[tuple[
 class BatchConsole(Console):
     """Says what runs repeat, such as the choice of the network, once; errors and warnings always."""
 
-    def __init__(self, *, quiet: bool = False, stream: TextIO | None = None) -> None:
-        super().__init__(quiet=quiet, stream=stream)
+    def __init__(self, *, quiet: bool = False, stream: TextIO | None = None, as_json: bool = False) -> None:
+        super().__init__(quiet=quiet, stream=stream, as_json=as_json)
         self._said: set[str] = set()
 
     def note(self, text: object) -> None:

@@ -5,12 +5,13 @@ Standard output may carry the video. Lines may come from any thread, also while 
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import TextIO
+from typing import Any, TextIO
 
 from streamvsr.secrets import HIDDEN, mask
 
@@ -70,9 +71,9 @@ def encodable(text: str, stream: TextIO) -> str:
 class Console:
     """The voice of one command. Safe to use from any thread."""
 
-    def __init__(self, *, quiet: bool = False, stream: TextIO | None = None) -> None:
-        """``stream``: where to write, standard error unless given."""
-        self.quiet = quiet
+    def __init__(self, *, quiet: bool = False, stream: TextIO | None = None, as_json: bool = False) -> None:
+        """``stream``: where to write, standard error unless given. ``as_json``: one JSON object a line."""
+        self.quiet, self.as_json = quiet, as_json
         self.stream: TextIO | None = sys.stderr if stream is None else stream
         """None where there is no standard error, as in a program without a console."""
         self._lock = threading.Lock()
@@ -85,11 +86,11 @@ class Console:
 
     def error(self, text: object) -> None:
         said = one_line(str(text))
-        self._line(f"error: {said if len(said) <= MAX_ERROR_CHARS else f'{said[:MAX_ERROR_CHARS]}...'}")
+        self._line(said if len(said) <= MAX_ERROR_CHARS else f"{said[:MAX_ERROR_CHARS]}...", "error")
 
     def warning(self, text: object) -> None:
         if not self.quiet:
-            self._line(f"warning: {one_line(str(text))}")
+            self._line(one_line(str(text)), "warning")
 
     def note(self, text: object) -> None:
         if not self.quiet:
@@ -107,7 +108,17 @@ class Console:
         print(f"{one_line(redact(question))} [y/N] ", end="", file=self.stream, flush=True)
         return sys.stdin.readline().strip().lower() in ("y", "yes")
 
-    def _line(self, text: str) -> None:
+    def object(self, **fields: Any) -> None:
+        """One JSON object on a line of its own."""
+        self._print(json.dumps(fields))
+
+    def _line(self, text: str, level: str = "note") -> None:
+        if self.as_json:
+            self.object(type="message", level=level, text=redact(text))
+        else:
+            self._print(text if level == "note" else f"{level}: {text}")
+
+    def _print(self, text: str) -> None:
         # A log that nobody reads any more is no reason to lose hours of work.
         with self._lock, suppress(OSError):
             if self._writer is not None:

@@ -14,6 +14,7 @@ from streamvsr.cli.interrupts import Interrupts
 from streamvsr.cli.metrics_command import refuse, write
 from streamvsr.cli.own_options import options_help, take
 from streamvsr.cli.parser import asks_for_help, parse_paths
+from streamvsr.cli.progress import duration, size
 from streamvsr.errors import UsageError
 from streamvsr.look.options import LookOptions
 
@@ -72,7 +73,8 @@ def look_command(words: Sequence[str]) -> int:
 
             found = forecast(config, footage, warn=console.warning)
         if options.sheet is not None:
-            from streamvsr.look.sheet import png, sheet
+            from streamvsr.look.crops import png
+            from streamvsr.look.sheet import sheet
 
             picture = png(sheet(config, footage, choice, warn=console.warning))
             write(options.sheet, picture, config.output.overwrite)
@@ -98,7 +100,7 @@ def _text(footage: Footage, choice: Choice, hints: list[str], found: Forecast | 
     parts = [
         f"{footage.width}x{footage.height}",
         *([] if footage.frame_rate is None else [f"{footage.frame_rate:.5g} frames a second"]),
-        *([] if footage.seconds is None else [_duration(footage.seconds)]),
+        *([] if footage.seconds is None else [duration(footage.seconds)]),
         footage.codec or "images",
     ]
     strength = f" --strength {choice.strength:g}" if choice.strength < 1 else ""
@@ -125,17 +127,9 @@ def _forecast(found: Forecast) -> str:
         return "not one frame was finished in half a minute: choose a faster model"
     parts = [f"{found.frames_per_second:.2g} frames a second here (a trial of {found.trial_frames})"]
     if found.seconds is not None:
-        parts.insert(0, _duration(found.seconds))
+        parts.insert(0, duration(found.seconds))
     if found.memory_bytes is not None:
         parts.append(f"{found.memory_bytes / 1e9:.1f} GB of memory")
     if found.output_bytes is not None:
-        parts.append(f"about {found.output_bytes / 1e6:.2g} MB of video")
+        parts.append(f"about {size(found.output_bytes)} of video")
     return ", ".join(parts)
-
-
-def _duration(seconds: float) -> str:
-    whole = round(seconds)
-    if whole < 60:
-        return f"{seconds:.3g} s"
-    hours, minutes = divmod(whole // 60, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {whole % 60:02} s"

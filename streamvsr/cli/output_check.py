@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import replace
+from pathlib import PurePath
 
 from streamvsr.cli.console import Console
-from streamvsr.config import Config
+from streamvsr.config import VIDEOS, Config
 from streamvsr.errors import SinkError, UsageError
 
 
@@ -21,6 +22,7 @@ def settle_output(config: Config, console: Console) -> Config:
         raise UsageError("standard output is a terminal: pipe it into a program or name a file")
     if source == "-" and sys.stdin is not None and sys.stdin.isatty():
         raise UsageError("standard input is a terminal: pipe a video into it or name a file")
+    _check_extension(config)
     # Only regular files are ever replaced: what a folder, a FIFO or a URL does is up to its sink.
     if target == "-" or not os.path.isfile(target):
         return config
@@ -36,6 +38,19 @@ def settle_output(config: Config, console: Console) -> Config:
             return replace(config, output=replace(config.output, overwrite=True))
         raise SinkError(f"'{target}' is kept, nothing was done")
     raise SinkError(f"'{target}' already exists; -y overwrites it")
+
+
+def _check_extension(config: Config) -> None:
+    """A name without an extension is a folder of images to whoever writes it, and an oversight to whoever typed it."""
+    source, output = config.input.path, config.output
+    forgotten = not PurePath(output.path).suffix and not output.path.endswith(("/", os.sep))
+    if output.format is None and forgotten and "://" not in output.path and not os.path.exists(output.path):
+        kind = PurePath(source).suffix.lower()
+        if kind in VIDEOS and os.path.isfile(source):
+            raise UsageError(
+                f"the output '{output.path}' has no extension: {output.path}{kind} is a video, {output.path}/ a folder"
+                " of images"
+            )
 
 
 def _can_ask(config: Config) -> bool:

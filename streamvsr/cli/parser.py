@@ -8,15 +8,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any, Literal
 
 from streamvsr import presets
 from streamvsr.cli import legacy
 from streamvsr.cli.layers import Layers, Origins
 from streamvsr.cli.tokens import FLAGS, Token, tokenize
-from streamvsr.config import GROUPS, CallOptions, Config, check
+from streamvsr.config import GROUPS, VIDEOS, CallOptions, Config, check
 from streamvsr.errors import UsageError
 
 _HELP = frozenset({"-h", "-help", "--help", "-?"})
@@ -57,7 +59,7 @@ def parse(words: Sequence[str]) -> Invocation:
         return Invocation(show="help")
     if _VERSION.intersection(_before_end(words)):
         return Invocation(show="version")
-    tokens, notes = legacy.translate(tokenize(words))
+    tokens, notes = legacy.translate(_one_output(tokenize(words)))
     collector = _Collector(batch=any(token.flag == "-o" for token in tokens))
     for token in tokens:
         collector.add(token)
@@ -68,6 +70,23 @@ def parse(words: Sequence[str]) -> Invocation:
             notes.append(f"-t and -to of the {side}: -t counts")
     inputs = tuple(collector.inputs) if call.output_folder is not None else ()
     return Invocation(config, None, tuple(notes), call, inputs, collector.layers.origins)
+
+
+def _one_output(tokens: list[Token]) -> list[Token]:
+    """``IN.mp4 -o OUT.mp4``, as other programs have it, means the file and not a folder of that name."""
+    places = [place for place, token in enumerate(tokens) if token.flag == "-o"]
+    for place in places:
+        path = tokens[place].value or ""
+        if PurePath(path).suffix.lower() not in VIDEOS or path.endswith(("/", os.sep)) or os.path.isdir(path):
+            return tokens
+    paths = [token for token in tokens if token.flag in (None, "-i")]
+    if len(places) != 1 or len(paths) != 1:
+        if places:
+            raise UsageError(f"-o {tokens[places[0]].value}: several files go into a folder, and this names a video")
+        return tokens
+    # An output stands behind its input.
+    rest = [token for place, token in enumerate(tokens) if place not in places]
+    return [*rest, Token(None, tokens[places[0]].value)]
 
 
 def parse_paths(words: Sequence[str]) -> tuple[Config, tuple[str, ...]]:
@@ -121,7 +140,7 @@ class _Collector:
             if not self.inputs:
                 raise UsageError(f"no input{self._swallowed()}; --help shows how to call streamvsr")
             if self._output is None and not self._batch:
-                raise UsageError(f"no output for '{self.inputs[0]}'{self._swallowed()}")
+                raise UsageError(f"no output for '{self.inputs[0]}'{self._swallowed() or _example(self.inputs[0])}")
         paths = {"input": (self.inputs or [""])[0], "output": call.output_folder or self._output or ""}
         # Each class takes the fields of its own options, by construction of FLAGS.
         groups: dict[str, Any] = {}
@@ -169,3 +188,10 @@ class _Collector:
         if self._last_unknown is None:
             return ""
         return f" ('{self._last_unknown.value}' was read as the value of {self._last_unknown.flag})"
+
+
+def _example(path: str) -> str:
+    """The shortest call that would work."""
+    if path == "-" or "://" in path or not PurePath(path).suffix:
+        return ""
+    return f": streamvsr {path} {PurePath(path).stem}_x4{PurePath(path).suffix}"

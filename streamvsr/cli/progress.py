@@ -5,6 +5,7 @@ A display is fed by the main loop (``update``) and has no thread of its own.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from abc import ABC, abstractmethod
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 LINE_INTERVAL_SECONDS = 5.0
 """Between two plain lines: often enough to see it live, seldom enough for a log of a night."""
+JSON_INTERVAL_SECONDS = 0.5
+LEAST_BAR_COLUMNS = 8
 
 
 def clock(seconds: float, *, hundredths: bool = False) -> str:
@@ -26,6 +29,31 @@ def clock(seconds: float, *, hundredths: bool = False) -> str:
     whole, rest = divmod(ticks, 100)
     text = f"{whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02}"
     return f"{text}.{rest:02}" if hundredths else text
+
+
+def duration(seconds: float) -> str:
+    """``4.2 s``, ``3 min 10 s`` or ``2 h 04 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.3g} s"
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {whole % 60:02} s"
+
+
+def size(count: float) -> str:
+    """``950 bytes``, ``3.1 MB``, ``12 GB``."""
+    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if count >= unit:
+            return f"{count / unit:.2g} {name}" if count < 100 * unit else f"{count / unit:.0f} {name}"
+    return f"{count:.0f} bytes"
+
+
+def summary(path: str, progress: Progress) -> str:
+    """What a run has done, in a line."""
+    parts = [f"{progress.frames_out} frames in {duration(progress.elapsed_seconds)}"]
+    if os.path.isfile(path):
+        parts.append(size(os.path.getsize(path)))
+    return f"{'standard output' if path == '-' else path}: {', '.join(parts)}"
 
 
 def done_fraction(progress: Progress) -> float | None:
@@ -38,13 +66,18 @@ def done_fraction(progress: Progress) -> float | None:
 
 
 def eta_seconds(progress: Progress) -> float | None:
-    """Seconds until the end at the present pace; None while nobody can know."""
+    """Seconds until the end at the present pace; None while nobody can know, and where the end was asked for."""
     done = done_fraction(progress)
-    if not done or not progress.frames_out:
+    if not done or not progress.frames_out or progress.stopping:
         return None
     if progress.frames_total and progress.fps > 0:
         return max(0.0, (progress.frames_total - progress.frames_out) / progress.fps)
     return progress.elapsed_seconds * (1 - done) / done
+
+
+def finishing(progress: Progress) -> bool:
+    """Whether all frames are with the encoder, which may keep some dozens back, or the run was told to stop."""
+    return progress.stopping or done_fraction(progress) == 1.0
 
 
 def average_fps(progress: Progress) -> float:
@@ -53,9 +86,9 @@ def average_fps(progress: Progress) -> float:
 
 
 def plain_line(progress: Progress, *, final: bool = False) -> str:
-    """``frame=  120/312  fps=8.1  time=00:00:04.80  eta=00:00:24  ring=decode 3/16 encode 1/16  dropped=0``"""
+    """``frame=  120/312  fps=8.1  time=00:00:04.80  eta=00:00:24  dropped=0``"""
     total = "" if progress.frames_total is None else f"/{progress.frames_total}"
-    eta = None if final else eta_seconds(progress)
+    eta = None if final or finishing(progress) else eta_seconds(progress)
     position = progress.position_seconds
     parts = [
         f"frame={progress.frames_out:5}{total}",
@@ -64,8 +97,8 @@ def plain_line(progress: Progress, *, final: bool = False) -> str:
     ]
     if eta is not None:
         parts.append(f"eta={clock(eta)}")
-    if progress.rings and not final:
-        parts.append("ring=" + " ".join(f"{ring.name} {ring.frames}/{ring.capacity}" for ring in progress.rings))
+    elif finishing(progress) and not final:
+        parts.append("finishing")
     parts.append(f"dropped={progress.dropped}")
     if final and progress.longest_latency_seconds is not None:
         parts.append(f"latency<={progress.longest_latency_seconds:.2f}s")
@@ -140,44 +173,89 @@ class Bar(Display):
 
     def update(self, progress: Progress) -> None:
         eta = eta_seconds(progress)
-        self._paint(progress, [f"{progress.fps:.1f} fps", f"eta {'--:--:--' if eta is None else clock(eta)}"])
+        left = "finishing" if finishing(progress) else f"eta {'--:--:--' if eta is None else clock(eta)}"
+        self._paint(progress, [(f"{progress.fps:.1f} fps", 2), (clock(progress.elapsed_seconds), 4), (left, 1)])
 
     def close(self, progress: Progress | None) -> None:
         if not self._open:
             return
         self._open = False
         if progress is not None:
-            self._paint(progress, [f"{average_fps(progress):.1f} fps", f"in {clock(progress.elapsed_seconds)}"])
+            self._paint(
+                progress, [(f"{average_fps(progress):.1f} fps", 2), (f"in {clock(progress.elapsed_seconds)}", 1)]
+            )
         self._console.write_through(None)
         with suppress(OSError):
             self._bars.stop()
 
-    def _paint(self, progress: Progress, state: list[str]) -> None:
+    def _paint(self, progress: Progress, state: list[tuple[str, int]]) -> None:
+        """``state``: texts with their rank; where the line is too short the last ones go first."""
         done = done_fraction(progress)
-        total = "" if progress.frames_total is None else f"/{progress.frames_total}"
-        if progress.rings and self._open:
-            state.append("rings " + " ".join(f"{ring.frames}/{ring.capacity}" for ring in progress.rings))
+        frames = str(progress.frames_out) + ("" if progress.frames_total is None else f"/{progress.frames_total}")
+        if done is not None:
+            state = [(f"{math.floor(100 * done)}%", 0), *state]
         if progress.dropped:
-            state.append(f"dropped {progress.dropped}")
+            state.append((f"dropped {progress.dropped}", 3))
         if progress.latency_seconds is not None:
-            state.append(f"latency {progress.latency_seconds:.1f} s")
+            state.append((f"latency {progress.latency_seconds:.1f} s", 3))
+        room = self._bars.console.width - len(frames) - LEAST_BAR_COLUMNS - 2
+        for rank in range(4, -1, -1):
+            if len("  ".join(text for text, _ in state)) > room:
+                state = [one for one in state if one[1] < rank]
         # A terminal that went away is no reason to lose the run.
         with suppress(OSError):
             self._bars.update(
                 self._task,
                 total=None if done is None else 1.0,
                 completed=done or 0.0,
-                frames=f"{progress.frames_out}{total}",
-                state="  ".join(state),
+                frames=frames,
+                state="  ".join(text for text, _ in state),
                 refresh=True,
             )
 
 
-def make_display(console: Console) -> Display:
-    """The display that suits ``console`` and where it writes."""
-    if console.quiet or console.stream is None:
+class JsonLines(Display):
+    """Objects for programs, a line each; docs/progress.md lists the fields."""
+
+    def __init__(self, console: Console, interval_seconds: float = JSON_INTERVAL_SECONDS) -> None:
+        self._console, self._interval = console, interval_seconds
+        self._last = -math.inf
+
+    def update(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if now - self._last >= self._interval:
+            self._last = now
+            self._tell(progress, "finishing" if finishing(progress) else "running")
+
+    def close(self, progress: Progress | None) -> None:
+        if progress is not None:
+            self._tell(progress, "ended")
+
+    def _tell(self, progress: Progress, state: str) -> None:
+        position = progress.position_seconds
+        self._console.object(
+            type="progress",
+            state=state,
+            frames=progress.frames_out,
+            frames_total=progress.frames_total,
+            done=done_fraction(progress),
+            fps=round(progress.fps if state == "running" else average_fps(progress), 3),
+            eta_seconds=eta_seconds(progress) if state == "running" else None,
+            elapsed_seconds=round(progress.elapsed_seconds, 3),
+            position_seconds=None if position is None else float(position),
+            dropped=progress.dropped,
+            latency_seconds=progress.latency_seconds,
+            stages={name: round(seconds, 3) for name, seconds in progress.stage_seconds},
+        )
+
+
+def make_display(console: Console, how: str = "auto") -> Display:
+    """The display that ``--progress`` asks for, or that suits ``console`` and where it writes."""
+    if console.quiet or console.stream is None or how == "none":
         return NoDisplay()
-    if console.stream.isatty() and os.environ.get("TERM") != "dumb":
+    if how == "json":
+        return JsonLines(console)
+    if how == "bar" or (how == "auto" and console.stream.isatty() and os.environ.get("TERM") != "dumb"):
         # Without rich, as in a cut-down image, lines do.
         with suppress(ImportError):
             return Bar(console)

@@ -147,6 +147,11 @@ def keeps_count(steps: Sequence[Step]) -> bool:
     return all(step.entry is not None or all(link.name in ONE_FOR_ONE for link in step.links) for step in steps)
 
 
+def is_timeless(steps: Sequence[Step]) -> bool:
+    """Whether it is known that what comes of a frame depends on that frame alone (of the filters beside ``vsr``)."""
+    return not cut_place(steps)
+
+
 def cut_place(steps: Sequence[Step]) -> int:
     """Where the output may be cut as early as its very end: so many steps stand before the cut.
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
 from streamvsr.config import Config, OutputOptions
+from streamvsr.errors import SinkError
 from streamvsr.frames import MediaInfo
-from streamvsr.jobs.plan import InputIdentity, Plan, regular_cuts, stated_options, versions, weights_hash
+from streamvsr.jobs.plan import InputIdentity, Plan, Segment, regular_borders, stated_options, versions, weights_hash
+from streamvsr.jobs.segment_sink import SegmentSink
+from streamvsr.jobs.segments import plan_segments
 from streamvsr.jobs.sink import JobSink
 from streamvsr.jobs.store import JobStore, job_folder
 from streamvsr.media.demux.base import Source
@@ -22,10 +27,10 @@ LONG_SECONDS = 60
 """Inputs longer than this are jobs unless the user says otherwise."""
 
 
-def cannot_resume(config: Config, media: MediaInfo, *, keeps_count: bool, networks: int) -> str | None:
+def cannot_resume(config: Config, media: MediaInfo, *, timeless: bool, networks: int) -> str | None:
     """Why a run cannot be cut off and gone on with; None where it can. ``media``: the input, as it is trimmed.
 
-    ``keeps_count``: the chain gives a frame for each that it gets. ``networks``: how many ``vsr`` it has.
+    ``timeless``: what the filters give for a frame depends on it alone. ``networks``: how many ``vsr`` there are.
     """
     source, output = config.input, config.output
     if config.live.live or media.video.live or source.path == "-" or is_url(source.path):
@@ -39,10 +44,12 @@ def cannot_resume(config: Config, media: MediaInfo, *, keeps_count: bool, networ
         return "the output is not a file"
     if output.format in ("tee", "image2", "image2pipe") or output_format(output, stdout=False) in SEVERAL_FILES:
         return "the output is several files"
-    if not keeps_count or output.rate is not None:
-        return "filters that change the number of frames cannot be begun in the middle"
+    if not timeless or output.rate is not None:
+        return "filters that may change the number of frames, count them or remember them cannot be begun in the middle"
     if networks > 1:
         return "there is more than one network in the chain"
+    if any(name.partition(":")[0] == "pass" for name in output.options):
+        return "an encoder's pass looks at the whole video"
     if output.frames is not None:
         return "-frames:v counts from the beginning"
     if media.duration is None:
@@ -50,45 +57,97 @@ def cannot_resume(config: Config, media: MediaInfo, *, keeps_count: bool, networ
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One segment of a plan that is to be computed for somebody else's job, into a folder of its own."""
+
+    plan: Plan
+    number: int
+    folder: Path
+
+
 class Job:
     """A run that keeps what it has finished beside its output."""
 
     def __init__(self, config: Config, media: MediaInfo) -> None:
         """Take the job's folder. Raises ``SinkError`` where it cannot be had."""
-        self._config = config
-        self.cuts: tuple[Fraction, ...] = regular_cuts(media.duration or Fraction(0))
+        self._config, self._duration = config, media.duration or Fraction(0)
         self.store = JobStore(job_folder(local_path(config.output.path)))
         if config.run.restart:
             self.store.restart()
         self.store.drop_damaged()
-        done = self.store.finished if self.store.plan() is not None else 0
-        self.finished = min(done, len(self.cuts) + 1)
-        """Segments that an earlier run has finished."""
+        self.plan: Plan | None = None
 
     @property
-    def start(self) -> Fraction | None:
-        """Seconds at which there is work to be done; None where that is the beginning."""
-        if not self.finished:
-            return None
-        return self.cuts[self.finished - 1] if self.finished <= len(self.cuts) else self.cuts[-1]
+    def wanted(self) -> tuple[Segment | None, Segment | None]:
+        """The first segment that is to be computed (None: all are finished), and the last (None: up to the end)."""
+        assert self.plan is not None
+        first = self.store.finished
+        return (self.plan.segments[first] if first < len(self.plan.segments) else None), None
 
     @property
     def note(self) -> str:
         """What the user should know before it begins."""
-        folder = self.store.folder.name
-        if self.finished:
-            return f"going on after {self.finished} of {len(self.cuts) + 1} segments that are finished in {folder}"
-        return f"{folder} keeps what is finished: after a cut the same command goes on (--no-resume: off)"
+        assert self.plan is not None
+        folder, segments = self.store.folder.name, self.plan.segments
+        if self.store.finished:
+            return f"going on after {self.store.finished} of {len(segments)} segments that are finished in {folder}"
+        scenes = sum(one.scene for one in segments)
+        found = f", {scenes} of them where a scene begins" if scenes else ""
+        if self._config.output.bit_rate is not None and len(segments) > 1:
+            found += "; -b:v holds for each by itself"
+        return (
+            f"{folder} keeps what is finished, in {len(segments)} segments{found}: after a cut the same command goes on"
+            " (--no-resume: off)"
+        )
 
-    def open_sink(
-        self, output: OutputOptions, media: MediaInfo, weights: Sequence[tuple[str, Path | None]],
-        open_tracks: Callable[[], Source], on_warning: Callable[[str], None],
-    ) -> JobSink:  # fmt: skip
-        """The sink of the run. ``media``: the frames that will come. ``weights``: each network's name and file.
+    def begin(
+        self, weights: Sequence[tuple[str, Path | None]], context: tuple[int, int], scene_threshold: float,
+        open_input: Callable[[], Source],
+    ) -> None:  # fmt: skip
+        """Go on by the plan in the folder, or make one. ``weights``: each network's name and file.
 
-        Raises ``UsageError`` where the folder holds another job, and what a ``ContainerSink`` raises.
+        Raises ``UsageError`` where the folder holds another job, ``SourceError`` where the input cannot be read.
         """
         models = tuple(f"{name} {weights_hash(path) if path else ''}".strip() for name, path in weights)
         identity = InputIdentity.of(local_path(self._config.input.path))
-        self.store.begin(Plan(identity, stated_options(self._config), models, versions(), self.cuts))
-        return JobSink(output, media, self.store, self.cuts, open_tracks, on_warning=on_warning)
+        plan = Plan(identity, stated_options(self._config), models, versions(), Fraction(1), ())
+        known = self.store.check(plan)
+        if known is None:
+            with closing(open_input()) as source:
+                time_base = source.info.video.time_base
+            borders = regular_borders(self._duration)
+            segments, why = plan_segments(open_input, borders, context, scene_threshold)
+            known = replace(plan, time_base=time_base, segments=segments, decoded_through=why)
+            self.store.begin(known)
+        self.plan = known
+
+    def open_sink(
+        self, output: OutputOptions, media: MediaInfo, open_tracks: Callable[[], Source],
+        on_warning: Callable[[str], None],
+    ) -> JobSink:  # fmt: skip
+        """The sink of the run, before ``begin``. ``media``: the frames that will come. Raises what a ``Muxer``
+        raises."""
+        return JobSink(output, media, self.store, open_tracks, on_warning=on_warning)
+
+
+class PartJob:
+    """One segment of a job, computed by a worker: the same pipeline, and a folder that is thrown away."""
+
+    def __init__(self, part: Part) -> None:
+        self._number, self.plan, self.note = part.number, part.plan, ""
+        self.store = JobStore(part.folder)
+
+    @property
+    def wanted(self) -> tuple[Segment | None, Segment | None]:
+        segment = self.plan.segments[self._number]
+        return segment, segment
+
+    def begin(self, weights: Sequence[tuple[str, Path | None]], *_: object) -> None:
+        """Raises ``SinkError`` where the networks here are not those of the plan."""
+        models = tuple(f"{name} {weights_hash(path) if path else ''}".strip() for name, path in weights)
+        if models != self.plan.models:
+            raise SinkError(f"this machine has other networks ({', '.join(models)}) than the job ({self.plan.models})")
+
+    def open_sink(self, output: OutputOptions, media: MediaInfo, *_: object) -> SegmentSink:
+        return SegmentSink(output, media, self.store, first=self._number)

@@ -17,12 +17,17 @@ import msgspec
 
 from streamvsr.config import Config
 from streamvsr.errors import SourceError
+from streamvsr.options import is_sensitive
+from streamvsr.secrets import mask
 
-FORMAT = 1
+FORMAT = 2
 """Of the files in a job's folder."""
 
 SEGMENT_SECONDS = 60
 """What a power cut loses at most. 40 frames of context a segment are 2.7 % of its frames at 25 a second."""
+
+MAX_CUTS = 1000
+"""A file may state any length, and have a gap of days in it: segments are longer then."""
 
 SAMPLE_BYTES = 1 << 20
 """How much of the input's beginning and end is hashed beside its size and date."""
@@ -57,6 +62,25 @@ class InputIdentity:
 
 
 @dataclass(frozen=True, slots=True)
+class Segment:
+    """A part of the input that is computed and encoded by itself: its frames [start, end), in ticks of the plan's
+    ``time_base``, which are those of the whole input."""
+
+    start: int | None
+    """None: it begins with the input."""
+    end: int | None
+    """None: it ends with the input."""
+    before: int
+    """Frames before its first one that are run first, and thrown away behind the network."""
+    after: int
+    """Frames behind its last one that the network sees."""
+    entry: int | None = None
+    """The key frame with which decoding begins; None: the input's first."""
+    scene: bool = False
+    """A scene begins with it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Everything that a finished segment depends on. ``to_json`` and ``from_json`` give it back equal."""
 
@@ -67,9 +91,15 @@ class Plan:
     """Name and sha256 of the weights of each network in the chain."""
     versions: dict[str, str]
     """Of the packages that decide about bits."""
-    cuts: tuple[Fraction, ...]
-    """Seconds at which segments begin, but the first, which begins with the input; increasing."""
+    time_base: Fraction
+    segments: tuple[Segment, ...]
+    decoded_through: str = ""
+    """Why every segment's decoding begins with the input; nothing where it need not."""
     format: int = FORMAT
+
+    def starts(self) -> tuple[Fraction, ...]:
+        """Seconds at which segments begin, but the first."""
+        return tuple(one.start * self.time_base for one in self.segments if one.start is not None)
 
     def to_json(self) -> bytes:
         return msgspec.json.format(msgspec.json.encode(self, enc_hook=_encoded, order="sorted"))
@@ -100,32 +130,48 @@ class Plan:
             for name in sorted(self.versions.keys() | other.versions.keys())
             if self.versions.get(name) != other.versions.get(name)
         ]
-        if self.format != other.format or (not found and self.cuts != other.cuts):
+        if self.format != other.format:
             found.append("it was planned in another way")
         return found
 
 
-def regular_cuts(duration: Fraction, seconds: int = SEGMENT_SECONDS) -> tuple[Fraction, ...]:
-    """Cuts every ``seconds``; the last segment is at least half as long."""
+def regular_borders(duration: Fraction, seconds: int = SEGMENT_SECONDS) -> tuple[Fraction, ...]:
+    """About where segments begin: every ``seconds``; the last segment is at least half as long."""
     count = max(0, (2 * duration // seconds - 1) // 2)
     return tuple(Fraction(seconds * n) for n in range(1, int(count) + 1))
 
 
 def stated_options(config: Config) -> dict[str, dict[str, Any]]:
-    """Group -> field -> plain value of the options that are not at their default and matter for the contents."""
+    """Group -> field -> plain value of the options that are not at their default and matter for the contents. None of
+    them is a secret: the plan lies in a file."""
     stated: dict[str, dict[str, Any]] = {}
     for group in ("input", "output", "model"):
         options = getattr(config, group)
         fresh = type(options)()
         left_out = IRRELEVANT.get(group, set()) | {"path"}
         values = {
-            f.name: msgspec.json.decode(msgspec.json.encode(getattr(options, f.name), enc_hook=_encoded))
+            f.name: _without_secrets(
+                msgspec.json.decode(msgspec.json.encode(getattr(options, f.name), enc_hook=_encoded))
+            )
             for f in fields(options)
             if f.name not in left_out and getattr(options, f.name) != getattr(fresh, f.name)
         }
         if values:
             stated[group] = values
     return stated
+
+
+def _without_secrets(value: Any, name: str = "") -> Any:
+    """A password in a URL decides no bit of the output; a key does, and its place is taken by a slow digest of it."""
+    if isinstance(value, dict):
+        return {key: _without_secrets(each, key) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_without_secrets(each, name) for each in value]
+    if not isinstance(value, str):
+        return value
+    if is_sensitive(name):
+        return f"*** {hashlib.scrypt(value.encode(), salt=name.encode(), n=1 << 14, r=8, p=1, dklen=8).hex()}"
+    return mask(value)
 
 
 def versions(names: Sequence[str] = ("av", "numpy", "torch")) -> dict[str, str]:

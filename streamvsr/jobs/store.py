@@ -154,19 +154,21 @@ class JobStore:
         except (OSError, ValueError) as error:
             raise SinkError(f"{path} cannot be read ({error}): remove {self.folder} to begin anew") from error
 
-    def begin(self, plan: Plan) -> None:
-        """Go on with the job, or begin it. Raises ``UsageError`` where it is another one."""
+    def check(self, plan: Plan) -> Plan | None:
+        """The plan by which to go on; None for a new job. Raises ``UsageError`` where the folder holds another one."""
         known = self.plan()
-        if known is None:
-            # Segments without a plan are of nobody knows what.
-            self._forget_segments()
-            self._write(self.folder / "plan.json", plan.to_json())
-            return
-        if found := known.differences(plan):
+        if known is not None and (found := known.differences(plan)):
             raise UsageError(
                 f"{self.folder} holds another job than this one: {'; '.join(found[:3])}. Run the command as it was to"
                 " go on, or begin anew with --restart"
             )
+        return known
+
+    def begin(self, plan: Plan) -> None:
+        """Begin a job."""
+        # Segments without a plan are of nobody knows what.
+        self._forget_segments()
+        self._write(self.folder / "plan.json", plan.to_json())
 
     def drop_damaged(self) -> None:
         """Segments whose packets are not those of their record are not finished."""
@@ -189,6 +191,14 @@ class JobStore:
         os.replace(writer.path, self.packets_path(number))
         _sync_folder(self.folder)
         self._write(self.folder / f"{number:05d}.json", msgspec.json.encode(record, enc_hook=str))
+        self.records[number] = record
+
+    def finish_empty(self, number: int) -> None:
+        """Segment ``number`` is complete, and no frame begins in it. A gap of days is many of them, so they are not
+        flushed to the disk: what a power cut takes of one makes it unfinished, no more."""
+        record = SegmentRecord(hashlib.sha256().hexdigest(), 0, None, None)
+        self.packets_path(number).write_bytes(b"")
+        (self.folder / f"{number:05d}.json").write_bytes(msgspec.json.encode(record, enc_hook=str))
         self.records[number] = record
 
     def packets_path(self, number: int) -> Path:

@@ -51,6 +51,10 @@ _LAST_COLUMN_LOST = {"p010le": 6, "p016le": 0}
 """swscale leaves the last chroma column of odd widths unwritten when it makes these (seen in FFmpeg 8.1 and 9.0);
 with the shift that puts the samples into the high bits."""
 
+_ONE_THREAD = frozenset({"yuyv422", "uyvy422", "yvyu422"})
+"""Packed 4:2:2: at widths that are no multiple of 16, swscale's vectors end behind a row, in the next one, which may be
+another thread's and finished (FFmpeg 8.1: one run in a hundred); and slices of odd heights come out differently."""
+
 _DEPTHS = {8: "", 10: "10le", 12: "12le", 14: "14le", 16: "16le"}
 
 
@@ -285,6 +289,7 @@ def _convert(
             src_color_range=FULL if source.full_range else LIMITED,
             dst_color_range=FULL if target.full_range else LIMITED,
             interpolation=ACCURATE,
+            threads=0 if _ONE_THREAD.isdisjoint((frame.format.name, av_format)) else 1,
         )
     except OSError as exc:
         raise StreamvsrError(f"FFmpeg cannot convert pixel format {frame.format.name!r} to {av_format!r}") from exc

@@ -1,6 +1,7 @@
 """The orientation that cameras store in EXIF data, and pictures turned by it.
 
-Source: CIPA DC-008 (Exif 2.32), 4.6.4, tag 0x0112; its entries are TIFF's (TIFF 6.0, section 2).
+Sources: CIPA DC-008 (Exif 2.32), 4.6.4, tag 0x0112, whose entries are TIFF's (TIFF 6.0, section 2), and 4.7.2 for its
+place in JPEG; PNG (third edition), 11.3.3.2; WebP container (RFC 9649), 2.7.1.4.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from typing import cast
 import numpy as np
 
 from streamvsr.frames import Plane
+from streamvsr.media.chunks import jpeg_segments, png_chunks, webp_chunks
 
+APP1 = 0xE1
 ORIENTATION = 0x0112
 _SHORT = 3
 
@@ -32,6 +35,20 @@ def orientation(exif: bytes) -> int:
     except struct.error:
         pass
     return 1
+
+
+def exif_of(image: bytes) -> bytes:
+    """The EXIF data in a JPEG, PNG or WebP file; empty where there are none, or the file is another.
+
+    A TIFF file is left alone: whoever decodes it turns it.
+    """
+    for marker, data in jpeg_segments(image):
+        if marker == APP1 and data.startswith(b"Exif\0\0"):
+            return data
+    for kind, data in (*png_chunks(image), *webp_chunks(image)):
+        if kind in (b"eXIf", b"EXIF"):
+            return data
+    return b""
 
 
 def upright(plane: Plane, orientation: int) -> Plane:

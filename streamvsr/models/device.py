@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 _DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 
+KINDS = ("cpu", "cuda", "mps", "xpu")
+"""What torch calls the devices that networks run on: NVIDIA's and AMD's GPUs are "cuda", Intel's "xpu"."""
+
+
 def choose_device(name: str) -> torch.device:
     """``auto``: the first CUDA device, else Apple's, else the CPU. Raises ``ModelError`` where ``name`` is not here."""
     import torch
@@ -19,6 +23,9 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         mps = torch.backends.mps.is_available()
         name = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
+    kind = name.partition(":")[0]
+    if kind not in KINDS:
+        raise ModelError(f"--device {name}: expected auto, {', '.join(KINDS)}, or one of several, such as cuda:1")
     try:
         # With its number: what plain "cuda" means is a matter of the thread, and the network's is another than this.
         zero = torch.zeros(1, device=name)

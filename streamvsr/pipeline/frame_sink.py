@@ -11,8 +11,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
+from fractions import Fraction
 
 from streamvsr.frames import Frame, MediaInfo, Packet, StreamInfo
+from streamvsr.pipeline.interleave import Interleaver
 from streamvsr.pipeline.ring import Aborted, PacketSpool, Ring
 from streamvsr.pipeline.runner import Run
 
@@ -27,12 +30,15 @@ class FrameSink:
     """Stands where a sink would: takes frames, and packets where these are wanted."""
 
     frames_before = 0
+    encoded_bytes = 0
 
     def __init__(self, *, packets: bool = False) -> None:
         """``packets``: keep the copied packets for the reader; else they are let go."""
         self.media: MediaInfo | None = None
         self.ring = Ring("delivered", WAITING_FRAMES)
         self.spool = PacketSpool() if packets else None
+        self.end: Fraction | None = None
+        """Packets that begin later are not wanted; None where all are."""
 
     def wanted_format(self, info: StreamInfo) -> str:
         """What the network had best make: RGB of 8 bits, or of 16 for anything deeper."""
@@ -46,10 +52,6 @@ class FrameSink:
         if not self.ring.put(frame):
             raise Aborted
 
-    def write_packet(self, packet: Packet) -> None:
-        if self.spool is not None:
-            self.spool.put(packet)
-
     def request_stop(self) -> None:
         """The ring never waits once it is aborted, which is how a caller leaves."""
 
@@ -58,7 +60,8 @@ class FrameSink:
 
     kept = ""
 
-    def finish(self) -> None:
+    def finish(self, until: Fraction | None = None) -> None:
+        self.end = until
         self.ring.finish()
 
     def abort(self) -> None:
@@ -76,6 +79,8 @@ class FrameReader(Iterator[Frame]):
         self.run, self.frame_sink = run, frame_sink
         assert frame_sink.media is not None, "the delivery was given to build()"
         self.media = frame_sink.media
+        spool = frame_sink.spool
+        self._interleaver = Interleaver(spool.pop if spool is not None else lambda: None)
         self._started = self._over = False
         self._stopped = threading.Event()
 
@@ -106,9 +111,14 @@ class FrameReader(Iterator[Frame]):
             raise StopIteration
         return frame
 
-    def packets(self) -> Iterator[Packet]:
-        """The packets whose time the frames read so far have reached; all that are left once the frames have ended."""
-        return self.frame_sink.spool.drain() if self.frame_sink.spool is not None else iter(())
+    def packets(self, until: Fraction | None = None) -> Iterator[Packet]:
+        """The copied packets that are here and begin before ``until`` seconds, in the order of their times.
+
+        None: all that belong to the run, once its frames have ended.
+        """
+        limits = [limit for limit in (until, self.frame_sink.end) if limit is not None]
+        with suppress(Aborted):
+            yield from self._interleaver.rest(min(limits, default=None))
 
     def stop(self) -> None:
         """Let the iteration end soon, without an error."""

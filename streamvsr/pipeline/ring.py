@@ -182,6 +182,10 @@ class Ring:
             setattr(clock, field, getattr(clock, field) + time.perf_counter() - begin)
 
 
+MEMORY_BYTES = 64 << 20
+"""How much of the copied packets of an input waits in memory; the rest waits on the disk."""
+
+
 class PacketSpool:
     """A first-in first-out queue of copied packets that never makes its writer wait.
 
@@ -190,14 +194,15 @@ class PacketSpool:
     the reader has caught up.
     """
 
-    def __init__(self, memory_bytes: int = 64 << 20) -> None:
-        self.memory_bytes = memory_bytes
+    def __init__(self, memory_bytes: int | None = None) -> None:
+        """``memory_bytes``: ``MEMORY_BYTES`` where it is not given."""
+        self.memory_bytes = MEMORY_BYTES if memory_bytes is None else memory_bytes
         self.spilled_packets = 0
         self._memory: deque[Packet] = deque()
         self._bytes = 0
         self._file: IO[bytes] | None = None
         self._read_at = self._write_at = 0
-        self._aborted = False
+        self._aborted = self._closed = False
         # Guards every field above.
         self._lock = threading.Lock()
 
@@ -206,6 +211,8 @@ class PacketSpool:
         with self._lock:
             if self._aborted:
                 raise Aborted
+            if self._closed:
+                return
             # Once there is something in the file, all that follows goes there, or the order would be lost.
             if self._read_at == self._write_at and self._bytes + len(packet.data) <= self.memory_bytes:
                 self._memory.append(packet)
@@ -222,7 +229,7 @@ class PacketSpool:
 
     def drain(self) -> Iterator[Packet]:
         """Take the packets that are here now, in order; never waits. Raises ``Aborted``."""
-        while (packet := self._pop()) is not None:
+        while (packet := self.pop()) is not None:
             yield packet
 
     def abort(self) -> None:
@@ -231,14 +238,17 @@ class PacketSpool:
             self._memory.clear()
 
     def close(self) -> None:
+        """The reader has enough: what is there is let go, and so is what still comes."""
         with self._lock:
+            self._closed = True
             self._memory.clear()
             if self._file is not None:
                 self._file.close()
                 self._file = None
             self._read_at = self._write_at = 0
 
-    def _pop(self) -> Packet | None:
+    def pop(self) -> Packet | None:
+        """Take the next packet, None where there is none at the moment; never waits. Raises ``Aborted``."""
         with self._lock:
             if self._aborted:
                 raise Aborted

@@ -30,7 +30,7 @@ from fractions import Fraction
 
 from streamvsr.errors import NoVideoError, StageError, StreamLostError, StreamvsrError, missing_package
 from streamvsr.frames import Frame
-from streamvsr.pipeline.ring import Aborted, PacketSpool, Ring
+from streamvsr.pipeline.ring import Aborted, Ring
 from streamvsr.pipeline.stages import FilterStage, SinkStage, SourceStage, Stage
 from streamvsr.pipeline.stats import LatencyMeter, Progress, StageStats
 
@@ -46,21 +46,23 @@ class Run:
         segments: Sequence[FilterStage],
         sink: SinkStage,
         rings: Sequence[Ring],
-        spool: PacketSpool,
         *,
         frames_total: int | None = None,
         seconds_total: Fraction | None = None,
         notes: Sequence[str] = (),
+        writes: str = "",
         live: bool = False,
     ) -> None:
-        """``rings`` in the order of the flow; ``notes`` are lines worth telling the user before the run starts.
+        """``rings`` in the order of the flow; ``notes`` are lines worth telling the user before the run starts;
+        ``writes`` says what comes out.
 
         ``live``: measure how long frames are on their way.
         """
         self.notes = list(notes)
+        self.writes = writes
         self._source, self._sink = source, sink
         self._stages: list[Stage] = [source, *segments, sink]
-        self._rings, self._spool = rings, spool
+        self._rings = rings
         self._live = live
         self._latency = source.latency = sink.latency = LatencyMeter() if live else None
         self._frames_total, self._seconds_total = frames_total, seconds_total
@@ -140,6 +142,11 @@ class Run:
         return self._stopped
 
     @property
+    def failed(self) -> bool:
+        """Whether ``result`` will raise, as far as is known by now."""
+        return self._error is not None or self._lost is not None
+
+    @property
     def complete(self) -> bool:
         """Whether the output stands under its final name. An ``abort`` may come too late to prevent it."""
         return self._complete
@@ -158,6 +165,9 @@ class Run:
             fps=self._sink.rate.rate(written),
             latency_seconds=None if self._latency is None else self._latency.seconds,
             longest_latency_seconds=None if self._latency is None else self._latency.most_seconds,
+            encoded_bytes=self._sink.encoded_bytes,
+            stage_seconds=tuple((one.name, one.busy_seconds) for one in self.stats()),
+            stopping=self._stopped,
         )
 
     def stats(self) -> list[StageStats]:
@@ -224,7 +234,8 @@ class Run:
     def _abort_rings(self) -> None:
         for ring in self._rings:
             ring.abort()
-        self._spool.abort()
+        if (spool := self._sink.spool) is not None:
+            spool.abort()
 
     def _patience(self, alive: Sequence[threading.Thread]) -> float | None:
         """Seconds until the threads that are left count as stuck; None while they are expected to work.

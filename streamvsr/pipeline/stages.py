@@ -16,7 +16,6 @@ from typing import Protocol
 
 from streamvsr.errors import NoVideoError
 from streamvsr.frames import Frame, Packet
-from streamvsr.pipeline.interleave import Interleaver
 from streamvsr.pipeline.ring import PacketSpool, Ring
 from streamvsr.pipeline.stats import LatencyMeter, RateMeter, StageClock
 
@@ -35,15 +34,18 @@ class ChainLike(Protocol):
 
 
 class SinkLike(Protocol):
+    @property
+    def spool(self) -> PacketSpool | None: ...
     def write_frame(self, frame: Frame) -> None: ...
-    def write_packet(self, packet: Packet) -> None: ...
     def request_stop(self) -> None: ...
     @property
     def frames_before(self) -> int: ...
+    @property
+    def encoded_bytes(self) -> int: ...
     def break_off(self) -> None: ...
     @property
     def kept(self) -> str: ...
-    def finish(self) -> None: ...
+    def finish(self, until: Fraction | None = None) -> None: ...
     def abort(self) -> None: ...
 
 
@@ -66,12 +68,14 @@ class Stage(ABC):
 
 
 class SourceStage(Stage):
-    """Frames go into the ring, which may make it wait; packets go into the spool, which never does."""
+    """Frames go into the ring, which may make it wait; packets go into the sink's spool, which never does."""
 
     def __init__(
-        self, source: SourceLike, output: Ring, spool: PacketSpool, name: str = "decode", *, realtime: bool = False
-    ) -> None:
-        """``realtime``: hold each frame back until its time has come, counted from the first one's."""
+        self, source: SourceLike, output: Ring, spool: PacketSpool | None, name: str = "decode", *,
+        realtime: bool = False,
+    ) -> None:  # fmt: skip
+        """``spool``: None where the sink takes no packets; they are let go. ``realtime``: hold each frame back until
+        its time has come, counted from the first one's."""
         super().__init__()
         self.name = name
         self.output: Ring = output
@@ -85,7 +89,8 @@ class SourceStage(Stage):
     def run(self) -> None:
         for item in self._source:
             if isinstance(item, Packet):
-                self._spool.put(item)
+                if self._spool is not None:
+                    self._spool.put(item)
                 continue
             if self._realtime:
                 self._hold(float(item.seconds))
@@ -174,14 +179,12 @@ class FilterStage(Stage):
 
 
 class SinkStage(Stage):
-    """Writes frames as they come, and each packet when the video has reached its time (``Interleaver``).
+    """Writes frames as they come; copied packets reach the sink through its spool.
 
     At the end all packets go out; after a stop only those that begin before the last frame ends.
     """
 
-    def __init__(
-        self, sink: SinkLike, source: Ring, spool: PacketSpool, *, max_frames: int | None = None, name: str = "encode"
-    ) -> None:
+    def __init__(self, sink: SinkLike, source: Ring, *, max_frames: int | None = None, name: str = "encode") -> None:
         """``max_frames``: let go of frames after this many, and of packets that begin after the last one's end.
 
         The sound of the last frames may stand behind them in the input, so frames are taken, and let go, until it ends.
@@ -200,9 +203,7 @@ class SinkStage(Stage):
         self.latency: LatencyMeter | None = None
         self._sink = sink
         self._source = source
-        self._spool = spool
         self._max_frames = max_frames
-        self._interleaver = Interleaver(lambda: next(spool.drain(), None))
         self._done = False
 
     def run(self) -> None:
@@ -211,7 +212,6 @@ class SinkStage(Stage):
             if self.clock.frames == self._max_frames:
                 continue
             seconds = frame.seconds
-            self._write_packets(seconds)
             self._sink.write_frame(frame)
             self.clock.frames += 1
             self.rate.tick(self.clock.frames)
@@ -228,12 +228,21 @@ class SinkStage(Stage):
                 return  # close() lets go of the output: there is nothing to finalise
             raise NoVideoError("there was no frame to write: the input has none in the chosen range")
         cut_short = self.stopping.is_set() or self.clock.frames == self._max_frames
-        self._write_packets(_end(last) if cut_short and last is not None else None)
         if self.broken_off.is_set():
             self._sink.break_off()
-        self._sink.finish()
+        self._sink.finish(_end(last) if cut_short and last is not None else None)
         self._done = True
         self.kept = self._sink.kept if self.broken_off.is_set() else ""
+
+    @property
+    def encoded_bytes(self) -> int:
+        """Of the video, by now; an encoder is some dozen frames behind."""
+        return self._sink.encoded_bytes
+
+    @property
+    def spool(self) -> PacketSpool | None:
+        """Where the copied packets of the input go."""
+        return self._sink.spool
 
     def request_stop(self) -> None:
         """Called by the runner's ``stop``, from another thread."""
@@ -242,11 +251,6 @@ class SinkStage(Stage):
     def close(self) -> None:
         if not self._done:
             self._sink.abort()
-        self._spool.close()
-
-    def _write_packets(self, until: Fraction | None) -> None:
-        while (packet := self._interleaver.next(until)) is not None:
-            self._sink.write_packet(packet)
 
 
 def _closable(frames: Iterator[Frame]) -> Generator[Frame, None, None]:

@@ -232,6 +232,13 @@ class VsrFilter(Filter):
         """After ``flush``: forget every frame, as if the next one were the first."""
         if self._scenes is not None:
             self._scenes.restart()
+        if self._steady is not None:
+            self._steady.restart()
+
+    @property
+    def scene_threshold(self) -> float:
+        """By which scenes are found; 0: none are looked for."""
+        return self._options.scene_threshold if self._scenes is not None else 0.0
 
     @property
     def context(self) -> tuple[int, int]:

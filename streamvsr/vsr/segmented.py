@@ -15,12 +15,24 @@ What a cut changes against no cut at all fades with ``before`` (docs/resume.md h
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from typing import NamedTuple
 
 from streamvsr.filters.base import Filter
 from streamvsr.frames import Frame, StreamInfo
 from streamvsr.vsr.repeats import Repeats
+
+
+class Cut(NamedTuple):
+    """Where a segment begins, and what is run beside the segments before and behind it."""
+
+    seconds: Fraction
+    """A frame at or after it belongs behind it."""
+    before: int
+    """Frames of context before it, for the segment behind it."""
+    after: int
+    """Frames of look-ahead behind it, for the segment before it."""
 
 
 class SegmentedVsr(Filter):
@@ -29,33 +41,40 @@ class SegmentedVsr(Filter):
     name = "vsr"
     own_thread = True
 
-    def __init__(
-        self, inner: Repeats, cuts: Sequence[Fraction], *, start: Fraction | None = None,
-        context: tuple[int, int] | None = None,
-    ) -> None:  # fmt: skip
-        """``cuts``: seconds, increasing; a frame at or after a cut belongs behind it. ``start``: one of the cuts; what
-        lies before it is finished already, and its frames are taken for context only. ``context``: (before, after) in
-        frames; those of the network where None."""
-        before, after = inner.network.context if context is None else context
+    def __init__(self, inner: Repeats) -> None:
+        """Uncut until ``cut`` is called, before the first frame."""
         self._inner = inner
-        self._cuts = deque(cut for cut in cuts if start is None or cut >= start)
-        self._after = after
-        self._skipping = start is not None
-        self._history: deque[Frame] = deque(maxlen=before)
-        """The last frames before the next cut."""
+        self.context = inner.network.context
+        """Frames (before, after) a cut that the network needs where no scene begins."""
+        self.scene_threshold = inner.network.scene_threshold
         self._tail: list[Frame] = []
         """Frames behind the next cut, which the segment before it waits for."""
         self._begin: Fraction | None = None
         """Where the segment at hand begins, in seconds; None in the first."""
-        self.lookahead = inner.lookahead + after
+        self._done = False
+        self.lookahead = inner.lookahead + self.context[1]
+        self.cut(())
+
+    def cut(
+        self, cuts: Iterable[tuple[Fraction, int, int]], *, start: Fraction | None = None, end: Fraction | None = None
+    ) -> None:
+        """``cuts``: see ``Cut``; increasing. ``start``, ``end``: those between which results are wanted; the frames
+        before and behind are taken for context alone. None: from the first, to the last frame."""
+        self._cuts = deque(cut for cut in map(Cut._make, cuts) if start is None or cut.seconds >= start)
+        self._end = end
+        self._skipping = start is not None
+        self._history: deque[Frame] = deque(maxlen=max((cut.before for cut in self._cuts), default=0))
+        """The last frames before the next cut."""
 
     def configure(self, info: StreamInfo) -> StreamInfo:
         return self._inner.configure(info)
 
     def push(self, frame: Frame) -> Iterator[Frame]:
-        if self._cuts and frame.seconds >= self._cuts[0]:
+        if self._done:
+            return
+        if self._cuts and frame.seconds >= self._cuts[0].seconds:
             self._tail.append(frame)
-            if len(self._tail) > self._after:
+            if len(self._tail) > self._cuts[0].after:
                 yield from self._cross()
             return
         self._history.append(frame)
@@ -65,7 +84,7 @@ class SegmentedVsr(Filter):
     def flush(self) -> Iterator[Frame]:
         while self._tail:
             yield from self._cross()
-        if not self._skipping:
+        if not self._skipping and not self._done:
             yield from self._wanted(self._inner.flush())
 
     def idle(self) -> Iterator[Frame]:
@@ -81,16 +100,22 @@ class SegmentedVsr(Filter):
         tail, self._tail = self._tail, []
         cut = self._cuts.popleft()
         if not self._skipping:
-            for frame in tail[: self._after]:
-                yield from self._wanted(self._inner.push(frame), end=cut)
-            yield from self._wanted(self._inner.flush(), end=cut)
+            for frame in tail[: cut.after]:
+                yield from self._wanted(self._inner.push(frame), end=cut.seconds)
+            yield from self._wanted(self._inner.flush(), end=cut.seconds)
             self._inner.restart()
+        if cut.seconds == self._end:
+            self._done = True
+            return
         self._skipping = False
         # Segments between two frames that are far apart have no frame.
-        while self._cuts and tail[0].seconds >= self._cuts[0]:
+        while self._cuts and tail[0].seconds >= self._cuts[0].seconds:
             cut = self._cuts.popleft()
-        self._begin = cut
-        for frame in self._history:
+            if cut.seconds == self._end:
+                self._done = True
+                return
+        self._begin = cut.seconds
+        for frame in list(self._history)[len(self._history) - min(cut.before, len(self._history)) :]:
             yield from self._wanted(self._inner.push(frame))
         for frame in tail:
             yield from self.push(frame)

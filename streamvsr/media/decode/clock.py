@@ -46,6 +46,10 @@ class Shift:
     def __call__(self, stamp: int) -> int:
         return stamp * self.parts - self.ticks
 
+    def back(self, stamp: int) -> int:
+        """The stamp of the stream that became ``stamp``."""
+        return (stamp + self.ticks) // self.parts
+
 
 class Clock:
     """Turns raw stamps of the video stream into pts from the start of the run."""

@@ -115,6 +115,8 @@ class Deinterlacer(Generic[T]):
         self._on_start: Callable[[], None] | None = on_start
         self._graph: Graph | None = None
         self._kind: tuple[int, int, str] | None = None
+        self._before: av.VideoFrame | None = None
+        """The last picture that was passed on as it is: the neighbour of the first that is not."""
         self._inside: dict[int, T] = {}
         self._count = 0
 
@@ -123,6 +125,7 @@ class Deinterlacer(Generic[T]):
         if self._graph is not None and (cut or kind_of(picture) != self._kind):
             yield from self.flush()
         if self._graph is None:
+            before, self._before = None if cut else self._before, picture
             if not picture.interlaced_frame:
                 yield picture, beside
                 return
@@ -130,22 +133,37 @@ class Deinterlacer(Generic[T]):
                 self._on_start()
                 self._on_start = None
             self._graph, self._kind = Graph((DEINTERLACER,), picture), kind_of(picture)
-        # The filter halves the unit of time, for those who want a picture of each field.
-        picture.pts, picture.time_base = self._count, Fraction(1)
-        self._inside[2 * self._count] = beside
-        self._count += 1
-        yield from self._made(picture)
+            if before is not None and kind_of(before) == self._kind:
+                # So that the result does not depend on where a run begins. It is somebody else's by now: the graph
+                # gives another frame with the same samples.
+                (neighbour,) = Graph((("null", ""),), before).run(before)
+                yield from self._made(self._numbered(neighbour))
+        numbered = self._numbered(picture)
+        self._inside[2 * (self._count - 1)] = beside
+        yield from self._made(numbered)
 
     def flush(self) -> Iterator[tuple[av.VideoFrame, T]]:
         if self._graph is not None:
             yield from self._made(None)
-        self._graph = None
+        self._graph = self._before = None
+
+    def restart(self) -> None:
+        """Drop what it holds: what is pushed next has nothing to do with it."""
+        self._graph = self._before = None
+        self._inside.clear()
+
+    def _numbered(self, picture: av.VideoFrame) -> av.VideoFrame:
+        """With its number for a time stamp; the filter halves the unit, for those who want a picture of each field."""
+        picture.pts, picture.time_base = self._count, Fraction(1)
+        self._count += 1
+        return picture
 
     def _made(self, picture: av.VideoFrame | None) -> Iterator[tuple[av.VideoFrame, T]]:
         assert self._graph is not None
         for made in self._graph.run(picture):
             assert made.pts is not None
-            yield made, self._inside.pop(made.pts)
+            if made.pts in self._inside:  # what is not was passed on before
+                yield made, self._inside.pop(made.pts)
 
 
 class Rotator:

@@ -57,7 +57,7 @@ class VideoDecoder:
 
         ``on_damage`` is called once, at the first packet or frame that is damaged.
         """
-        self.context = stream.codec_context
+        self.context = alpha_decoder(stream) or stream.codec_context
         self.context.thread_type = "SLICE" if low_delay else "AUTO"
         self.context.options = self._options = dict(options)
         if self.context.codec.canonical_name == "hevc":
@@ -126,7 +126,7 @@ class VideoDecoder:
     def _register(self, packet: av.Packet[Any]) -> None:
         self._count += 1
         number = self._count
-        shown = self._expects and not packet.is_discard and not _is_hidden(packet, self.context.name)
+        shown = self._expects and not packet.is_discard and not is_hidden(packet, self.context.name)
         self._sent[number] = _Sent(packet.pts, shown)
         if len(self._sent) > ANSWERS:
             self._forget()
@@ -221,6 +221,22 @@ class VideoDecoder:
             raise UndecodableError from exc
 
 
+def alpha_decoder(stream: Any) -> Any:
+    """libvpx's decoder for VP8 and VP9 whose transparency lies in a second picture beside each packet (WebM's
+    AlphaMode), which FFmpeg's own decoders pass over; None for any other stream, or without libvpx."""
+    name = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stream.codec_context.codec.canonical_name)
+    stated = {key.lower(): value for key, value in stream.metadata.items()}
+    if name is None or stated.get("alpha_mode") != "1":
+        return None
+    try:
+        context: Any = av.CodecContext.create(name, "r")
+    except ValueError:
+        return None
+    given = stream.codec_context
+    context.extradata, context.width, context.height = given.extradata, given.width, given.height
+    return context
+
+
 class UndecodableError(StreamvsrError):
     """Nothing of a video can be decoded; whoever knows the name of the input raises ``SourceError`` for it."""
 
@@ -228,7 +244,7 @@ class UndecodableError(StreamvsrError):
         super().__init__("no frame could be decoded; it is damaged, encrypted, or not supported")
 
 
-def _is_hidden(packet: av.Packet[Any], codec: str) -> bool:
+def is_hidden(packet: av.Packet[Any], codec: str) -> bool:
     """Whether a packet holds but a frame that others refer to and that is never shown, as VP8 and VP9 have them."""
     if codec not in ("vp8", "vp9", "libvpx", "libvpx-vp9") or not packet.size:
         return False

@@ -62,6 +62,11 @@ class Normaliser:
             for picture, stamp in self._deinterlacer.flush():
                 yield self._frame(picture, stamp)
 
+    def restart(self) -> None:
+        """What is pushed next does not follow what was pushed before."""
+        if self._deinterlacer is not None:
+            self._deinterlacer.restart()
+
     def report(self) -> Iterator[str]:
         """At the end: what there is to say of the time stamps."""
         if self._clock.jumps:

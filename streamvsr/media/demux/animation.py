@@ -17,6 +17,7 @@ from streamvsr.errors import SourceError, UsageError
 from streamvsr.frames import PIXEL_FORMATS, Color, Frame, MediaInfo, Packet, Plane, StreamInfo
 from streamvsr.media.av_errors import source_error
 from streamvsr.media.av_frames import RGB, resolve_color
+from streamvsr.media.chunks import png_chunks, webp_chunks
 from streamvsr.media.demux.base import Source
 from streamvsr.media.ticks import ticks_per_tick
 
@@ -39,14 +40,11 @@ def is_animated(head: bytes) -> str:
     """
     if head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and len(head) > 20:
         return "webp" if head[20] & 2 else ""
-    at = 8
-    while head[:4] == b"\x89PNG" and at + 16 <= len(head):
-        size, kind = struct.unpack_from(">I4s", head, at)
-        if kind == b"acTL":
-            return "apng" if struct.unpack_from(">I", head, at + 8)[0] > 1 else ""
+    for kind, data in png_chunks(head):
+        if kind == b"acTL" and len(data) >= 4:
+            return "apng" if struct.unpack_from(">I", data)[0] > 1 else ""
         if kind == b"IDAT":
             break
-        at += 12 + size
     return ""
 
 
@@ -68,6 +66,8 @@ class WebPSource(Source):
         super().__init__()
         import cv2
 
+        if not hasattr(cv2, "imdecodeanimation"):
+            raise SourceError(f"'{input.path}': an animated WebP needs OpenCV 4.11 or newer; this is {cv2.__version__}")
         self._cv2: Any = cv2
         for name in input.options:
             raise UsageError(f"-{name}: an animated WebP does not have this option; it is read without FFmpeg")
@@ -123,12 +123,9 @@ class WebPSource(Source):
 
 def _durations(data: bytes) -> Iterator[int]:
     """Milliseconds of each frame: 24 bits in its ANMF chunk, behind place and size."""
-    at = 12
-    while at + 24 <= len(data):
-        kind, size = struct.unpack_from("<4sI", data, at)
-        if kind == b"ANMF":
-            yield int.from_bytes(data[at + 20 : at + 23], "little")
-        at += 8 + size + size % 2
+    for kind, part in webp_chunks(data):
+        if kind == b"ANMF" and len(part) >= 15:
+            yield int.from_bytes(part[12:15], "little")
 
 
 def _planes(pixels: Any) -> tuple[Plane, ...]:

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 
 from streamvsr.frames import Frame, MediaInfo, Packet
+from streamvsr.media.demux.frame_index import CannotSeekError, FrameIndex
 
 
 class Source(ABC):
@@ -40,6 +41,16 @@ class Source(ABC):
 
     def skip_video(self) -> None:
         """Before the iteration: give copied packets alone, as far as the kind of source can; frames may still come."""
+
+    def frame_index(self) -> FrameIndex:
+        """A pass over the input, without decoding. Raises ``CannotSeekError`` where the source cannot begin anywhere
+        but at its beginning, ``SourceError`` where it cannot be read."""
+        raise CannotSeekError("only files with time stamps can be begun in the middle")
+
+    def begin_at(self, key: int) -> None:  # noqa: ARG002
+        """Iterate from a key frame of ``frame_index`` on (its pts): the very frames, with the very stamps, that an
+        iteration from the beginning gives from there on, and no copied packets. May be called again, to go ahead."""
+        raise CannotSeekError
 
     def stop(self) -> None:
         """Ask the iteration to end soon, without an error; safe from any thread, also twice, also after ``close``.

@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import chain
 from typing import Any
 
 import av
@@ -17,7 +18,9 @@ import av
 from streamvsr.config import InputOptions
 from streamvsr.media.av_errors import FOREIGN
 from streamvsr.media.decode.concat import TimestampConcat
+from streamvsr.media.decode.decoder import is_hidden
 from streamvsr.media.demux.describe import exact
+from streamvsr.media.demux.frame_index import CannotSeekError
 from streamvsr.media.demux.options import demuxer_options
 from streamvsr.media.demux.stdin import Reader, open_stdin
 from streamvsr.media.ffmpeg_log import stream_lines
@@ -134,10 +137,10 @@ class Demuxer:
         assert time_base is not None
         self.container.seek(int(seconds / time_base), stream=stream)
 
-    def packets(self, streams: Sequence[Any]) -> Iterator[av.Packet[Any]]:
+    def packets(self, streams: Sequence[Any], *, joined: bool = True) -> Iterator[av.Packet[Any]]:
         """Packets of these streams up to the end, to ``stop``, or to where the input breaks off (``broken`` says why).
 
-        Recordings behind each other are put on one time line (``joins``).
+        Recordings behind each other are put on one time line (``joins``), unless it is known that there are none.
         """
         clocks_jump = bool(self.container.format.flags & av.format.Flags.ts_discont.value)
         self.joins, self.broken = TimestampConcat(clocks_jump=clocks_jump), None
@@ -159,8 +162,26 @@ class Demuxer:
             # Empty packets are PyAV's flush packets at the end, or AVI's "as before" in the middle, where a flush would
             # end the decoder. A missing dts does not tell the former: Matroska's first packets have none.
             if packet.size:
-                self._join(packet)
+                if joined:
+                    self._join(packet)
                 yield packet
+
+    def packets_from(self, stream: Any, key: int, back_seconds: Sequence[Fraction | int]) -> Iterator[av.Packet[Any]]:
+        """The packets of ``stream`` from the key frame with this pts on, in decoding order.
+
+        Aims at it, then so much before it, then at the beginning. Raises ``CannotSeekError`` where it is not found.
+        """
+        at = key * (exact(stream.time_base) or Fraction(1))
+        for back in (Fraction(0), *back_seconds, at):
+            with contextlib.suppress(*FOREIGN):
+                self.seek(at - back, stream)
+                packets = self.packets([stream], joined=False)
+                for packet in packets:
+                    if packet.is_keyframe and packet.pts is not None and packet.pts >= key:
+                        if packet.pts == key:
+                            return chain([packet], packets)
+                        break
+        raise CannotSeekError("a key frame was not found again")
 
     def _join(self, packet: av.Packet[Any]) -> None:
         time_base = exact(packet.time_base)
@@ -185,3 +206,28 @@ class Demuxer:
                 self.container.close()
         if self._reader is not None:
             self._reader.close()
+
+
+def video_stamps(given: InputOptions, video: int, streams: Sequence[int]) -> list[tuple[int, bool]]:
+    """(pts, whether it is a key frame) of every packet that gives a frame of the stream ``video``; nothing is decoded.
+
+    Raises ``CannotSeekError`` where these are not those of the frames.
+    """
+    demuxer = Demuxer(given)
+    try:
+        chosen = [demuxer.container.streams[index] for index in streams]
+        codec = demuxer.container.streams[video].codec_context.name
+        stamps = []
+        for packet in demuxer.packets(chosen):
+            if packet.stream_index != video or packet.is_discard or is_hidden(packet, codec):
+                continue
+            if packet.pts is None:
+                raise CannotSeekError("its packets have no time stamps")
+            stamps.append((packet.pts, packet.is_keyframe))
+        if demuxer.broken is not None:
+            raise CannotSeekError("it cannot be read to its end")
+        if demuxer.joins.count:
+            raise CannotSeekError("its time stamps jump")
+        return stamps
+    finally:
+        demuxer.close()

@@ -26,7 +26,7 @@ from streamvsr.media.av_frames import RGB, UNSTATED, from_av, resolve_color, to_
 from streamvsr.media.decode.conform import Fitter
 from streamvsr.media.demux.animation import kind_of_animation
 from streamvsr.media.demux.base import Source
-from streamvsr.media.exif import orientation, upright
+from streamvsr.media.exif import exif_of, orientation, upright
 from streamvsr.media.open_container import open_container
 from streamvsr.media.ticks import ticks_per_tick
 
@@ -211,10 +211,8 @@ def read_picture(name: str) -> tuple[tuple[Plane, ...], PixelFormat]:
     """Decode one picture to planes in Frame order (R, G, B[, A] or grey)."""
     # Here: `is_pictures` is asked of every input, and OpenCV is a tenth of a plain run's start.
     import cv2
-    import cv2.utils.logging as cv2_log
 
-    # What it finds odd about a file it prints in the middle of our lines; what it cannot read is told here.
-    cv2_log.setLogLevel(cv2_log.LOG_LEVEL_SILENT)
+    _silence(cv2)
     try:
         data = np.fromfile(name, np.uint8)  # cv2.imread fails without a word, and on some names on Windows.
     except OSError as exc:
@@ -223,9 +221,8 @@ def read_picture(name: str) -> tuple[tuple[Plane, ...], PixelFormat]:
     try:
         if data.size:
             # Unchanged keeps alpha and 16 bits, and leaves turning to us (except in TIFF, which it does itself).
-            pixels, kinds, blocks = cv2.imdecodeWithMetadata(data, flags=cv2.IMREAD_UNCHANGED)
-            exif = [b.tobytes() for k, b in zip(kinds, blocks, strict=True) if k == cv2.IMAGE_METADATA_EXIF]
-            turn = orientation(exif[0]) if exif else 1
+            pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+            turn = orientation(exif_of(data.tobytes()))
     except cv2.error as exc:
         raise UndecodableImageError(f"'{name}': OpenCV cannot decode this picture") from exc
     if pixels is None:
@@ -242,6 +239,16 @@ def read_picture(name: str) -> tuple[tuple[Plane, ...], PixelFormat]:
     for plane in channels:
         plane.flags.writeable = False
     return tuple(channels), PIXEL_FORMATS[base if pixels.dtype == np.uint8 else f"{base}16le"]
+
+
+def _silence(cv2: Any) -> None:
+    """What OpenCV finds odd about a file it prints in the middle of our lines; what it cannot read is told here."""
+    if hasattr(cv2, "setLogLevel"):
+        cv2.setLogLevel(0)
+    else:  # from OpenCV 5 on
+        import cv2.utils.logging as cv2_log
+
+        cv2_log.setLogLevel(cv2_log.LOG_LEVEL_SILENT)
 
 
 def sample_aspect_ratio(name: str, width: int, height: int) -> Fraction:

@@ -3,78 +3,31 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
-from av.container import OutputContainer
+from av.format import ContainerFormat
+from av.format import Flags as FormatFlags
 
 from streamvsr.config import OutputOptions
 from streamvsr.errors import SinkError
-from streamvsr.frames import Frame, MediaInfo, Packet, StreamInfo
-from streamvsr.media.av_frames import target_format
+from streamvsr.frames import Frame, MediaInfo, Packet
 from streamvsr.media.av_packets import plain_packet
 from streamvsr.media.encode.options import LIVE_DEFAULTS
-from streamvsr.media.encode.pixel_formats import planar_twin
 from streamvsr.media.encode.video_encoder import ASSUMED_RATE, VideoEncoder, plausible_rate
-from streamvsr.media.hdr import lost_mastering
 from streamvsr.media.open_container import open_container
 
 LIVE_GOP_SECONDS = 2
 """Fragments begin at key frames: what a killed recording loses, and what who tunes in waits for."""
 
 
-def open_encoder(
-    container: OutputContainer,
-    codec: str,
-    options: Mapping[str, str],
-    output: OutputOptions,
-    media: MediaInfo,
-    pixel_format: str,
-    *,
-    live: bool,
-    short_gop: bool,
-    segment: Fraction | None,
-    target: str | None = None,
-) -> VideoEncoder:
-    """``live``: somebody watches, so no frame is held back. ``short_gop``: somebody may begin to read anywhere.
-    ``segment``: seconds after each of which a key frame has to come."""
-    if live:
-        options = {**LIVE_DEFAULTS.get(codec, {}), **options}
-    given = output.gop is not None
-    if not given and (live or (short_gop and segment is None)):
-        rate = plausible_rate(media.video.frame_rate) or ASSUMED_RATE
-        output = replace(output, gop=round(rate * LIVE_GOP_SECONDS))
-    encoder = VideoEncoder(container, codec, dict(options), output, media, pixel_format, target)
-    encoder.key_seconds = None if given else segment
-    return encoder
-
-
-def warn_of_losses(
-    info: StreamInfo, codec: str, pixel_format: str, on_warning: Callable[[str], None], *, given: bool
-) -> None:
-    """What the encoder cannot keep; ``given``: the user has chosen the pixel format."""
-    if lost := lost_mastering(codec, info):
-        on_warning(lost)
-    if given:
-        return
-    bits = target_format(pixel_format).bits
-    if bits == 8 < info.format.bits:
-        on_warning(f"{codec} holds {bits} of the {info.format.bits} bits here; libx264, libx265 and ffv1 hold more")
-    if info.format.alpha and not planar_twin(pixel_format).startswith(("yuva", "gbra")):
-        on_warning(f"{codec} cannot keep transparency: it is left out")
-    if (info.width % 2 or info.height % 2) and "420" in info.format.name and "420" not in pixel_format:
-        on_warning(
-            f"{codec} holds {info.width}x{info.height} as {pixel_format} only, which few players play: "
-            "use -vf scale or crop for an even size"
-        )
-
-
 CARRIER = "nut"
-"""Where the stream of a ``PacketEncoder`` lives: a container in memory that takes any codec, and wants its parameters
-in front, as most outputs do; the others take them from there."""
+"""Where the stream of a ``PacketEncoder`` lives, if it can hold the codec: PyAV's streams belong to containers. This
+one is in memory; nothing is written to it but its header."""
 
 
 class PacketEncoder:
@@ -82,22 +35,36 @@ class PacketEncoder:
 
     def __init__(
         self, codec: str, options: Mapping[str, str], output: OutputOptions, media: MediaInfo, pixel_format: str, *,
-        live: bool = False, short_gop: bool = False, segment: Fraction | None = None, target: str | None = None,
+        target: str, live: bool = False, short_gop: bool = False, segment: Fraction | None = None,
+        in_front: bool = True,
     ) -> None:  # fmt: skip
-        """See ``open_encoder``. ``target``: the format that its packets are for, where it is a single one. Raises
-        ``UsageError`` and ``SinkError``."""
-        self.codec, self.pixel_format = codec, pixel_format
+        """``target``: the container that its packets are for, or ``CARRIER`` for several. ``live``: somebody watches,
+        so no frame is held back. ``short_gop``: somebody may begin to read anywhere. ``segment``: seconds after each of
+        which a key frame has to come. ``in_front``: the stream's parameters go into the container's header, else into
+        each key frame. Raises ``UsageError`` and ``SinkError``."""
+        self.codec, self.pixel_format, self.in_front = codec, pixel_format, in_front
         self._size = media.video.width, media.video.height
-        self._container = open_container(io.BytesIO(), "w", format=CARRIER)
-        self._encoder = open_encoder(
-            self._container, codec, options, output, media, pixel_format, live=live, short_gop=short_gop,
-            segment=segment, target=target,
-        )  # fmt: skip
+        given = output.gop is not None
+        if live:
+            options = {**LIVE_DEFAULTS.get(codec, {}), **options}
+        if not given and (live or (short_gop and segment is None)):
+            rate = plausible_rate(media.video.frame_rate) or ASSUMED_RATE
+            output = replace(output, gop=round(rate * LIVE_GOP_SECONDS))
+        # A tag is the container's name for the codec: the muxer sets it.
+        options = {key: value for key, value in options.items() if key != "tag"}
+        carrier = CARRIER if _holds(CARRIER, codec) else target
+        self._container = open_container(io.BytesIO(), "w", format=carrier, container_options=dict(CARRIER_OPTIONS))
+        self._encoder = VideoEncoder(
+            self._container, codec, options, output, media, pixel_format, target, in_front=in_front
+        )
+        self._encoder.key_seconds = None if given else segment
+        self.codec_tag: str | None = self._encoder.codec_tag
+        """The tag that the encoder has set itself, such as ProRes's for its profile."""
         self._container.start_encoding()
 
     @property
     def stream(self) -> Any:
-        """The template from which a muxer makes its stream."""
+        """The template from which a muxer makes its stream; it lives until ``close``."""
         return self._encoder.stream
 
     @property
@@ -123,3 +90,23 @@ class PacketEncoder:
         # Nothing was written to the container, which its trailer may not like.
         with suppress(Exception):
             self._container.close()
+
+
+CARRIER_OPTIONS = {"strict": "experimental"}
+"""Whether a codec or a tag is unusual is the muxer's business."""
+
+
+def wants_parameters_in_front(container: str) -> bool:
+    """Whether a container has its streams' parameters in its header, and not in each key frame."""
+    flags: Any = ContainerFormat(container, "w").flags
+    return bool(flags & FormatFlags.global_header.value)
+
+
+@lru_cache
+def _holds(container: str, codec: str) -> bool:
+    with open_container(io.BytesIO(), "w", format=container) as trial:
+        try:
+            trial.add_stream(codec, rate=25)
+        except ValueError:
+            return False
+    return True

@@ -1,4 +1,4 @@
-"""One video stream of an output container: opening its encoder, feeding it, stamping what comes out."""
+"""One video encoder: opened, fed, and its packets given their stamps and durations."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 import av
+from av.codec.context import Flags as CodecFlags
 from av.container import OutputContainer
 from av.stream import Disposition
 from av.video.frame import PictureType
@@ -17,8 +18,9 @@ from streamvsr.config import OutputOptions
 from streamvsr.errors import SinkError, UsageError
 from streamvsr.frames import Color, Frame, MediaInfo, StreamInfo
 from streamvsr.media.av_errors import FOREIGN
-from streamvsr.media.av_frames import as_av, color_after
-from streamvsr.media.encode.options import HARDWARE, MOV_FAMILY, SOFTWARE_TWIN, option_names, parse_rate, with_quality
+from streamvsr.media.av_frames import as_av, color_after, rescaled
+from streamvsr.media.encode.options import HARDWARE, SOFTWARE_TWIN, option_names, parse_rate, with_quality
+from streamvsr.media.encode.stated_color import stated_color
 from streamvsr.media.ffmpeg_log import listening
 from streamvsr.media.hdr import with_mastering
 
@@ -35,13 +37,16 @@ ASSUMED_RATE = Fraction(25)
 ANY_TIME_BASE = frozenset({"libx264", "libx265", "libsvtav1", "libvpx-vp9", "libvpx", "ffv1", "prores_ks", "mjpeg"})
 """Encoders that are known to take any unit of time; others are asked before they are opened for good."""
 
+LAMBDA_PER_QUANTISER = 118
+"""FFmpeg's FF_QP2LAMBDA: the unit in which encoders are told a quantiser."""
+
 MAX_DENOMINATOR = 65535
 """MPEG-4's limit for ticks a second."""
 
 MAX_REORDERING_SECONDS = 600
 """From the decoding of a picture to its showing: far more than any encoder reorders."""
 
-STALE_TAGS = frozenset({"encoder", "rotate", "bps", "duration", "number_of_frames", "number_of_bytes"})
+STALE_TAGS = frozenset({"encoder", "rotate", "bps", "duration", "number_of_frames", "number_of_bytes", "alpha_mode"})
 """Stream tags that describe the video that was read, in lower case; also what mkvmerge adds with a language suffix."""
 
 
@@ -55,19 +60,21 @@ def kept_tags(metadata: Any) -> dict[str, str]:
 
 
 class VideoEncoder:
-    """Owns the video stream of a container that is being set up, then written."""
+    """Owns the video stream of ``container``, which carries its parameters and no packets."""
 
     def __init__(
         self, container: OutputContainer, codec: str, options: dict[str, str], output: OutputOptions, media: MediaInfo,
-        pixel_format: str, target: str | None = None,
+        pixel_format: str, target: str, *, in_front: bool,
     ) -> None:  # fmt: skip
-        """``target``: the format that its packets are for, where that is not ``container``'s.
+        """``target``: the container that its packets are for. ``in_front``: see ``PacketEncoder``.
 
         Raises UsageError for options that the encoder refuses, SinkError for one that cannot run on this machine."""
         info = media.video
         self.codec = codec
         self.pixel_format = pixel_format
-        self.color = output_color(info, pixel_format)
+        fed = output_color(info, pixel_format)
+        self.color = stated_color(fed, pixel_format, codec, target, info.width, info.height)
+        self._recolors = self.color != fed
         self.rate = plausible_rate(info.frame_rate)
         self.step = 1 / (self.rate or ASSUMED_RATE)
         """Seconds from a frame to the next where its duration is not stated."""
@@ -77,7 +84,7 @@ class VideoEncoder:
         self._last: int | None = None
         self._durations: dict[int, int] = {}
         """Stamps of frames inside the encoder, for those that do not hand durations through."""
-        self._container = target or str(container.format.name)
+        self._container, self._in_front = target, in_front
         self._refusal: BaseException | None = None
         self._said: list[str] = []
         self.stream = self._add(container)
@@ -89,6 +96,9 @@ class VideoEncoder:
             # It refuses transparency together with its own default.
             options = {"auto-alt-ref": "0", **options}
         self._open(with_mastering(with_quality(output, codec, options), codec, info), output, info)
+        tag = self.stream.codec_context.codec_tag
+        self.codec_tag = tag if tag.strip("\0") else None
+        """What the encoder itself calls its packets, where it does."""
         ticks = self.stream.codec_context.time_base
         # PyAV 19 has a rational type of its own, which Fraction does not compute with everywhere.
         self.time_base = Fraction(ticks.numerator, ticks.denominator)
@@ -135,14 +145,11 @@ class VideoEncoder:
         context.framerate, context.time_base = self.rate or ASSUMED_RATE, time_base
         # PyAV's default, slices, costs x264 quality and keeps other encoders on one core.
         context.thread_type = "AUTO"
-        hevc = self.codec.startswith(("libx265", "hevc_"))
-        tag = options.pop("tag", "hvc1" if hevc and self._container in MOV_FAMILY else None)
-        if tag is not None:
-            # hev1, FFmpeg's choice, plays nowhere at Apple's.
-            context.codec_tag = tag
+        header = CodecFlags.global_header.value
+        context.flags = context.flags | header if self._in_front else context.flags & ~header
         quantiser = options.pop("q", None)
         if quantiser is not None:
-            context.qscale, context.global_quality = True, round(float(quantiser))
+            context.qscale, context.global_quality = True, round(float(quantiser) * LAMBDA_PER_QUANTISER)
         if output.bit_rate is not None:
             context.bit_rate = parse_rate(output.bit_rate, "-b:v")
         if output.gop is not None:
@@ -178,7 +185,7 @@ class VideoEncoder:
 
     def encode(self, frame: Frame) -> Iterator[av.Packet[Any]]:
         # A picture that nobody changed goes on as it is: a copy of each would cost 3 % of a fast encoder's time.
-        picture = as_av(frame, av_format=self.pixel_format)
+        picture = self._recolored(frame) if self._recolors else as_av(frame, av_format=self.pixel_format)
         # Decoded pictures say what type they were; x264 would make each of the source's key frames one of its own.
         picture.pict_type = 0
         seconds = frame.pts * frame.time_base
@@ -199,6 +206,15 @@ class VideoEncoder:
         picture.pts, picture.time_base, picture.duration = pts, self.time_base, duration
         self._durations[pts] = duration
         yield from self._stamped(self.stream.encode(picture))
+
+    def _recolored(self, frame: Frame) -> av.VideoFrame:
+        """With the matrix and the range that the output can state."""
+        if frame.format.family == "gray":
+            picture = as_av(frame, av_format=self.pixel_format)
+            color = color_after(frame.color, self.pixel_format, frame.width, frame.height)
+        else:
+            picture, color = as_av(frame), frame.color
+        return rescaled(picture, frame.width, frame.height, self.pixel_format, color, self.color)
 
     def _ticks(self, count: int, unit: Fraction) -> int:
         """``count`` times ``unit`` in the encoder's unit, which is nearly always the same."""

@@ -9,7 +9,7 @@ from typing import Protocol
 from streamvsr.config import OutputOptions
 from streamvsr.frames import MediaInfo, StreamInfo
 from streamvsr.media.encode.hardware import usable_encoder
-from streamvsr.media.encode.options import VIDEO_ALIASES
+from streamvsr.media.encode.options import VIDEO_ALIASES, encoder_name, output_format
 from streamvsr.media.mux import container, tee
 from streamvsr.media.mux import image_sequence as picture_folder
 from streamvsr.media.mux.atomic_file import is_url, same_file
@@ -18,8 +18,10 @@ from streamvsr.media.mux.base import Sink
 __all__ = [
     "SINKS",
     "Sink",
+    "described",
     "holds_rotation",
     "open_sink",
+    "outputs",
     "same_file",
     "wanted_format",
     "with_usable_encoder",
@@ -77,9 +79,18 @@ def _kind(output: OutputOptions) -> SinkKind:
     return next(kind for kind in SINKS if kind.fits(output))
 
 
+def outputs(output: OutputOptions) -> list[OutputOptions]:
+    """Each of the outputs of a ``-f tee``, with the encoder that they share; else the one that there is."""
+    if output.format != "tee":
+        return [output]
+    return [
+        replace(branch.output(output), video_codec=output.video_codec or "libx264") for branch in tee.parse(output.path)
+    ]
+
+
 def written_paths(output: OutputOptions) -> list[str]:
     """The paths and URLs that an output writes to."""
-    return [branch.path for branch in tee.parse(output.path)] if output.format == "tee" else [output.path]
+    return [one.path for one in outputs(output)]
 
 
 def wanted_format(output: OutputOptions, info: StreamInfo) -> str:
@@ -93,6 +104,18 @@ def wanted_format(output: OutputOptions, info: StreamInfo) -> str:
 def holds_rotation(output: OutputOptions) -> bool:
     """Whether the output can say by how much a player turns its frames; else they have to be upright."""
     return _kind(output).holds_rotation(output)
+
+
+def described(output: OutputOptions, info: StreamInfo) -> str:
+    """What comes out of frames like ``info``, in a line."""
+    parts = [f"{info.width}x{info.height}"]
+    if _kind(output).name == "container":
+        parts.append(encoder_name(output.video_codec, output_format(output, stdout=output.path == "-")))
+    elif _kind(output).name == "pictures":
+        parts.append("images")
+    if info.frame_rate is not None:
+        parts.append(f"{float(info.frame_rate):.5g} frames a second")
+    return f"{'standard output' if output.path == '-' else output.path}: {', '.join(parts)}"
 
 
 def open_sink(

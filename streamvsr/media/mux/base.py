@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from fractions import Fraction
 
-from streamvsr.frames import Frame, Packet
+from streamvsr.frames import Frame
+from streamvsr.pipeline.ring import PacketSpool
 
 
 class Sink(ABC):
@@ -17,16 +19,19 @@ class Sink(ABC):
     pixel_format: str
     """FFmpeg's name of the pixel format that the encoder will be fed; filters may aim at it."""
 
+    spool: PacketSpool | None = None
+    """Where copied packets of the input wait for the video; None where the output takes none. The thread that reads
+    the input fills it, and the sink closes it."""
+
     frames_before: int = 0
     """Frames of the output that an earlier run has encoded already."""
 
-    @abstractmethod
-    def write_frame(self, frame: Frame) -> None:
-        """Encode one picture."""
+    encoded_bytes: int = 0
+    """Of the video's packets so far; 0 where nobody counts them."""
 
     @abstractmethod
-    def write_packet(self, packet: Packet) -> None:
-        """Mux (or convert, then mux) one packet of a track."""
+    def write_frame(self, frame: Frame) -> None:
+        """Encode one frame, and write what is finished by then."""
 
     def request_stop(self) -> None:
         """From any thread: the run is to end well but soon. Who reads the output is not waited for much longer."""
@@ -41,8 +46,11 @@ class Sink(ABC):
         return ""
 
     @abstractmethod
-    def finish(self) -> None:
-        """Flush the encoders, write the trailer, and put the output under its final name."""
+    def finish(self, until: Fraction | None = None) -> None:
+        """Flush the encoders, write the trailer, and put the output under its final name.
+
+        ``until``: copied packets that begin so many seconds after the start, or later, are left out; None keeps all.
+        """
 
     @abstractmethod
     def abort(self) -> None:

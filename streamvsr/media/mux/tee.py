@@ -11,22 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 from streamvsr.config import OutputOptions
-from streamvsr.errors import SinkError, UsageError
-from streamvsr.frames import Frame, MediaInfo, Packet, StreamInfo
-from streamvsr.media.av_errors import FOREIGN, sink_error
-from streamvsr.media.encode.open_encoder import CARRIER, PacketEncoder, warn_of_losses
-from streamvsr.media.encode.options import encoder_name, output_format, split_options
+from streamvsr.errors import UsageError
+from streamvsr.frames import MediaInfo, StreamInfo
+from streamvsr.media.encode.open_encoder import CARRIER
+from streamvsr.media.encode.options import encoder_name
 from streamvsr.media.encode.pixel_formats import choose_format, planar_twin
 from streamvsr.media.mux import container
-from streamvsr.media.mux.atomic_file import STDOUT, is_url
-from streamvsr.media.mux.base import Sink
-from streamvsr.media.mux.container import ContainerSink
+from streamvsr.media.mux.atomic_file import is_url
+from streamvsr.media.mux.encoded import EncodedSink, OnFail
 from streamvsr.media.mux.image_sequence import is_pictures
-from streamvsr.media.mux.options import segment_seconds, stream_tags
-from streamvsr.media.mux.tracks import AudioDecoder
 from streamvsr.secrets import mask_url
 
 _PASSED_OVER = frozenset({"use_fifo", "fifo_options"})
@@ -40,8 +35,7 @@ class Branch:
     path: str
     options: dict[str, str] = field(default_factory=dict)
     format: str | None = None
-    on_fail: Literal["go on", "ignore", "abort"] = "go on"
-    """``go on``: the run ends with an error when the others are done; ``ignore``: it does not."""
+    on_fail: OnFail = "go on"
     select: frozenset[str] = frozenset("vas")
     """The kinds of streams that it gets."""
 
@@ -130,122 +124,14 @@ def wanted_format(output: OutputOptions, info: StreamInfo) -> str:
     return planar_twin(choose_format(codec, CARRIER, info.format, 0, 0, output.pixel_format))
 
 
-class TeeSink(Sink):
-    """One encoder, and a ``ContainerSink`` for each output, which muxes its packets."""
+class TeeSink(EncodedSink):
+    """One encoder, and a muxer for each output."""
 
     def __init__(self, output: OutputOptions, media: MediaInfo, *, on_warning: Callable[[str], None]) -> None:
-        self._warn = on_warning
-        self._encoder: PacketEncoder | None = None
         branches = parse(output.path)
-        outputs = [branch.output(output) for branch in branches]
-        for one in outputs:
+        outputs = [(branch.output(output), branch.on_fail) for branch in branches]
+        for one, _ in outputs:
             if one.format in (None, "image2") and not is_url(one.path) and is_pictures(one.path):
                 raise UsageError(f"-f tee: '{one.path}': pictures cannot be one of several outputs")
         codec = encoder_name(output.video_codec, CARRIER)
-        info = media.video
-        self.pixel_format = choose_format(codec, CARRIER, info.format, info.width, info.height, output.pixel_format)
-        warn_of_losses(info, codec, self.pixel_format, on_warning, given=output.pixel_format is not None)
-        self._open: list[tuple[Branch, ContainerSink]] = []
-        self._failed: list[SinkError] = []
-        self._done: list[str] = []
-        self._broken_off: list[ContainerSink] = []
-        self._frames = 0
-        try:
-            lengths = [segment_seconds(output_format(one, stdout=one.path in STDOUT), one.options) for one in outputs]
-            live = any(is_url(one.path) for one in outputs)
-            self._encoder = PacketEncoder(
-                codec, split_options(stream_tags(output.options)[0], codec, None).video, output, media,
-                self.pixel_format, live=live, short_gop=info.live,
-                segment=min((one for one in lengths if one is not None), default=None),
-            )  # fmt: skip
-            decoders: dict[int, AudioDecoder] = {}
-            for branch, one in zip(branches, outputs, strict=True):
-                try:
-                    sink = ContainerSink(one, media, on_warning=on_warning, encoder=self._encoder, decoders=decoders)
-                except SinkError as error:
-                    if branch.on_fail != "ignore":
-                        raise
-                    on_warning(f"{error}; the other outputs go on")
-                else:
-                    self._open.append((branch, sink))
-            if not self._open:
-                raise SinkError("none of the outputs can be written")
-        except FOREIGN as exc:
-            self.abort()
-            raise sink_error(exc, output.path) from exc
-        except BaseException:
-            self.abort()
-            raise
-
-    def write_frame(self, frame: Frame) -> None:
-        assert self._encoder is not None
-        self._frames += 1
-        for packet in self._encoder.encode(frame):
-            self._video(packet)
-
-    def _video(self, packet: Packet) -> None:
-        self._each(lambda sink: sink.write_video(packet))
-
-    def write_packet(self, packet: Packet) -> None:
-        self._each(lambda sink: sink.write_packet(packet))
-
-    def _each(self, act: Callable[[ContainerSink], None]) -> None:
-        for entry in list(self._open):
-            try:
-                act(entry[1])
-            except SinkError as error:
-                self._fail(entry, error)
-
-    def _fail(self, entry: tuple[Branch, ContainerSink], error: SinkError) -> None:
-        branch, sink = entry
-        self._open.remove(entry)
-        sink.abort()
-        if branch.on_fail == "abort":
-            raise error
-        if branch.on_fail == "go on":
-            self._failed.append(error)
-        if not self._open and not self._done:
-            raise error
-        self._warn(f"{error}; the other outputs go on")
-
-    def request_stop(self) -> None:
-        for _, sink in list(self._open):
-            sink.request_stop()
-
-    def break_off(self) -> None:
-        self._broken_off = [sink for _, sink in self._open]
-        for sink in self._broken_off:
-            sink.break_off()
-
-    @property
-    def kept(self) -> str:
-        return "', '".join(sink.kept for sink in self._broken_off if sink.kept)
-
-    def finish(self) -> None:
-        if not self._frames:
-            raise SinkError("no picture came, so there is nothing to write")
-        assert self._encoder is not None
-        for packet in self._encoder.flush():
-            self._video(packet)
-        # What nobody can take away first; a connection may keep us waiting.
-        for entry in sorted(self._open, key=lambda one: is_url(one[0].path)):
-            try:
-                entry[1].finish()
-            except SinkError as error:
-                self._fail(entry, error)
-            else:
-                self._open.remove(entry)
-                self._done.append(mask_url(entry[0].path))
-        self._close()
-        if self._failed:
-            raise SinkError(f"{self._failed[0]} (complete: {', '.join(self._done)})")
-
-    def abort(self) -> None:
-        for _, sink in self._open:
-            sink.abort()
-        self._open = []
-        self._close()
-
-    def _close(self) -> None:
-        if self._encoder is not None:
-            self._encoder.close()
+        super().__init__(output, outputs, media, codec, CARRIER, on_warning=on_warning)

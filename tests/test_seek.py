@@ -1,0 +1,133 @@
+"""Runs that begin in the middle of a file: the very frames, with the very stamps, of a run from the beginning."""
+
+from __future__ import annotations
+
+import subprocess
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamvsr.config import InputOptions, OutputOptions
+from streamvsr.frames import Frame
+from streamvsr.media.demux import Source, open_source
+from streamvsr.media.demux.frame_index import SPARE_FRAMES, CannotSeekError, FrameIndex
+
+pytestmark = pytest.mark.io
+
+MOVING = "testsrc2=s=64x48:r=25:d=6"
+VFR = "select='not(eq(mod(n,7),3)+between(n,60,90))'"
+X264 = "-c:v libx264 -preset veryfast -g 20"
+CLIPS = {
+    "b-frames.mp4": f"{X264} -bf 3",
+    "edited.mp4": f"{X264} -bf 3 -ss 0.1",
+    "open.mkv": f"{X264} -bf 3 -x264-params open-gop=1",
+    "refresh.mkv": f"{X264} -x264-params intra-refresh=1",
+    "vfr.mkv": f"-vf {VFR} -fps_mode vfr {X264} -bf 2",
+    "ten.mp4": "-pix_fmt yuv420p10le -c:v libx265 -preset ultrafast -x265-params keyint=20:log-level=error",
+    "fields.ts": "-vf tinterlace=interleave_top,setfield=tff -c:v mpeg2video -g 12 -bf 2 -flags +ildct+ilme",
+    "half-fields.ts": "-vf setfield=tff -c:v mpeg2video -g 12 -bf 2 -flags +ildct+ilme -b:v 2M",
+    "vp9.webm": "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -auto-alt-ref 1 -lag-in-frames 10 -g 30",
+    "stills.avi": "-c:v mjpeg",
+    "reordered.avi": f"{X264} -bf 2",
+    "bare.h264": X264,
+}
+SEEKS = [name for name in CLIPS if name not in ("reordered.avi", "bare.h264")]
+CUTS: dict[str, dict[str, Fraction]] = {
+    "whole": {},
+    "-ss": {"start": Fraction(1, 7)},
+    "-ss -t": {"start": Fraction(5, 3), "duration": Fraction(3)},
+}
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory, ffmpeg: str) -> Path:
+    folder = tmp_path_factory.mktemp("seek")
+    for name, how in CLIPS.items():
+        sound = [] if name.endswith((".avi", ".h264")) else ["-f", "lavfi", "-i", "sine=d=6"]
+        command = [ffmpeg, "-v", "error", "-f", "lavfi", "-i", MOVING, *sound, *how.split(), str(folder / name)]
+        subprocess.run(command, check=True)
+    return folder
+
+
+def opened(path: Path, cut: str) -> Source:
+    return open_source(InputOptions(str(path), **CUTS[cut]), OutputOptions())  # type: ignore[arg-type]
+
+
+@cache
+def whole(path: Path, cut: str) -> tuple[list[Frame], FrameIndex]:
+    source = opened(path, cut)
+    frames = [item for item in source if isinstance(item, Frame)]
+    index = source.frame_index()
+    source.close()
+    return frames, index
+
+
+def frames_from(path: Path, cut: str, key: int) -> list[Frame]:
+    source = opened(path, cut)
+    source.begin_at(key)
+    frames = [item for item in source if isinstance(item, Frame)]
+    source.close()
+    return frames
+
+
+def assert_same(found: list[Frame], wanted: list[Frame]) -> None:
+    assert [(f.pts, f.time_base, f.duration) for f in found] == [(f.pts, f.time_base, f.duration) for f in wanted]
+    for one, other in zip(found, wanted, strict=True):
+        for mine, theirs in zip(one.planes, other.planes, strict=True):
+            assert np.array_equal(mine, theirs), f"another picture at {one.seconds}"
+
+
+@pytest.mark.parametrize("name", SEEKS)
+@pytest.mark.parametrize("cut", CUTS)
+def test_the_index_knows_every_frame(clips: Path, name: str, cut: str) -> None:
+    frames, index = whole(clips / name, cut)
+    within = [pts for pts in index.pts if frames[0].pts <= pts <= frames[-1].pts]
+    assert within == [frame.pts for frame in frames]
+    assert index.time_base == frames[0].time_base
+
+
+@pytest.mark.parametrize("name", [name for name in SEEKS if name != "refresh.mkv"])
+@settings(max_examples=12, deadline=None)
+@given(data=st.data())
+def test_from_a_key_frame_on_it_is_the_whole(clips: Path, name: str, data: st.DataObject) -> None:
+    """VFR, B-frames, open GOP, 10 bits, fields, edit lists; cut at, beside and between frames."""
+    cut = data.draw(st.sampled_from(sorted(CUTS)))
+    frames, index = whole(clips / name, cut)
+    beside = st.tuples(st.sampled_from([f.pts for f in frames]), st.integers(-1, 1)).map(sum)
+    start, before = data.draw(beside), data.draw(st.integers(0, 30))
+    key = index.entry(start, before)
+    if key is None:
+        return
+    found = frames_from(clips / name, cut, key)
+    behind = [f for f in found if f.pts >= start]
+    assert_same(behind, [f for f in frames if f.pts >= start])
+    context = [f for f in found if f.pts < start][-before:] if before else []
+    wanted = [f for f in frames if f.pts < start]
+    assert len(context) == min(before, len(wanted))
+    assert_same(context, wanted[-before:] if before else [])
+
+
+@pytest.mark.parametrize(
+    ("name", "why"), [("reordered.avi", "no time stamps"), ("bare.h264", "numbered from the beginning")]
+)
+def test_what_cannot_be_begun_in_the_middle_says_why(clips: Path, name: str, why: str) -> None:
+    source = opened(clips / name, "whole")
+    with pytest.raises(CannotSeekError, match=why):
+        source.frame_index()
+    source.close()
+
+
+def test_the_entry_is_the_last_key_frame_with_enough_before() -> None:
+    index = FrameIndex.of(Fraction(1, 25), [(n, n % 10 == 0) for n in reversed(range(60))])
+    assert index.entry(40, 10 - SPARE_FRAMES) == 30
+    assert index.entry(40, 11 - SPARE_FRAMES) == 20
+    assert index.entry(39, 10 - SPARE_FRAMES) == 20
+    assert index.entry(10, 0) is None, "the beginning is where runs begin anyway"
+    assert index.entry(35, 100) is None
+    with pytest.raises(CannotSeekError, match="same"):
+        FrameIndex.of(Fraction(1), [(1, True), (1, False)])
