@@ -28,6 +28,7 @@ REASONABLE: Mapping[tuple[str, ...], Sequence[str]] = {
     ("models", "export"): ["rt", "OUT.onnx", "-y"],
     ("models", "verify"): ["WEIGHTS"],
     ("look",): [GOOD, "--no-trial"],
+    ("preview",): [GOOD, "OUT.png", "-y", "--at", "0", "--model", "bicubic"],
     ("ab",): [GOOD, GOOD, "OUT.html", "-y", "--pairs", "1"],
     ("compare",): [GOOD, GOOD, OUT, "-y", "--still", "1"],
     ("split",): [GOOD, "OUT.d/%d.png", "-y"],

@@ -136,7 +136,9 @@ class Plan:
 
 
 def regular_borders(duration: Fraction, seconds: int = SEGMENT_SECONDS) -> tuple[Fraction, ...]:
-    """About where segments begin: every ``seconds``; the last segment is at least half as long."""
+    """About where segments begin: every ``seconds``, or a multiple of them, of which ``MAX_CUTS`` are enough; the last
+    segment is at least half as long."""
+    seconds *= int(duration // (seconds * MAX_CUTS)) + 1
     count = max(0, (2 * duration // seconds - 1) // 2)
     return tuple(Fraction(seconds * n) for n in range(1, int(count) + 1))
 
