@@ -18,7 +18,7 @@ import msgspec
 from streamvsr.config import Config
 from streamvsr.errors import SourceError
 from streamvsr.options import is_sensitive
-from streamvsr.secrets import mask
+from streamvsr.secrets import HIDDEN, mask
 
 FORMAT = 2
 """Of the files in a job's folder."""
@@ -172,7 +172,7 @@ def _without_secrets(value: Any, name: str = "") -> Any:
     if not isinstance(value, str):
         return value
     if is_sensitive(name):
-        return f"*** {hashlib.scrypt(value.encode(), salt=name.encode(), n=1 << 14, r=8, p=1, dklen=8).hex()}"
+        return f"{HIDDEN} {hashlib.scrypt(value.encode(), salt=name.encode(), n=1 << 14, r=8, p=1, dklen=8).hex()}"
     return mask(value)
 
 
