@@ -33,7 +33,8 @@ from streamvsr.jobs.job import LONG_SECONDS, Job, Part, PartJob, cannot_resume
 from streamvsr.jobs.part_source import PartSource
 from streamvsr.jobs.segment_sink import SegmentSink
 from streamvsr.jobs.sink import JobSink
-from streamvsr.media.demux import Source, TrimmedSource, open_source, output_range
+from streamvsr.media.demux import Source, TrimmedSource, open_source, output_range, trimmed_input
+from streamvsr.media.demux.clip import ClipSource
 from streamvsr.media.mux import (
     Sink,
     described,
@@ -96,6 +97,8 @@ class OpenedJob:
     media: MediaInfo
     notes: tuple[str, ...]
     frames_total: int | None
+    open_input: Callable[[], Source]
+    """Opens the input once more, as it is cut by the options."""
 
 
 def build(
@@ -134,7 +137,9 @@ def open_job(config: Config, *, warn: Callable[[str], None]) -> OpenedJob:
     frames = _expected_frames(config.output, opened.media.video, 0)
     model = opened.maker.resolved(config.model)
     fixed = replace(config, model=model, output=opened.output)
-    return OpenedJob(fixed, opened.job, opened.sink, opened.media, tuple(dict.fromkeys(opened.notes)), frames)
+    notes = tuple(dict.fromkeys(opened.notes))
+    open_input = partial(_input, config, _steps(config)[0], upright=False)
+    return OpenedJob(fixed, opened.job, opened.sink, opened.media, notes, frames, open_input)
 
 
 def _open(
@@ -157,7 +162,10 @@ def _open(
             raise UsageError(f"the output '{path}' is the input itself: name another one")
     if source is None:
         reading = _source_options(config.output, steps, upright=frame_sink is not None)
-        source = open_source(config.input, reading, config.live)
+        if part is not None and part.clip is not None:
+            source = trimmed_input(ClipSource(part.clip, config.input, reading), config.input)
+        else:
+            source = open_source(config.input, reading, config.live)
         undo.callback(source.close)
     for line in source.warnings:
         warn(line)
