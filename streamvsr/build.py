@@ -97,6 +97,8 @@ class OpenedJob:
     media: MediaInfo
     notes: tuple[str, ...]
     frames_total: int | None
+    writes: str
+    """The output, in words."""
     open_input: Callable[[], Source]
     """Opens the input once more, as it is cut by the options."""
 
@@ -138,8 +140,9 @@ def open_job(config: Config, *, warn: Callable[[str], None]) -> OpenedJob:
     model = opened.maker.resolved(config.model)
     fixed = replace(config, model=model, output=opened.output)
     notes = tuple(dict.fromkeys(opened.notes))
+    writes = described(opened.output, opened.media.video, frames)
     open_input = partial(_input, config, _steps(config)[0], upright=False)
-    return OpenedJob(fixed, opened.job, opened.sink, opened.media, notes, frames, open_input)
+    return OpenedJob(fixed, opened.job, opened.sink, opened.media, notes, frames, writes, open_input)
 
 
 def _open(

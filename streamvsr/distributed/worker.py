@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import tempfile
@@ -22,10 +23,11 @@ from streamvsr.networks import Models
 class Worker:
     """One process of a job. Calls come one after another."""
 
-    def __init__(self, job: bytes, threads: int) -> None:
-        """``job``: a ``tasks.Job``. ``threads``: CPU threads of the network."""
+    def __init__(self, job: bytes, threads: int, device: str) -> None:
+        """``job``: a ``tasks.Job``. ``threads``: CPU threads of the network. ``device``: where it runs."""
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as ``build`` does, but before torch is imported here
         self._job = decode_job(job)
-        model = replace(self._job.config.model, threads=threads)
+        model = replace(self._job.config.model, threads=threads, device=device)
         self._config = replace(self._job.config, model=model)
         self._models: Models = {}
 
