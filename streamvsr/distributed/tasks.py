@@ -35,6 +35,7 @@ class Place:
     """What a worker says of itself before it gets a task."""
 
     node: str
+    pid: int
     device: str
     """The device that its network runs on, as ``cpu`` or ``cuda NVIDIA H100``."""
     versions: dict[str, str]
