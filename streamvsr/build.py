@@ -12,6 +12,7 @@ from itertools import pairwise
 
 from streamvsr.config import Config, OutputOptions
 from streamvsr.errors import UsageError
+from streamvsr.fidelity import losses, stages_of
 from streamvsr.filters.chain import Chain, segments
 from streamvsr.filters.compose import (
     UNWRITTEN,
@@ -140,7 +141,7 @@ def open_job(config: Config, *, warn: Callable[[str], None]) -> OpenedJob:
     model = opened.maker.resolved(config.model)
     fixed = replace(config, model=model, output=opened.output)
     notes = tuple(dict.fromkeys(opened.notes))
-    writes = described(opened.output, opened.media.video, frames)
+    writes = described(opened.output, opened.media.video)
     open_input = partial(_input, config, _steps(config)[0], upright=False)
     return OpenedJob(fixed, opened.job, opened.sink, opened.media, notes, frames, writes, open_input)
 
@@ -218,6 +219,9 @@ def _open(
                 raise
             raise UsageError(f"{exc}; -vf makes this size at column {column}") from exc
     undo.callback(sink.abort)
+    if frame_sink is None and part is None:
+        for line in losses(source.info, stages_of(steps, reached, info, config.model), output):
+            warn(line)
     if job is not None:
         open_input = partial(_input, config, steps, upright=False)
         source = _part_of(job, source, open_input, maker, segment_sink)
@@ -251,7 +255,7 @@ def _wired(config: Config, opened: _Opened) -> Run:
         frames_total=total,
         seconds_total=media.duration,
         notes=list(dict.fromkeys(opened.notes)),
-        writes=described(opened.output, info, total) if isinstance(sink, Sink) else "",
+        writes=described(opened.output, info) if isinstance(sink, Sink) else "",
         live=live,
     )
 

@@ -252,6 +252,7 @@ class RunOptions:
 
     quiet: bool = option(False, "--quiet", help="print errors only", kind="flag")
     debug: bool = option(False, "--debug", help="print tracebacks and FFmpeg's own messages", kind="flag")
+    dry_run: bool = option(False, "--dry-run", help="work for a second, tell what it would take", kind="flag")
     stats: bool = option(False, "--stats", help="print milliseconds per stage at the end", kind="flag")
     progress: str = option(
         "auto",

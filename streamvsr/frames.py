@@ -187,6 +187,8 @@ class StreamInfo:
     frames_hint: int | None = None
     """How many frames are expected, for the progress bar only: containers are often wrong about it."""
     live: bool = False
+    interlaced: bool = False
+    """Frames hold two fields each, which nobody de-interlaces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +247,8 @@ class MediaInfo:
     chapters: tuple[Chapter, ...] = ()
     duration: Fraction | None = None
     """Seconds that this run is expected to cover, for the progress bar only."""
+    frame_data: tuple[str, ...] = ()
+    """In words, what frames carry that no encoder can be given: captions, HDR10+ data, the layout of 3D."""
 
     def with_video(self, video: StreamInfo) -> Self:
         """The same input after filters have changed its pictures."""

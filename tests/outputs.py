@@ -17,6 +17,7 @@ import av
 import numpy as np
 
 from streamvsr.config import InputOptions, OutputOptions
+from streamvsr.fidelity import losses
 from streamvsr.frames import PIXEL_FORMATS, Frame, MediaInfo, PixelFormat, Plane, StreamInfo
 from streamvsr.media.demux.container import ContainerSource
 from streamvsr.media.mux import open_sink
@@ -74,10 +75,12 @@ def frames(stream: StreamInfo, stamps: list[int], duration: int = 0) -> Iterator
 def write(
     path: Path | str, stream: StreamInfo, stamps: list[int], *, duration: int = 0, media: Any = None, **options: Any
 ) -> list[str]:
-    """Write frames with these stamps; the warnings."""
+    """Write frames with these stamps; the warnings, and what a run would say of losses."""
     warnings: list[str] = []
     output = OutputOptions(path=str(path), **options)
-    sink = open_sink(output, replace(media or MediaInfo(stream), video=stream), on_warning=warnings.append)
+    media = replace(media or MediaInfo(stream), video=stream)
+    sink = open_sink(output, media, on_warning=warnings.append)
+    warnings += losses(media, [], output)
     for frame in frames(stream, stamps, duration):
         sink.write_frame(frame)
     sink.finish()
@@ -92,7 +95,9 @@ def remake(source: Path | str, path: Path | str, *, seconds: float = 1e9, **opti
     try:
         layout = PIXEL_FORMATS["yuv420p"]
         small = replace(reader.info.video, width=WIDTH, height=HEIGHT, format=layout)
-        sink = open_sink(output, replace(reader.info, video=small), on_warning=warnings.append)
+        media = replace(reader.info, video=small)
+        sink = open_sink(output, media, on_warning=warnings.append)
+        warnings += losses(media, [], output)
         planes = painted(0, layout)
         for item in reader:
             if (item.seconds or 0) > seconds:

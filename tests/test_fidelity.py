@@ -225,13 +225,20 @@ def test_mastering_data_that_are_lost_are_told(make: Make, tmp_path: Path, capsy
 SOUND = ["-f", "lavfi", "-i", "sine=r=48000:d=2", "-c:a", "mp2"]
 
 
-def test_transparency_beside_the_picture_is_told(
-    make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    source = ["-f", "lavfi", "-i", f"testsrc2=s={SIZE}:d=0.1,format=yuva420p"]
-    clip = make("clip.webm", *source, "-c:v", "libvpx-vp9", "-auto-alt-ref", "0")
-    assert run(clip, tmp_path / "out.mkv", "-c:v", "ffv1", "--model", "identity", "-y") == 0
-    assert "the transparency of its pictures is left out" in capsys.readouterr().err
+@pytest.mark.parametrize(("codec", "suffix"), [("libvpx", "webm"), ("libvpx-vp9", "webm"), ("libvpx-vp9", "mkv")])
+def test_transparency_beside_the_picture_is_kept(codec: str, suffix: str, make: Make, ffprobe: str) -> None:
+    ramp = ["-f", "lavfi", "-i", f"testsrc2=s={SIZE}:d=0.1,format=yuva420p,geq=lum='lum(X,Y)':a='2*X'"]
+    clip = make(f"clip.{suffix}", *ramp, "-c:v", codec, "-auto-alt-ref", "0")
+    lossless, again = clip.parent / "out.mkv", clip.parent / f"again.{suffix}"
+    assert run(clip, *LOSSLESS[:-1], lossless) == 0
+    assert run(clip, "--model", "identity", "-c:v", codec, "--quiet", again) == 0
+    for path in (lossless, again):
+        name = "" if path == lossless else codec
+        with av.open(str(path)) as container:
+            decoder: Any = av.CodecContext.create(name, "r") if name else container.streams.video[0].codec_context
+            picture = next(frame for packet in container.demux(video=0) for frame in decoder.decode(packet))
+        alpha = from_av(picture, pts=0, time_base=Fraction(1)).planes[3]
+        assert np.abs(alpha.astype(int) - 2 * np.arange(96)).max() <= 3
 
 
 def sound_and_pictures(ffprobe: str, path: Path) -> tuple[list[Fraction], list[Fraction]]:

@@ -17,7 +17,7 @@ from streamvsr.cli.console import Console, encodable, forget_secrets, hide, hide
 from streamvsr.cli.interrupts import INTERRUPTED, Interrupts, loading
 from streamvsr.cli.output_check import settle_output
 from streamvsr.cli.parser import parse
-from streamvsr.cli.progress import Display, NoDisplay, duration, eta_seconds, make_display, summary
+from streamvsr.cli.progress import Display, NoDisplay, done_fraction, duration, eta_seconds, make_display, size, summary
 from streamvsr.cli.secret_words import config_secrets, typed_secrets
 from streamvsr.config import Config
 from streamvsr.errors import ReaderLeftError, StreamvsrError, UsageError
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 0.15
 """How often the main thread looks up from waiting: for progress, and for signals, which do not wake it on Windows."""
-FORECAST_SECONDS, FORECAST_FRAMES = 5.0, 5
+FORECAST_SECONDS, FORECAST_FRAMES, FORECAST_SIZE_FRAMES = 5.0, 5, 100
 """So much of a run is looked at to say how long the rest takes."""
 LONG_SECONDS = 60.0
 """Nobody needs to be told of less."""
@@ -37,6 +37,7 @@ ABORT_SECONDS = 15.0
 COMMANDS: Mapping[str, str] = {
     "models": "streamvsr.cli.models_command:models_command",
     "look": "streamvsr.cli.look_command:look_command",
+    "preview": "streamvsr.cli.preview_command:preview_command",
     "ab": "streamvsr.cli.ab_command:ab_command",
     "compare": "streamvsr.cli.compare_command:compare_command",
     "split": "streamvsr.cli.split_merge_command:split_command",
@@ -165,6 +166,10 @@ def run_config(
     console = console or Console(quiet=config.run.quiet, as_json=config.run.progress == "json")
     for note in notes:
         console.note(note)
+    if config.run.dry_run:
+        from streamvsr.cli.dry_run import dry_run
+
+        return dry_run(config, console)
     config = settle_output(config, console)
     with loading():
         from streamvsr.build import build
@@ -189,7 +194,8 @@ def run_config(
         run.start()
         try:
             if run.writes:
-                console.note(run.writes)
+                total = run.progress().frames_total
+                console.note(run.writes if total is None else f"{run.writes}, {total} frames")
             told = _tell(run, console, 0)
             display = show(console) if show is not None else make_display(console, config.run.progress)
             ending = _watch(run, display, interrupts, console)
@@ -234,7 +240,12 @@ def _watch(run: Run, display: Display, interrupts: Interrupts, console: Console)
             forecast = True
             eta = eta_seconds(progress)
             if eta is not None and eta > LONG_SECONDS:
-                console.note(f"about {duration(eta)} to go at {progress.fps:.2g} frames a second")
+                said = f"about {duration(eta)} to go at {progress.fps:.2g} frames a second"
+                done = done_fraction(progress)
+                # Behind the first key frames of an encoder that looks ahead, the mean is no forecast yet.
+                if done and progress.encoded_bytes and progress.frames_out >= FORECAST_SIZE_FRAMES:
+                    said += f", {size(progress.encoded_bytes / done)} of video"
+                console.note(said)
     return ending
 
 

@@ -15,8 +15,8 @@ usage: streamvsr [options] INPUT [options] OUTPUT
        streamvsr [options] -i INPUT [options] OUTPUT
        streamvsr [options] INPUTS... [options] -o FOLDER
        streamvsr CONFIG.py CHECKPOINT.pth INPUT OUTPUT [--max_seq_len N]
-       streamvsr look | models | filters | compare | ab | split | merge
-                 | metrics | evaluate | train"""
+       streamvsr look | preview | models | filters | compare | ab | split
+                 | merge | metrics | evaluate | train"""
 
 _EXAMPLES = """\
 examples:

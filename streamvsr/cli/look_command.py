@@ -73,7 +73,8 @@ def look_command(words: Sequence[str]) -> int:
 
             found = forecast(config, footage, warn=console.warning)
         if options.sheet is not None:
-            from streamvsr.look.sheet import png, sheet
+            from streamvsr.look.crops import png
+            from streamvsr.look.sheet import sheet
 
             picture = png(sheet(config, footage, choice, warn=console.warning))
             write(options.sheet, picture, config.output.overwrite)

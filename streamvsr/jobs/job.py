@@ -151,7 +151,5 @@ class PartJob:
         if models != self.plan.models:
             raise SinkError(f"this machine has other networks ({', '.join(models)}) than the job ({self.plan.models})")
 
-    def open_sink(
-        self, output: OutputOptions, media: MediaInfo, _: object, on_warning: Callable[[str], None]
-    ) -> SegmentSink:  # fmt: skip
-        return SegmentSink(output, media, self.store, first=self._number, on_warning=on_warning)
+    def open_sink(self, output: OutputOptions, media: MediaInfo, *_: object) -> SegmentSink:
+        return SegmentSink(output, media, self.store, first=self._number)

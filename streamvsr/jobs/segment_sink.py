@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 
 from streamvsr.config import OutputOptions
@@ -16,7 +16,7 @@ from streamvsr.errors import SinkError
 from streamvsr.frames import Frame, MediaInfo
 from streamvsr.jobs.store import JobStore, SegmentWriter
 from streamvsr.media.av_errors import FOREIGN, sink_error
-from streamvsr.media.encode.open_encoder import PacketEncoder, wants_parameters_in_front, warn_of_losses
+from streamvsr.media.encode.open_encoder import PacketEncoder, wants_parameters_in_front
 from streamvsr.media.encode.options import encoder_name, output_format, split_options
 from streamvsr.media.encode.pixel_formats import choose_format
 from streamvsr.media.mux.base import Sink
@@ -29,10 +29,7 @@ CLOSED_GOP = {"libx265": ("x265-params", "open-gop=0")}
 class SegmentSink(Sink):
     """Encodes each segment by itself. Frames of segments that the store has already are passed over."""
 
-    def __init__(
-        self, output: OutputOptions, media: MediaInfo, store: JobStore, *, first: int = 0,
-        on_warning: Callable[[str], None],
-    ) -> None:  # fmt: skip
+    def __init__(self, output: OutputOptions, media: MediaInfo, store: JobStore, *, first: int = 0) -> None:
         """``media``: the frames that will come, after all filters. ``first``: the segment of the first frame. Raises
         ``UsageError`` and ``SinkError`` for what the encoder refuses."""
         self._output, self._media, self._store = output, media, store
@@ -43,7 +40,6 @@ class SegmentSink(Sink):
         self.pixel_format = choose_format(
             self._codec, self._format, info.format, info.width, info.height, output.pixel_format
         )
-        warn_of_losses(info, self._codec, self.pixel_format, on_warning, given=output.pixel_format is not None)
         self._options = split_options(stream_tags(output.options)[0], self._codec, None).video
         if self._codec in CLOSED_GOP:
             name, value = CLOSED_GOP[self._codec]
@@ -68,6 +64,7 @@ class SegmentSink(Sink):
         try:
             self._writer.add_frame(frame.seconds, frame.seconds + frame.duration * frame.time_base)
             for packet in self._encoder.encode(frame):
+                self.encoded_bytes += len(packet.data)
                 self._writer.write(packet)
         except FOREIGN as exc:
             raise self._explained(exc) from exc
@@ -101,6 +98,7 @@ class SegmentSink(Sink):
     def _flush(self) -> None:
         if self._encoder is not None and self._writer is not None:
             for packet in self._encoder.flush():
+                self.encoded_bytes += len(packet.data)
                 self._writer.write(packet)
             self._encoder.close()
             self._encoder = None

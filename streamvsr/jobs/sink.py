@@ -33,7 +33,7 @@ class JobSink(SegmentSink):
     ) -> None:  # fmt: skip
         """``media``: the frames that will come, after all filters. ``open_tracks``: opens the input once more, for its
         copied packets. Raises ``UsageError`` and ``SinkError`` as a ``Muxer`` does."""
-        super().__init__(output, media, store, on_warning=on_warning)
+        super().__init__(output, media, store)
         self._open_tracks = open_tracks
         self._stopped = self._broken_off = False
         self._kept = ""
@@ -112,7 +112,7 @@ class JobSink(SegmentSink):
                 while (copied := interleaver.next(packet.seconds)) is not None:
                     muxer.write_packet(copied)
                 muxer.write_video(packet)
-            while (copied := interleaver.next(last if self._stopped else None)) is not None:
+            for copied in interleaver.rest(last if self._stopped else None):
                 muxer.write_packet(copied)
             muxer.finish()
         self._joining = None

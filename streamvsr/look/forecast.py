@@ -33,6 +33,10 @@ class Forecast:
     """The most that this process had in use up to the trial's end; None where the system does not tell."""
     output_bytes: int | None
     trial_frames: int
+    writes: str
+    """What comes out: size, encoder and rate."""
+    notes: tuple[str, ...]
+    """On the choice of the network, and what else a run says first."""
 
 
 def forecast(config: Config, footage: Footage, *, warn: Callable[[str], None]) -> Forecast:
@@ -47,6 +51,7 @@ def forecast(config: Config, footage: Footage, *, warn: Callable[[str], None]) -
             config,
             input=replace(config.input, start=start if footage.seconds and footage.seconds > 2 else config.input.start),
             output=replace(config.output, path=str(path), overwrite=True, no_audio=True, no_subtitles=True),
+            run=replace(config.run, resume=False),
         )
         run = build(trial, warn=warn)
         begin, first = time.perf_counter(), None
@@ -78,6 +83,8 @@ def forecast(config: Config, footage: Footage, *, warn: Callable[[str], None]) -
         _peak_memory(),
         int(size / written * frames) if written and size and frames else None,
         done,
+        run.writes.removeprefix(f"{path}: "),
+        tuple(run.notes),
     )
 
 

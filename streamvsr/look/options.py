@@ -1,8 +1,9 @@
-"""What ``streamvsr look`` can be told."""
+"""What ``streamvsr look`` and ``streamvsr preview`` can be told."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 from streamvsr.options import option
 
@@ -12,3 +13,8 @@ class LookOptions:
     json: bool = option(False, "--json", help="print it as JSON", kind="flag")
     sheet: str | None = option(None, "--sheet", help="a PNG with the candidates at three moments", metavar="FILE")
     no_trial: bool = option(False, "--no-trial", help="no forecast: it works for a second", kind="flag")
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewOptions:
+    at: Fraction | None = option(None, "--at", help="the moment (default: the middle)", kind="time", metavar="TIME")

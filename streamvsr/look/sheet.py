@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from typing import cast
 
-import cv2
 import numpy as np
 
-from streamvsr.build import build
 from streamvsr.compare.label import Label, fitting_scale
-from streamvsr.config import Config, ModelOptions, OutputOptions
-from streamvsr.errors import SourceError
+from streamvsr.config import Config
 from streamvsr.footage.choose import Choice
 from streamvsr.footage.sample import Footage
-from streamvsr.media.color.arrays import Pixels, rgb_array
+from streamvsr.look.crops import frame_at, liveliest
+from streamvsr.media.color.arrays import Pixels
 from streamvsr.models import registry
-from streamvsr.pipeline.frame_sink import FrameReader, FrameSink
 
 MOMENTS = 3
-WARM_UP_FRAMES = 5
-"""Frames before the one that is shown: a carried state has settled by then."""
 CELL = (400, 300)
 """Width and height of a cell, in pixels of the result: 1 to 1, never scaled."""
 SCALE = 4
@@ -51,54 +44,17 @@ def sheet(config: Config, footage: Footage, choice: Choice, *, warn: Callable[[s
     rows = []
     for moment in range(MOMENTS):
         start = Fraction(int(1000 * (footage.seconds or 0) * (2 * moment + 1) / (2 * MOMENTS)), 1000)
-        place = _place(config, footage, start, size, warn)
+        place = liveliest(config, footage, start, size, warn)
         row = []
         for name, text in zip(names, texts, strict=True):
             model = replace(config.model, model=name)
             if name == choice.model and model.strength is None:
                 model = replace(model, strength=choice.strength)
             crop = f"crop={size[0]}:{size[1]}:{place[0]}:{place[1]}"
-            pixels = _last(config, start, f"{crop},vsr", model, warn)
+            pixels = frame_at(config, start, f"{crop},vsr", model, warn)
             cell = cast(Pixels, np.zeros((height, width, 3), np.uint8))
             cell[: pixels.shape[0], : pixels.shape[1]] = pixels[:height, :width]
             Label(text, width, height, scale).draw(cell, at_right=False)
             row.append(cell)
         rows.append(np.hstack(row))
     return cast(Pixels, np.vstack(rows))
-
-
-def _place(
-    config: Config, footage: Footage, start: Fraction, size: tuple[int, int], warn: Callable[[str], None]
-) -> tuple[int, int]:
-    """The left upper corner of the liveliest part of a frame: where most is to be seen, good or bad."""
-    pixels = _last(config, start, None, ModelOptions(model="identity"), warn)
-    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    energy = cv2.boxFilter(np.abs(cv2.Laplacian(grey, cv2.CV_32F)), -1, size, normalize=True)
-    height, width = grey.shape
-    free = energy[size[1] // 2 : height - size[1] // 2 + 1, size[0] // 2 : width - size[0] // 2 + 1]
-    y, x = np.unravel_index(int(np.argmax(free)), free.shape) if free.size else (0, 0)
-    # Codecs' blocks and chroma samples stay whole.
-    return min(int(x), max(0, footage.width - size[0])) & ~1, min(int(y), max(0, footage.height - size[1])) & ~1
-
-
-def _last(
-    config: Config, start: Fraction, chain: str | None, model: ModelOptions, warn: Callable[[str], None]
-) -> Pixels:
-    """The frame at ``start``, or the last one before it."""
-    output = OutputOptions(frames=WARM_UP_FRAMES + 1, filters=chain, no_audio=True, no_subtitles=True, no_data=True)
-    begin = (config.input.start or Fraction(0)) + start
-    one = replace(config, input=replace(config.input, start=begin or None), output=output, model=model)
-    frame_sink = FrameSink()
-    with closing(FrameReader(build(one, warn=warn, frame_sink=frame_sink), frame_sink)) as reader:
-        last = deque(reader, maxlen=1)
-    if not last:
-        raise SourceError(f"{config.input.path}: there is no frame at {float(begin):.2f} s")
-    return rgb_array(last[0], deep=False)
-
-
-def png(pixels: Pixels) -> bytes:
-    _, data = cv2.imencode(".png", np.ascontiguousarray(pixels[..., ::-1]))
-    return bytes(data)
-
-
-__all__: Sequence[str] = ["candidates", "png", "sheet"]

@@ -27,8 +27,16 @@ MOVING = {
     Type.DOVI_METADATA: "Dolby Vision data",
     Type.DYNAMIC_HDR_VIVID: "HDR Vivid data",
     Type.A53_CC: "closed captions",
+    Type.STEREO3D: "the layout of stereo 3D",
+    Type.SPHERICAL: "the projection of spherical video",
 }
-"""What pictures carry that was made for each of them, and cannot be handed to an encoder."""
+"""What frames carry beside samples. PyAV cannot put it on a frame that a network or OpenCV has made."""
+
+CARRIED_BY = {
+    "closed captions": frozenset({"libx264", "libx265", "mpeg2video"}),
+    "the layout of stereo 3D": frozenset({"libx264"}),
+}
+"""Encoders that write it where it came through FFmpeg's own filters, or through none."""
 
 _ST2086 = struct.Struct("<20i2I")
 """AVMasteringDisplayMetadata: ten rationals, then whether primaries and luminance are there."""
@@ -60,6 +68,11 @@ def moving_data(picture: av.VideoFrame) -> list[str]:
     return [words for kind, words in MOVING.items() if side_data(picture, kind) is not None]
 
 
+def carried(words: str, codec: str) -> bool:
+    """Whether an encoder writes this of ``MOVING`` from frames that have it."""
+    return codec in CARRIED_BY.get(words, ())
+
+
 def with_mastering(options: Mapping[str, str], codec: str, info: StreamInfo) -> dict[str, str]:
     """An encoder's options with the data of ``info``; what the user has stated goes before."""
     key = PARAMETERS.get(codec)
@@ -69,19 +82,6 @@ def with_mastering(options: Mapping[str, str], codec: str, info: StreamInfo) -> 
     stated = {pair.partition("=")[0] for pair in given.split(":")}
     ours = [f"{name}={value}" for name, value in _parameters(codec, info.mastering) if name not in stated]
     return {**options, key: ":".join([*filter(None, [given]), *ours])} if ours else dict(options)
-
-
-def lost_mastering(codec: str, info: StreamInfo) -> str:
-    """What to say where the data of ``info`` cannot be written; nothing where it can."""
-    if info.mastering is None:
-        return ""
-    if not is_kept(info):
-        return "the HDR mastering data are left out: the picture is not HDR any more"
-    if codec in PARAMETERS:
-        return ""
-    return (
-        f"{codec} cannot be told the HDR mastering data: they are left out (libx265, libx264 and libsvtav1 keep them)"
-    )
 
 
 def is_kept(info: StreamInfo) -> bool:

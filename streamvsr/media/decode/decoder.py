@@ -57,7 +57,7 @@ class VideoDecoder:
 
         ``on_damage`` is called once, at the first packet or frame that is damaged.
         """
-        self.context = stream.codec_context
+        self.context = alpha_decoder(stream) or stream.codec_context
         self.context.thread_type = "SLICE" if low_delay else "AUTO"
         self.context.options = self._options = dict(options)
         if self.context.codec.canonical_name == "hevc":
@@ -209,6 +209,22 @@ class VideoDecoder:
             self._on_damage()
         if self.damaged >= MAX_BAD_PACKETS and not self.frames:
             raise UndecodableError from exc
+
+
+def alpha_decoder(stream: Any) -> Any:
+    """libvpx's decoder for VP8 and VP9 whose transparency lies in a second picture beside each packet (WebM's
+    AlphaMode), which FFmpeg's own decoders pass over; None for any other stream, or without libvpx."""
+    name = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stream.codec_context.codec.canonical_name)
+    stated = {key.lower(): value for key, value in stream.metadata.items()}
+    if name is None or stated.get("alpha_mode") != "1":
+        return None
+    try:
+        context: Any = av.CodecContext.create(name, "r")
+    except ValueError:
+        return None
+    given = stream.codec_context
+    context.extradata, context.width, context.height = given.extradata, given.width, given.height
+    return context
 
 
 class UndecodableError(StreamvsrError):

@@ -15,7 +15,7 @@ from streamvsr.media.av_frames import color_of, resolve_color, target_format
 from streamvsr.media.decode.clock import MAX_FRAME_RATE, Clock, ConstantClock, Shift
 from streamvsr.media.decode.conform import orientation_of
 from streamvsr.media.demux.selection import Selection
-from streamvsr.media.hdr import mastering_of
+from streamvsr.media.hdr import mastering_of, moving_data
 from streamvsr.media.timecode import moved
 
 MISSING_SECONDS = Fraction(1, 2)
@@ -113,6 +113,7 @@ def describe(
         mastering=mastering_of(first),
         frames_hint=frames,
         live=live,
+        interlaced=bool(first.interlaced_frame) and output.deinterlace == "off",
     )
     return MediaInfo(
         video=info,
@@ -122,6 +123,7 @@ def describe(
         video_disposition=int(video.disposition),
         chapters=tuple(_chapters(container, (start_of(container) or Fraction(0)) + start)),
         duration=duration,
+        frame_data=tuple(moving_data(first)),
     )
 
 

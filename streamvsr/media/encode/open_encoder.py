@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
@@ -15,37 +15,14 @@ from av.format import Flags as FormatFlags
 
 from streamvsr.config import OutputOptions
 from streamvsr.errors import SinkError
-from streamvsr.frames import Frame, MediaInfo, Packet, StreamInfo
-from streamvsr.media.av_frames import target_format
+from streamvsr.frames import Frame, MediaInfo, Packet
 from streamvsr.media.av_packets import plain_packet
 from streamvsr.media.encode.options import LIVE_DEFAULTS
-from streamvsr.media.encode.pixel_formats import planar_twin
 from streamvsr.media.encode.video_encoder import ASSUMED_RATE, VideoEncoder, plausible_rate
-from streamvsr.media.hdr import lost_mastering
 from streamvsr.media.open_container import open_container
 
 LIVE_GOP_SECONDS = 2
 """Fragments begin at key frames: what a killed recording loses, and what who tunes in waits for."""
-
-
-def warn_of_losses(
-    info: StreamInfo, codec: str, pixel_format: str, on_warning: Callable[[str], None], *, given: bool
-) -> None:
-    """What the encoder cannot keep; ``given``: the user has chosen the pixel format."""
-    if lost := lost_mastering(codec, info):
-        on_warning(lost)
-    if given:
-        return
-    bits = target_format(pixel_format).bits
-    if bits == 8 < info.format.bits:
-        on_warning(f"{codec} holds {bits} of the {info.format.bits} bits here; libx264, libx265 and ffv1 hold more")
-    if info.format.alpha and not planar_twin(pixel_format).startswith(("yuva", "gbra")):
-        on_warning(f"{codec} cannot keep transparency: it is left out")
-    if (info.width % 2 or info.height % 2) and "420" in info.format.name and "420" not in pixel_format:
-        on_warning(
-            f"{codec} holds {info.width}x{info.height} as {pixel_format} only, which few players play: "
-            "use -vf scale or crop for an even size"
-        )
 
 
 CARRIER = "nut"

@@ -18,8 +18,9 @@ from streamvsr.config import OutputOptions
 from streamvsr.errors import SinkError, UsageError
 from streamvsr.frames import Color, Frame, MediaInfo, StreamInfo
 from streamvsr.media.av_errors import FOREIGN
-from streamvsr.media.av_frames import as_av, color_after
+from streamvsr.media.av_frames import as_av, color_after, rescaled
 from streamvsr.media.encode.options import HARDWARE, SOFTWARE_TWIN, option_names, parse_rate, with_quality
+from streamvsr.media.encode.stated_color import stated_color
 from streamvsr.media.ffmpeg_log import listening
 from streamvsr.media.hdr import with_mastering
 
@@ -36,13 +37,16 @@ ASSUMED_RATE = Fraction(25)
 ANY_TIME_BASE = frozenset({"libx264", "libx265", "libsvtav1", "libvpx-vp9", "libvpx", "ffv1", "prores_ks", "mjpeg"})
 """Encoders that are known to take any unit of time; others are asked before they are opened for good."""
 
+LAMBDA_PER_QUANTISER = 118
+"""FFmpeg's FF_QP2LAMBDA: the unit in which encoders are told a quantiser."""
+
 MAX_DENOMINATOR = 65535
 """MPEG-4's limit for ticks a second."""
 
 MAX_REORDERING_SECONDS = 600
 """From the decoding of a picture to its showing: far more than any encoder reorders."""
 
-STALE_TAGS = frozenset({"encoder", "rotate", "bps", "duration", "number_of_frames", "number_of_bytes"})
+STALE_TAGS = frozenset({"encoder", "rotate", "bps", "duration", "number_of_frames", "number_of_bytes", "alpha_mode"})
 """Stream tags that describe the video that was read, in lower case; also what mkvmerge adds with a language suffix."""
 
 
@@ -68,7 +72,9 @@ class VideoEncoder:
         info = media.video
         self.codec = codec
         self.pixel_format = pixel_format
-        self.color = output_color(info, pixel_format)
+        fed = output_color(info, pixel_format)
+        self.color = stated_color(fed, pixel_format, codec, target, info.width, info.height)
+        self._recolors = self.color != fed
         self.rate = plausible_rate(info.frame_rate)
         self.step = 1 / (self.rate or ASSUMED_RATE)
         """Seconds from a frame to the next where its duration is not stated."""
@@ -143,7 +149,7 @@ class VideoEncoder:
         context.flags = context.flags | header if self._in_front else context.flags & ~header
         quantiser = options.pop("q", None)
         if quantiser is not None:
-            context.qscale, context.global_quality = True, round(float(quantiser))
+            context.qscale, context.global_quality = True, round(float(quantiser) * LAMBDA_PER_QUANTISER)
         if output.bit_rate is not None:
             context.bit_rate = parse_rate(output.bit_rate, "-b:v")
         if output.gop is not None:
@@ -179,7 +185,7 @@ class VideoEncoder:
 
     def encode(self, frame: Frame) -> Iterator[av.Packet[Any]]:
         # A picture that nobody changed goes on as it is: a copy of each would cost 3 % of a fast encoder's time.
-        picture = as_av(frame, av_format=self.pixel_format)
+        picture = self._recolored(frame) if self._recolors else as_av(frame, av_format=self.pixel_format)
         # Decoded pictures say what type they were; x264 would make each of the source's key frames one of its own.
         picture.pict_type = 0
         seconds = frame.pts * frame.time_base
@@ -200,6 +206,15 @@ class VideoEncoder:
         picture.pts, picture.time_base, picture.duration = pts, self.time_base, duration
         self._durations[pts] = duration
         yield from self._stamped(self.stream.encode(picture))
+
+    def _recolored(self, frame: Frame) -> av.VideoFrame:
+        """With the matrix and the range that the output can state."""
+        if frame.format.family == "gray":
+            picture = as_av(frame, av_format=self.pixel_format)
+            color = color_after(frame.color, self.pixel_format, frame.width, frame.height)
+        else:
+            picture, color = as_av(frame), frame.color
+        return rescaled(picture, frame.width, frame.height, self.pixel_format, color, self.color)
 
     def _ticks(self, count: int, unit: Fraction) -> int:
         """``count`` times ``unit`` in the encoder's unit, which is nearly always the same."""

@@ -21,6 +21,7 @@ __all__ = [
     "described",
     "holds_rotation",
     "open_sink",
+    "outputs",
     "same_file",
     "wanted_format",
     "with_usable_encoder",
@@ -78,9 +79,18 @@ def _kind(output: OutputOptions) -> SinkKind:
     return next(kind for kind in SINKS if kind.fits(output))
 
 
+def outputs(output: OutputOptions) -> list[OutputOptions]:
+    """Each of the outputs of a ``-f tee``, with the encoder that they share; else the one that there is."""
+    if output.format != "tee":
+        return [output]
+    return [
+        replace(branch.output(output), video_codec=output.video_codec or "libx264") for branch in tee.parse(output.path)
+    ]
+
+
 def written_paths(output: OutputOptions) -> list[str]:
     """The paths and URLs that an output writes to."""
-    return [branch.path for branch in tee.parse(output.path)] if output.format == "tee" else [output.path]
+    return [one.path for one in outputs(output)]
 
 
 def wanted_format(output: OutputOptions, info: StreamInfo) -> str:
@@ -96,8 +106,8 @@ def holds_rotation(output: OutputOptions) -> bool:
     return _kind(output).holds_rotation(output)
 
 
-def described(output: OutputOptions, info: StreamInfo, frames: int | None) -> str:
-    """What comes out, in a line: ``frames`` frames (None: nobody knows) like ``info``."""
+def described(output: OutputOptions, info: StreamInfo) -> str:
+    """What comes out of frames like ``info``, in a line."""
     parts = [f"{info.width}x{info.height}"]
     if _kind(output).name == "container":
         parts.append(encoder_name(output.video_codec, output_format(output, stdout=output.path == "-")))
@@ -105,8 +115,6 @@ def described(output: OutputOptions, info: StreamInfo, frames: int | None) -> st
         parts.append("images")
     if info.frame_rate is not None:
         parts.append(f"{float(info.frame_rate):.5g} frames a second")
-    if frames is not None:
-        parts.append(f"{frames} frames")
     return f"{'standard output' if output.path == '-' else output.path}: {', '.join(parts)}"
 
 

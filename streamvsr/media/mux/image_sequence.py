@@ -34,6 +34,8 @@ LOSSY_QUALITY |= {".webp": ("IMWRITE_WEBP_QUALITY", 95)}
 MAX_NUMBER_DIGITS = 15
 """Of the first number of a pattern: names have a limited length."""
 
+JPEG = frozenset({".jpg", ".jpeg"})
+
 START_NUMBER = "start_number"
 """The one free option that pictures have: the first number of a pattern, 0 unless said."""
 
@@ -148,15 +150,6 @@ class ImageSequenceSink(Sink):
         kinds = [t.kind for t in media.tracks if t.kind != "data"]
         if kinds:
             on_warning(f"pictures hold no tracks: {len(kinds)} left out ({', '.join(sorted(set(kinds)))})")
-        if (ratio := media.video.sample_aspect_ratio) != 1:
-            on_warning(
-                f"pictures do not say that their pixels are {ratio.numerator}:{ratio.denominator}, viewers show them "
-                "square: -vf vsr,scale=iw*sar:ih,setsar=1 makes them so"
-            )
-        if media.video.rotation or media.video.mirrored:
-            on_warning(f"pictures cannot hold the rotation by {media.video.rotation} degrees: -autorotate turns them")
-        if self._layout.alpha and suffix not in WITH_ALPHA:
-            on_warning(f"{suffix} cannot keep transparency: it is left out")
         if ignored := _ignored(output):
             on_warning(f"pictures do not have these options: {', '.join(ignored)}")
         first = self._folder / self._name(0)
@@ -230,6 +223,9 @@ class ImageSequenceSink(Sink):
         pixels = np.stack([blue, green, red, *alpha], axis=-1)
         flag, value = LOSSY_QUALITY.get(suffix, ("", 0))
         parameters = [getattr(self._cv2, flag), value] if flag else []
+        if suffix in JPEG and (self._layout.log2_chroma_w, self._layout.log2_chroma_h) != (1, 1):
+            # OpenCV's own 4:2:0 would halve the colours of what has more.
+            parameters += [self._cv2.IMWRITE_JPEG_SAMPLING_FACTOR, self._cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
         try:
             done, data = self._cv2.imencode(suffix, pixels, parameters)
         except self._cv2.error as exc:

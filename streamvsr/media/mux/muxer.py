@@ -39,11 +39,6 @@ from streamvsr.secrets import mask_url
 
 CHAPTERED = MOV_FAMILY | {"matroska", "webm", "nut", "ogg"}
 ROTATED = MOV_FAMILY | {"matroska", "webm"}
-TIMECODED = MOV_FAMILY | {"matroska", "webm", "nut", "mxf"}
-
-MATROSKA_FAMILY = frozenset({"matroska", "webm"})
-STATES_SHAPE = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4"})
-"""Codecs that state the shape of a pixel themselves. PyAV cannot tell Matroska, which has a place for it."""
 
 STALE_TAGS = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder"})
 """Container tags that describe the file that was read, in lower case."""
@@ -205,23 +200,6 @@ class Muxer:
                 for n, c in enumerate(media.chapters)
             ]
             container.set_chapters(made)
-        elif media.chapters:
-            self._warn(f"{name} cannot hold chapters: {len(media.chapters)} left out")
-        if (media.video.rotation or media.video.mirrored) and name not in ROTATED:
-            mirrored = " and the mirroring" if media.video.mirrored else ""
-            self._warn(
-                f"{name} cannot hold the rotation by {media.video.rotation} degrees{mirrored}: it is lost; "
-                "-autorotate turns the pixels"
-            )
-        code = next((value for key, value in media.video_metadata.items() if key.lower() == "timecode"), None)
-        if code is not None and name not in TIMECODED:
-            self._warn(f"{name} cannot hold the time code {code}: it is lost")
-        ratio, codec = media.video.sample_aspect_ratio, self._stream.codec_context.codec.canonical_name
-        if name in MATROSKA_FAMILY and ratio != 1 and codec not in STATES_SHAPE:
-            self._warn(
-                f"{name} with {codec} cannot be told here that pixels are {ratio.numerator}:{ratio.denominator}: "
-                "players show them square; H.264, H.265 or .mp4 keep it, and so does -vf vsr,scale=iw*sar:ih,setsar=1"
-            )
 
     def write_video(self, packet: Packet) -> None:
         """One packet of the encoder."""

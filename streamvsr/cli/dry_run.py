@@ -1,0 +1,31 @@
+"""``--dry-run``: what a run would write and what it would take here, after a second of it."""
+
+from __future__ import annotations
+
+from streamvsr.cli.console import Console
+from streamvsr.cli.interrupts import Interrupts
+from streamvsr.cli.progress import duration, size
+from streamvsr.config import Config
+
+
+def dry_run(config: Config, console: Console) -> int:
+    """Tell, and write nothing; the exit code. Raises ``StreamvsrError``, also where the input can be read only once."""
+    with Interrupts():
+        from streamvsr.footage.sample import look
+        from streamvsr.look.forecast import forecast
+
+        found = forecast(config, look(config.input), warn=console.warning)
+    console.block(f"{config.output.path}: {found.writes}")
+    for note in found.notes:
+        console.block(note)
+    if found.frames_per_second is None:
+        console.block("not one frame was finished in half a minute: choose a faster model")
+        return 0
+    parts = [] if found.seconds is None else [f"about {duration(found.seconds)}"]
+    parts.append(f"{found.frames_per_second:.2g} frames a second")
+    if found.memory_bytes is not None:
+        parts.append(f"{size(found.memory_bytes)} of memory")
+    if found.output_bytes is not None:
+        parts.append(f"{size(found.output_bytes)} of video")
+    console.block(", ".join(parts))
+    return 0
