@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "media": BASICS,
     "media.color": BASICS | {"media"},
     "media.decode": MEDIA,
-    "media.demux": MEDIA | {"media.decode"},
+    "media.demux": MEDIA | {"media.decode", "pipeline"},
     "media.encode": MEDIA,
     "media.mux": MEDIA | {"media.encode", "pipeline"},
     "models": BASICS,

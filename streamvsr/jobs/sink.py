@@ -112,7 +112,7 @@ class JobSink(SegmentSink):
                 while (copied := interleaver.next(packet.seconds)) is not None:
                     muxer.write_packet(copied)
                 muxer.write_video(packet)
-            while (copied := interleaver.next(last if self._stopped else None)) is not None:
+            for copied in interleaver.rest(last if self._stopped else None):
                 muxer.write_packet(copied)
             muxer.finish()
         self._joining = None
