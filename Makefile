@@ -16,7 +16,7 @@ export PIP_CONSTRAINT = $(CURDIR)/constraints.txt
 export PIP_BUILD_CONSTRAINT = $(PIP_CONSTRAINT)
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo setup test test-io test-oldest check bench fuzz fuzz-night wheel-check clean
+.PHONY: demo setup test test-io test-oldest check bench fuzz fuzz-night wheel-check man docs clean
 
 demo: $(VENV)/.product
 	$(VENV)/bin/streamvsr -y demo/city_180p.mp4 demo_x4.mp4
@@ -68,6 +68,13 @@ wheel-check:
 	$(PYTHON) -m venv build/wheel-venv
 	build/wheel-venv/bin/pip install -q $(PIP_ARGS) build/wheel/streamvsr-*.whl
 	cd build/wheel && ../wheel-venv/bin/streamvsr -y $(CURDIR)/demo/city_180p.mp4 -frames:v 10 demo_x4.mkv
+	test -s build/wheel-venv/share/man/man1/streamvsr.1
+	test -s build/wheel-venv/share/bash-completion/completions/streamvsr
+
+# The manual page: `man -l build/streamvsr.1`. A wheel has it in share/man.
+man: $(VENV)/.product
+	mkdir -p build
+	$(VENV)/bin/python -m streamvsr.cli.manual > build/streamvsr.1
 
 clean:
 	rm -rf $(VENV) $(VENV_IO) $(VENV_OLDEST) build dist demo_x4.mp4

@@ -46,6 +46,7 @@ COMMANDS: Mapping[str, str] = {
     "metrics": "streamvsr.cli.metrics_command:metrics_command",
     "train": "streamvsr.cli.train_command:train_command",
     "evaluate": "streamvsr.cli.evaluate_command:evaluate_command",
+    "completion": "streamvsr.cli.completion_command:completion_command",
 }
 """First word -> ``module:function`` that takes the other words and returns the exit code."""
 _OTHER_NAMES = {
