@@ -180,6 +180,10 @@ def run_config(
         elif config.run.debug:
             _show_ffmpeg_messages()
         try:
+            if make is None and (config.run.workers is not None or config.run.ray is not None):
+                from streamvsr.distributed.run import build_distributed
+
+                make = cast("Callable[..., Run]", build_distributed)
             run = (make or build)(config, warn=console.warning)
         except Exception as error:
             if interrupts.count:
