@@ -42,7 +42,7 @@ class Compiled:
         self._network = network
         self._graphs = graphs
         self._warn = warn
-        self._fast: Callable[[Tensor], Tensor] | None = torch.compile(  # type: ignore[call-overload]
+        self._fast: Callable[[Tensor], Tensor] | None = torch.compile(
             network,
             dynamic=False,
             mode="reduce-overhead" if graphs else None,
