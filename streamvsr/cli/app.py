@@ -46,6 +46,7 @@ COMMANDS: Mapping[str, str] = {
     "metrics": "streamvsr.cli.metrics_command:metrics_command",
     "train": "streamvsr.cli.train_command:train_command",
     "evaluate": "streamvsr.cli.evaluate_command:evaluate_command",
+    "completion": "streamvsr.cli.completion_command:completion_command",
 }
 """First word -> ``module:function`` that takes the other words and returns the exit code."""
 _OTHER_NAMES = {
@@ -182,6 +183,10 @@ def run_config(
         elif config.run.debug:
             _show_ffmpeg_messages()
         try:
+            if make is None and (config.run.workers is not None or config.run.ray is not None):
+                from streamvsr.distributed.run import build_distributed
+
+                make = cast("Callable[..., Run]", build_distributed)
             run = (make or build)(config, warn=console.warning)
         except Exception as error:
             if interrupts.count:
