@@ -40,7 +40,7 @@ REASONABLE: Mapping[tuple[str, ...], Sequence[str]] = {
                  "--frames", "2", "--batch", "1"],
     ("evaluate",): ["bicubic", FOLDER, "--degrade", "bicubic", "--metric", "psnr_y"],
 }  # fmt: skip
-"""A call of each command that succeeds; one that is not here yet is asked for help, and gets the other words as well."""
+"""A call of each command that succeeds; one that is not here yet is asked for its help, and given the other words."""
 
 SHAPES = (
     [NAME],
