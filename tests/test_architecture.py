@@ -13,11 +13,12 @@ PACKAGE = Path(__file__).resolve().parent.parent / "streamvsr"
 
 pytestmark = pytest.mark.io
 
-BASICS = {"errors", "frames", "config", "options", "part_file", "secrets"}
+BASICS = {"errors", "frames", "config", "options", "part_file", "plain_json", "secrets"}
 MEDIA = BASICS | {"media", "media.color"}
 MAY_IMPORT = {
     "errors": set(),
     "part_file": set(),
+    "plain_json": set(),
     "secrets": set(),
     "frames": set(),
     "options": {"errors"},

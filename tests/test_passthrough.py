@@ -275,7 +275,9 @@ def test_a_damaged_subtitle_ends_its_track_and_nothing_else(clips: Path, tmp_pat
     track = next(t for t in source.info.tracks if t.kind == "subtitle")
     warnings: list[str] = []
     with av.open(str(tmp_path / "out.mkv"), "w") as container:
-        writer = SubtitleWriter(container, TrackPlan(track, "convert", "subrip"), warnings.append)
+        writer = SubtitleWriter(
+            container, TrackPlan(track, source.streams[track.index], "convert", "subrip"), warnings.append
+        )
         damaged = Packet(track.index, b"\xff", 0, 0, 1, Fraction(1, 1000))
         for _ in range(3):
             assert list(writer.write(damaged)) == []

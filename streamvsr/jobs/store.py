@@ -30,6 +30,7 @@ import msgspec
 from streamvsr.errors import SinkError, UsageError
 from streamvsr.frames import Packet
 from streamvsr.jobs.plan import Plan
+from streamvsr.plain_json import from_json, to_json
 
 SUFFIX = ".streamvsr"
 """Of a job's folder, behind the output's name."""
@@ -129,12 +130,10 @@ class JobStore:
             self._lock.close()
             raise SinkError(f"{folder}: another process is working on this output")
         for record in sorted(folder.glob("[0-9]*.json")):
-            with suppress(ValueError, OSError, msgspec.DecodeError):
+            with suppress(ValueError, OSError):
                 number = int(record.stem)
                 if self.packets_path(number).is_file():
-                    self.records[number] = msgspec.json.decode(
-                        record.read_bytes(), type=SegmentRecord, dec_hook=lambda _type, value: Fraction(value)
-                    )
+                    self.records[number] = from_json(record.read_bytes(), SegmentRecord)
 
     @property
     def finished(self) -> int:
@@ -190,7 +189,7 @@ class JobStore:
         record = writer.close()
         os.replace(writer.path, self.packets_path(number))
         _sync_folder(self.folder)
-        self._write(self.folder / f"{number:05d}.json", msgspec.json.encode(record, enc_hook=str))
+        self._write(self.folder / f"{number:05d}.json", to_json(record))
         self.records[number] = record
 
     def packets_path(self, number: int) -> Path:
@@ -199,7 +198,7 @@ class JobStore:
     def left_partial(self, output: str) -> None:
         """An interrupted run has left what is done so far under the output's name."""
         found = os.stat(output)
-        self._write(self.folder / "partial.json", msgspec.json.encode(PartialOutput(found.st_size, found.st_mtime_ns)))
+        self._write(self.folder / "partial.json", to_json(PartialOutput(found.st_size, found.st_mtime_ns)))
 
     def remove(self) -> None:
         """The output is complete."""
@@ -253,9 +252,9 @@ def is_partial_output(output: str) -> bool:
     """Whether the file under the output's name is what an interrupted run of a job has left, unchanged since."""
     try:
         data = (job_folder(output) / "partial.json").read_bytes()
-        partial = msgspec.json.decode(data, type=PartialOutput)
+        partial = from_json(data, PartialOutput)
         found = os.stat(output)
-    except (OSError, ValueError, msgspec.DecodeError):
+    except (OSError, ValueError):
         return False
     return (found.st_size, found.st_mtime_ns) == (partial.bytes, partial.modified_ns)
 

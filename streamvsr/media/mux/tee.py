@@ -9,8 +9,9 @@ go on.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from streamvsr.config import OutputOptions
 from streamvsr.errors import UsageError
@@ -127,11 +128,14 @@ def wanted_format(output: OutputOptions, info: StreamInfo) -> str:
 class TeeSink(EncodedSink):
     """One encoder, and a muxer for each output."""
 
-    def __init__(self, output: OutputOptions, media: MediaInfo, *, on_warning: Callable[[str], None]) -> None:
+    def __init__(
+        self, output: OutputOptions, media: MediaInfo, streams: Mapping[int, Any] | None = None, *,
+        on_warning: Callable[[str], None],
+    ) -> None:  # fmt: skip
         branches = parse(output.path)
         outputs = [(branch.output(output), branch.on_fail) for branch in branches]
         for one, _ in outputs:
             if one.format in (None, "image2") and not is_url(one.path) and is_pictures(one.path):
                 raise UsageError(f"-f tee: '{one.path}': pictures cannot be one of several outputs")
         codec = encoder_name(output.video_codec, CARRIER)
-        super().__init__(output, outputs, media, codec, CARRIER, on_warning=on_warning)
+        super().__init__(output, outputs, media, streams or {}, codec, CARRIER, on_warning=on_warning)
