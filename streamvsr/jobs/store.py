@@ -30,6 +30,7 @@ import msgspec
 from streamvsr.errors import SinkError, UsageError
 from streamvsr.frames import Packet
 from streamvsr.jobs.plan import Plan
+from streamvsr.part_file import sync_folder, write_file
 from streamvsr.plain_json import from_json, to_json
 
 SUFFIX = ".streamvsr"
@@ -167,7 +168,7 @@ class JobStore:
         """Begin a job."""
         # Segments without a plan are of nobody knows what.
         self._forget_segments()
-        self._write(self.folder / "plan.json", plan.to_json())
+        write_file(self.folder / "plan.json", plan.to_json(), durable=True)
 
     def drop_damaged(self) -> None:
         """Segments whose packets are not those of their record are not finished."""
@@ -188,8 +189,8 @@ class JobStore:
         """Segment ``number`` is complete."""
         record = writer.close()
         os.replace(writer.path, self.packets_path(number))
-        _sync_folder(self.folder)
-        self._write(self.folder / f"{number:05d}.json", to_json(record))
+        sync_folder(self.folder)
+        write_file(self.folder / f"{number:05d}.json", to_json(record), durable=True)
         self.records[number] = record
 
     def packets_path(self, number: int) -> Path:
@@ -198,7 +199,7 @@ class JobStore:
     def left_partial(self, output: str) -> None:
         """An interrupted run has left what is done so far under the output's name."""
         found = os.stat(output)
-        self._write(self.folder / "partial.json", to_json(PartialOutput(found.st_size, found.st_mtime_ns)))
+        write_file(self.folder / "partial.json", to_json(PartialOutput(found.st_size, found.st_mtime_ns)), durable=True)
 
     def remove(self) -> None:
         """The output is complete."""
@@ -216,15 +217,6 @@ class JobStore:
         for pattern in ("[0-9]*.packets", f"[0-9]*.packets{_NEW}", "[0-9]*.json"):
             for path in self.folder.glob(pattern):
                 path.unlink(missing_ok=True)
-
-    def _write(self, path: Path, data: bytes) -> None:
-        new = path.with_name(path.name + _NEW)
-        with new.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(new, path)
-        _sync_folder(self.folder)
 
 
 def read_packets(path: Path) -> Iterator[Packet]:
@@ -277,13 +269,3 @@ def _locked(file: IO[bytes]) -> bool:
     except OSError:
         return False
     return True
-
-
-def _sync_folder(folder: Path) -> None:
-    """The names in it are on the disk."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
