@@ -10,10 +10,14 @@ import msgspec
 T = TypeVar("T")
 
 
-def to_json(value: object) -> bytes:
+def to_json(value: object, *, indent: bool = False) -> bytes:
     """Any dataclass of plain values: numbers, text, bytes (as base64), fractions (as ``"1001/30000"``), tuples,
-    mappings and other such dataclasses. Keys are sorted, so that equal values give equal bytes."""
-    return msgspec.json.format(msgspec.json.encode(value, enc_hook=_encoded, order="sorted"))
+    mappings and other such dataclasses. Keys are sorted, so that equal values give equal bytes.
+
+    ``indent``: for people to read.
+    """
+    data = msgspec.json.encode(value, enc_hook=_encoded, order="sorted")
+    return msgspec.json.format(data) if indent else data
 
 
 def from_json(data: bytes, type: type[T]) -> T:

@@ -70,6 +70,8 @@ class Segment:
     """Frames behind its last one that the network sees."""
     entry: int | None = None
     """The key frame with which decoding begins; None: the input's first."""
+    exit: int | None = None
+    """The last frame that has to be decoded; None: up to the end."""
     scene: bool = False
     """A scene begins with it."""
 
@@ -96,7 +98,7 @@ class Plan:
         return tuple(one.start * self.time_base for one in self.segments if one.start is not None)
 
     def to_json(self) -> bytes:
-        return to_json(self)
+        return to_json(self, indent=True)
 
     @classmethod
     def from_json(cls, data: bytes) -> Plan:

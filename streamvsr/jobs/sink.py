@@ -98,8 +98,8 @@ class JobSink(SegmentSink):
     def _join(self) -> None:
         last = self._writer.end if self._writer is not None else None
         if last is None:
-            ends = [record.end for record in self._store.records.values() if record.end is not None]
-            last = max(ends, default=None)
+            records = (self._store.records[number] for number in range(self._store.finished))
+            last = max((record.end for record in records if record.end is not None), default=None)
         if last is None:
             raise SinkError("no frame came, so there is nothing to write")
         with closing(self._open_tracks()) as source:
