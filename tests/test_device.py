@@ -175,7 +175,7 @@ def test_what_a_model_has_no_use_for_is_told(tmp_path: Path) -> None:
     networks.make_vsr(ModelOptions(model="bicubic", tile="off", max_history=0), warn=pytest.fail)
     for name, state, words in (
         ("nanovsr", training_weights(), "--tile, --dynamic-refine-thres"),
-        ("basicvsr_pp", BasicVSRPlusPlusNet(4, 1).state_dict(), "--dynamic-refine-thres"),
+        ("basicvsr_pp", BasicVSRPlusPlusNet(4, 1, groups=2).state_dict(), "--dynamic-refine-thres"),
         ("basicvsr", BasicVSRNet(4, 1).state_dict(), "--dynamic-refine-thres"),
     ):
         said.clear()
