@@ -38,6 +38,7 @@ MAY_IMPORT = {
     "look": MEDIA | {"build", "compare", "footage", "models", "pipeline"},
     "networks": BASICS | {"filters", "footage", "models", "vsr"},
     "build": BASICS | {"fidelity", "jobs", "media.demux", "media.mux", "filters", "networks", "vsr", "pipeline"},
+    "distributed": BASICS | {"build", "jobs", "media.demux", "models", "networks", "pipeline"},
     "presets": {"config", "errors", "options"},
     "api": MEDIA | {"build", "media.demux", "pipeline"},
     "merge": BASICS | {"build", "pipeline", "media.demux"},
@@ -48,6 +49,7 @@ MAY_IMPORT = {
     "cli": BASICS
     | {
         "build",
+        "distributed",
         "footage",
         "jobs",
         "pipeline",

@@ -30,6 +30,7 @@ class FrameSink:
     """Stands where a sink would: takes frames, and packets where these are wanted."""
 
     frames_before = 0
+    encoded_bytes = 0
 
     def __init__(self, *, packets: bool = False) -> None:
         """``packets``: keep the copied packets for the reader; else they are let go."""

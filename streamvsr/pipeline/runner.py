@@ -28,7 +28,7 @@ import time
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 
-from streamvsr.errors import NoVideoError, StageError, StreamLostError, StreamvsrError
+from streamvsr.errors import NoVideoError, StageError, StreamLostError, StreamvsrError, missing_package
 from streamvsr.frames import Frame
 from streamvsr.pipeline.ring import Aborted, Ring
 from streamvsr.pipeline.stages import FilterStage, SinkStage, SourceStage, Stage
@@ -165,6 +165,7 @@ class Run:
             fps=self._sink.rate.rate(written),
             latency_seconds=None if self._latency is None else self._latency.seconds,
             longest_latency_seconds=None if self._latency is None else self._latency.most_seconds,
+            encoded_bytes=self._sink.encoded_bytes,
             stage_seconds=tuple((one.name, one.busy_seconds) for one in self.stats()),
             stopping=self._stopped,
         )
@@ -214,7 +215,8 @@ class Run:
                 if isinstance(error, StreamvsrError):
                     self._error = error
                 else:
-                    self._error = StageError(f"{type(error).__name__} in stage '{stage.name}': {error}")
+                    missing = missing_package(error) if isinstance(error, ImportError) else None
+                    self._error = missing or StageError(f"{type(error).__name__} in stage '{stage.name}': {error}")
                     self._error.__cause__ = error
         self._begin_ending(stopped=False)
         for other in self._stages:

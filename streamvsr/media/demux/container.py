@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 from fractions import Fraction
+from itertools import takewhile
 from typing import Any
 
 import av
@@ -26,12 +27,15 @@ from streamvsr.config import InputOptions, OutputOptions
 from streamvsr.errors import SourceError, StreamLostError, StreamvsrError
 from streamvsr.frames import Frame, Packet
 from streamvsr.media.av_errors import FOREIGN, source_error
+from streamvsr.media.av_frames import color_of
 from streamvsr.media.av_packets import plain_packet
 from streamvsr.media.decode.clock import Clock, ConstantClock, Shift
+from streamvsr.media.decode.conform import orientation_of
 from streamvsr.media.decode.decoder import UndecodableError, VideoDecoder
 from streamvsr.media.decode.hardware import accelerator
 from streamvsr.media.decode.normalise import Normaliser
 from streamvsr.media.demux.base import Source
+from streamvsr.media.demux.clip import ClipHead, write_clip
 from streamvsr.media.demux.demuxer import (
     LIVE_SCHEMES,
     OPEN_TIMEOUT_SECONDS,
@@ -160,7 +164,8 @@ class ContainerSource(Source):
         if not demuxer.rewinds:
             # What containers say of their length is wrong where FFmpeg cannot look at the end of the input.
             self.info = replace(self.info, duration=None, video=replace(self.info.video, frames_hint=None))
-        self._normaliser = Normaliser(self.info.video, first, clock, demuxer.joins, output, self._warn)
+        self._first_says = orientation_of(first), color_of(first)
+        self._normaliser = Normaliser(self.info.video, *self._first_says, clock, demuxer.joins, output, self._warn)
 
     def _tell_left_out(self, selection: Selection) -> None:
         assert self._demuxer is not None
@@ -286,6 +291,25 @@ class ContainerSource(Source):
         self._decoder.reset()
         self._normaliser.restart()
         self._events = self._decoded(packets, shift.back(key))
+
+    def clip(self, first: int | None, last: int | None) -> bytes:
+        demuxer, shift = self._demuxer, self._shift
+        if shift is None or demuxer is None:
+            raise CannotSeekError("its frames are numbered from the beginning")
+        key = None if first is None else shift.back(first)
+        until = None if last is None else shift.back(last)
+        if key is None:
+            index = self._video.index
+            self._close_events()
+            demuxer.reopen()
+            self._video = demuxer.container.streams[index]
+            packets = demuxer.packets([self._video], joined=False)
+        else:
+            packets = demuxer.packets_from(self._video, key, SEEK_BACK_SECONDS)
+        # What is shown by then is decoded by then.
+        needed = takewhile(lambda p: until is None or p.dts is None or p.dts <= until, packets)
+        head = ClipHead(replace(self.info, tracks=()), *self._first_says, *shift.given, key, ())
+        return write_clip(head, self._video, needed)
 
     def _decoded(self, packets: Iterator[av.Packet[Any]], first: int) -> Generator[av.VideoFrame | av.Packet[Any]]:
         """Frames from ``first`` on: those that are decoded before it lead up to it, and lack what they refer to."""

@@ -147,6 +147,10 @@ class TrimmedSource(Source):
     def begin_at(self, key: int) -> None:
         self._source.begin_at(self._shift.back(key) if self._start else key)
 
+    def clip(self, first: int | None, last: int | None) -> bytes:
+        ends = (tick if tick is None or not self._start else self._shift.back(tick) for tick in (first, last))
+        return self._source.clip(*ends)
+
     def stop(self) -> None:
         self._source.stop()
 

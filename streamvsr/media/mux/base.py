@@ -26,6 +26,9 @@ class Sink(ABC):
     frames_before: int = 0
     """Frames of the output that an earlier run has encoded already."""
 
+    encoded_bytes: int = 0
+    """Of the video's packets so far; 0 where nobody counts them."""
+
     @abstractmethod
     def write_frame(self, frame: Frame) -> None:
         """Encode one frame, and write what is finished by then."""

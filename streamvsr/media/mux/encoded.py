@@ -121,6 +121,7 @@ class EncodedSink(Sink):
     def _write_video(self, packet: Packet) -> None:
         """After all that has to be decoded before it. Encoders hold frames back for longer than a muxer waits for them
         on pipes, and readers of a NUT lose what comes out of order."""
+        self.encoded_bytes += len(packet.data)
         while (copied := self._interleaver.next(packet.seconds)) is not None:
             self._write_copied(copied)
         self._each(lambda muxer: muxer.write_video(packet))
