@@ -80,6 +80,10 @@ man: $(VENV)/.product
 	mkdir -p build
 	$(VENV)/bin/python -m streamvsr.cli.manual > build/streamvsr.1
 
+# The site, build/site/index.html; a broken link or reference is an error.
+docs: $(VENV)/.dev
+	$(VENV)/bin/python -m sphinx -q -E -W --keep-going -c docs -d build/doctrees . build/site
+
 clean:
 	rm -rf $(VENV) $(VENV_IO) $(VENV_OLDEST) build dist demo_x4.mp4
 
@@ -89,5 +93,5 @@ $(VENV)/.product: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.product
-	$(VENV)/bin/pip install -q $(PIP_ARGS) --use-pep517 -e ".[dev,mm,metrics,spandrel,onnx,ray]"
+	$(VENV)/bin/pip install -q $(PIP_ARGS) --use-pep517 -e ".[dev,docs,mm,metrics,spandrel,onnx,ray]"
 	touch $@

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -62,6 +63,9 @@ class CopyWriter(TrackWriter):
     def __init__(self, container: Any, plan: TrackPlan, *, fragmented: bool) -> None:
         self.stream = add_track(container, plan)
         self._filter: av.BitStreamFilterContext | None = None
+        # A header that comes again, where recordings stand behind each other. FFmpeg 8.1 writes it into Matroska's own
+        # header, over what stands behind its place there.
+        self._drops_headers = container.format.name in ("matroska", "webm")
         context = plan.track.template.codec_context
         if fragmented and codec_id(plan.track) == "aac" and not context.extradata:
             # AAC from MPEG-TS carries its parameters in every packet. The muxer converts it, except in fragments.
@@ -70,6 +74,9 @@ class CopyWriter(TrackWriter):
             self._filter = av.BitStreamFilterContext("aac_adtstoasc", plan.track.template)
 
     def write(self, packet: Packet) -> Iterator[AvPacket]:
+        if self._drops_headers and packet.side_data:
+            kept = tuple(side for side in packet.side_data if side[0] != "new_extradata")
+            packet = replace(packet, side_data=kept)
         made = av_packet(packet)
         for filtered in [made] if self._filter is None else self._filter.filter(made):
             filtered.stream = self.stream
