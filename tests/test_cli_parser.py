@@ -227,6 +227,8 @@ VALUES: dict[str, st.SearchStrategy[str]] = {
     "--reconnect": st.integers(0, 99).map(str),
     "--open-timeout": st.integers(1, 99).map(str),
     "--read-timeout": st.integers(1, 99).map(str),
+    "--workers": st.integers(1, 99).map(str),
+    "--ray": st.sampled_from(["auto", "host:6379"]),
 }
 SWITCHES = (
     "--compile",
@@ -241,10 +243,13 @@ SWITCHES = (
 )
 WITH_A_FOLDER = {"--suffix", "--skip-existing", "--recursive"}
 OPPOSITES = {"--no-resume"}
+WITH_WORKERS = {"--same-device-only"}
 
 
 def test_the_order_test_below_knows_all_our_options() -> None:
-    assert set(VALUES) | set(SWITCHES) | WITH_A_FOLDER | OPPOSITES == {flag for flag in FLAGS if flag.startswith("--")}
+    assert set(VALUES) | set(SWITCHES) | WITH_A_FOLDER | OPPOSITES | WITH_WORKERS == {
+        flag for flag in FLAGS if flag.startswith("--")
+    }
 
 
 @given(st.data())

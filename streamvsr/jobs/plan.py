@@ -8,21 +8,25 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from streamvsr.config import Config
 from streamvsr.errors import SourceError
+from streamvsr.options import is_sensitive
+from streamvsr.plain_json import from_json, plain, to_json
+from streamvsr.secrets import HIDDEN, mask
 
 FORMAT = 2
 """Of the files in a job's folder."""
 
 SEGMENT_SECONDS = 60
 """What a power cut loses at most. 40 frames of context a segment are 2.7 % of its frames at 25 a second."""
+
+MAX_CUTS = 1000
+"""A file may state any length, and have a gap of days in it: segments are longer then."""
 
 SAMPLE_BYTES = 1 << 20
 """How much of the input's beginning and end is hashed beside its size and date."""
@@ -99,12 +103,12 @@ class Plan:
         return tuple(one.start * self.time_base for one in self.segments if one.start is not None)
 
     def to_json(self) -> bytes:
-        return msgspec.json.format(msgspec.json.encode(self, enc_hook=to_plain, order="sorted"))
+        return to_json(self, indent=True)
 
     @classmethod
     def from_json(cls, data: bytes) -> Plan:
         """Raises ``ValueError`` for anything that is no plan."""
-        return msgspec.json.decode(data, type=cls, dec_hook=from_plain)
+        return from_json(data, cls)
 
     def differences(self, other: Plan) -> list[str]:
         """In words, what is different in ``other``; nothing where the segments of the one fit the other."""
@@ -133,26 +137,42 @@ class Plan:
 
 
 def regular_borders(duration: Fraction, seconds: int = SEGMENT_SECONDS) -> tuple[Fraction, ...]:
-    """About where segments begin: every ``seconds``; the last segment is at least half as long."""
+    """About where segments begin: every ``seconds``, or a multiple of them, of which ``MAX_CUTS`` are enough; the last
+    segment is at least half as long."""
+    seconds *= int(duration // (seconds * MAX_CUTS)) + 1
     count = max(0, (2 * duration // seconds - 1) // 2)
     return tuple(Fraction(seconds * n) for n in range(1, int(count) + 1))
 
 
 def stated_options(config: Config) -> dict[str, dict[str, Any]]:
-    """Group -> field -> plain value of the options that are not at their default and matter for the contents."""
+    """Group -> field -> plain value of the options that are not at their default and matter for the contents. None of
+    them is a secret: the plan lies in a file."""
     stated: dict[str, dict[str, Any]] = {}
     for group in ("input", "output", "model"):
         options = getattr(config, group)
         fresh = type(options)()
         left_out = IRRELEVANT.get(group, set()) | {"path"}
         values = {
-            f.name: msgspec.json.decode(msgspec.json.encode(getattr(options, f.name), enc_hook=to_plain))
+            f.name: _without_secrets(plain(getattr(options, f.name)))
             for f in fields(options)
             if f.name not in left_out and getattr(options, f.name) != getattr(fresh, f.name)
         }
         if values:
             stated[group] = values
     return stated
+
+
+def _without_secrets(value: Any, name: str = "") -> Any:
+    """A password in a URL decides no bit of the output; a key does, and its place is taken by a slow digest of it."""
+    if isinstance(value, dict):
+        return {key: _without_secrets(each, key) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_without_secrets(each, name) for each in value]
+    if not isinstance(value, str):
+        return value
+    if is_sensitive(name):
+        return f"{HIDDEN} {hashlib.scrypt(value.encode(), salt=name.encode(), n=1 << 14, r=8, p=1, dklen=8).hex()}"
+    return mask(value)
 
 
 def versions(names: Sequence[str] = ("av", "numpy", "torch")) -> dict[str, str]:
@@ -172,22 +192,6 @@ def versions(names: Sequence[str] = ("av", "numpy", "torch")) -> dict[str, str]:
 def weights_hash(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def to_plain(value: Any) -> Any:
-    """What msgspec does not know by itself, as what it does."""
-    if isinstance(value, Fraction):
-        return str(value)
-    if hasattr(value, "__dataclass_fields__"):
-        return asdict(value)
-    return str(value)
-
-
-def from_plain(wanted: type, value: Any) -> Any:
-    """The way back."""
-    if wanted is Fraction:
-        return Fraction(value)
-    raise NotImplementedError(wanted)
 
 
 def _shown(value: Any) -> str:
