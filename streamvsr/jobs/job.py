@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from streamvsr.config import Config, OutputOptions
 from streamvsr.errors import SinkError
@@ -19,8 +20,8 @@ from streamvsr.jobs.sink import JobSink
 from streamvsr.jobs.store import JobStore, job_folder
 from streamvsr.media.demux.base import Source
 from streamvsr.media.encode.options import output_format
+from streamvsr.media.mux import kind_of
 from streamvsr.media.mux.atomic_file import is_url, local_path
-from streamvsr.media.mux.image_sequence import is_pictures
 from streamvsr.media.mux.options import SEVERAL_FILES
 
 LONG_SECONDS = 60
@@ -38,11 +39,13 @@ def cannot_resume(config: Config, media: MediaInfo, *, timeless: bool, networks:
     if not os.path.isfile(local_path(source.path)):
         return "the input is not a single file"
     path = local_path(output.path)
-    if is_pictures(output.path):
+    if kind_of(output) in ("pictures", "tee"):
         return "the output is several files"
+    if kind_of(output) != "container":
+        return "the output is not encoded"
     if output.path == "-" or is_url(output.path) or (os.path.exists(path) and not os.path.isfile(path)):
         return "the output is not a file"
-    if output.format in ("tee", "image2", "image2pipe") or output_format(output, stdout=False) in SEVERAL_FILES:
+    if output.format == "image2pipe" or output_format(output, stdout=False) in SEVERAL_FILES:
         return "the output is several files"
     if not timeless or output.rate is not None:
         return "filters that may change the number of frames, count them or remember them cannot be begun in the middle"
@@ -125,12 +128,12 @@ class Job:
         self.plan = known
 
     def open_sink(
-        self, output: OutputOptions, media: MediaInfo, open_tracks: Callable[[], Source],
+        self, output: OutputOptions, media: MediaInfo, streams: Mapping[int, Any], open_tracks: Callable[[], Source],
         on_warning: Callable[[str], None],
     ) -> JobSink:  # fmt: skip
         """The sink of the run, before ``begin``. ``media``: the frames that will come. Raises what a ``Muxer``
         raises."""
-        return JobSink(output, media, self.store, open_tracks, on_warning=on_warning)
+        return JobSink(output, media, streams, self.store, open_tracks, on_warning=on_warning)
 
 
 class PartJob:
