@@ -16,7 +16,7 @@ export PIP_CONSTRAINT = $(CURDIR)/constraints.txt
 export PIP_BUILD_CONSTRAINT = $(PIP_CONSTRAINT)
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo setup test test-io test-oldest check bench fuzz fuzz-night kills wheel-check man docs clean
+.PHONY: demo setup test test-io test-oldest check bench explore fuzz fuzz-night kills wheel-check man docs clean
 
 demo: $(VENV)/.product
 	$(VENV)/bin/streamvsr -y demo/city_180p.mp4 demo_x4.mp4
@@ -52,6 +52,10 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	for script in benchmarks/bench_*.py; do $(VENV)/bin/python $$script || exit 1; done
+
+# CI tries the same examples each time, a night new ones.
+explore: $(VENV)/.dev
+	$(VENV)/bin/python -m pytest --hypothesis-profile=explore -p no:cacheprovider $$(grep -l hypothesis tests/test_*.py)
 
 # Damaged inputs, each made from the seed and its number: some minutes, and what a night is for.
 FUZZ_SEED ?= 1
