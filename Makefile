@@ -16,7 +16,7 @@ export PIP_CONSTRAINT = $(CURDIR)/constraints.txt
 export PIP_BUILD_CONSTRAINT = $(PIP_CONSTRAINT)
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo setup test test-io test-oldest check bench fuzz fuzz-night wheel-check clean
+.PHONY: demo setup test test-io test-oldest check bench fuzz fuzz-night wheel-check man docs clean
 
 demo: $(VENV)/.product
 	$(VENV)/bin/streamvsr -y demo/city_180p.mp4 demo_x4.mp4
@@ -68,6 +68,17 @@ wheel-check:
 	$(PYTHON) -m venv build/wheel-venv
 	build/wheel-venv/bin/pip install -q $(PIP_ARGS) build/wheel/streamvsr-*.whl
 	cd build/wheel && ../wheel-venv/bin/streamvsr -y $(CURDIR)/demo/city_180p.mp4 -frames:v 10 demo_x4.mkv
+	test -s build/wheel-venv/share/man/man1/streamvsr.1
+	test -s build/wheel-venv/share/bash-completion/completions/streamvsr
+
+# The manual page: `man -l build/streamvsr.1`. A wheel has it in share/man.
+man: $(VENV)/.product
+	mkdir -p build
+	$(VENV)/bin/python -m streamvsr.cli.manual > build/streamvsr.1
+
+# The site, build/site/index.html; a broken link or reference is an error.
+docs: $(VENV)/.dev
+	$(VENV)/bin/python -m sphinx -q -E -W --keep-going -c docs -d build/doctrees . build/site
 
 clean:
 	rm -rf $(VENV) $(VENV_IO) $(VENV_OLDEST) build dist demo_x4.mp4
@@ -78,5 +89,5 @@ $(VENV)/.product: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.product
-	$(VENV)/bin/pip install -q $(PIP_ARGS) --use-pep517 -e ".[dev,mm,metrics,spandrel,onnx]"
+	$(VENV)/bin/pip install -q $(PIP_ARGS) --use-pep517 -e ".[dev,docs,mm,metrics,spandrel,onnx,ray]"
 	touch $@

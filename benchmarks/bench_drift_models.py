@@ -2,8 +2,11 @@
 
     python benchmarks/bench_drift_models.py --picture photo.png --model rt
     python benchmarks/bench_drift_models.py --picture photo.png --checkpoint AnimeSR_v2.pth --frames 300
+    python benchmarks/bench_drift_models.py --random nanovsr --frames 300 --scenes still pan
 
-PSNR to the truth, carried and fresh (``--warm-up`` frames before); luma for models that take luma.
+PSNR to the truth, carried and fresh (``--warm-up`` frames before), and of the carried frame to the fresh one; luma for
+models that take luma. ``--max-history N`` bounds a carried state, 0 lets it grow old; without, as the model does.
+``--random``: the small random network of bench_seams.py, of which the last column alone says something.
 """
 
 from __future__ import annotations
@@ -13,9 +16,11 @@ from pathlib import Path
 
 import torch
 from bench_drift import MARKS, Scene, picture, psnr
+from bench_seams import random_model
 from material import PHOTO, need
 from torch import Tensor
 
+from streamvsr.config import ModelOptions
 from streamvsr.models import registry
 from streamvsr.models.base import Model, Session
 
@@ -33,7 +38,10 @@ def push(session: Session, frame: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def measure(model: Model, scene: Scene, frames: int, warm_up: int) -> None:
-    print(f"model {model.info.name}, scene {scene.kind}, noise {scene.sigma:g}/255: frame, carried, fresh", flush=True)
+    print(
+        f"model {model.info.name}, scene {scene.kind}, noise {scene.sigma:g}/255: frame, carried, fresh, between them",
+        flush=True,
+    )
     carried = model.session()
     carried.reset()
     for number in range(frames + 1):
@@ -45,7 +53,10 @@ def measure(model: Model, scene: Scene, frames: int, warm_up: int) -> None:
             for earlier in range(max(0, number - warm_up + 1), number + 1):
                 anew = push(fresh, taken(model, scene(earlier)[0]))
             wanted = taken(model, truth)
-            print(f"{number:5d}  {psnr(made, wanted):6.2f}  {psnr(anew, wanted):6.2f}", flush=True)
+            print(
+                f"{number:5d}  {psnr(made, wanted):6.2f}  {psnr(anew, wanted):6.2f}  {psnr(made, anew):6.2f}",
+                flush=True,
+            )
 
 
 def main() -> None:
@@ -53,6 +64,8 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, default=PHOTO)
     parser.add_argument("--model", default=registry.AUTO)
     parser.add_argument("--checkpoint", type=Path)
+    parser.add_argument("--random", choices=("basicvsr", "basicvsr_pp", "nanovsr"))
+    parser.add_argument("--max-history", type=int)
     parser.add_argument("--scenes", nargs="+", default=["still", "noise", "pan"])
     parser.add_argument("--frames", type=int, default=1000)
     parser.add_argument("--size", type=int, default=64)
@@ -60,7 +73,11 @@ def main() -> None:
     parser.add_argument("--noise", type=float, default=2.0)
     options = parser.parse_args()
     need(options.picture)
-    model = registry.load_model(registry.select(options.model, options.checkpoint))
+    if options.random:
+        model = random_model(options.random)
+    else:
+        model = registry.load_model(registry.select(options.model, options.checkpoint))
+    model.tune(ModelOptions(max_history=options.max_history))
     photo = picture(options.picture, options.size)
     for kind in options.scenes:
         scene = Scene(kind, photo, options.size, 0 if kind == "still" else options.noise)

@@ -1,7 +1,7 @@
 """Do windows show? Distance to the whole-sequence result and to ground truth, and the jump at seams.
 
     python benchmarks/bench_seams.py [--frames 64] [--weights FILE] [--csv FILE]
-    python benchmarks/bench_seams.py --random basicvsr_pp --frames 28 --clip "moving, as filmed"
+    python benchmarks/bench_seams.py --random basicvsr_pp --frames 36 --clip "moving, as filmed"
 
 Trained BasicVSR weights on two real clips: one from a moving camera, one from a fixed one. Once as filmed, a crop of
 80x64 being the input, for which there is no ground truth; once with 320x256 as the ground truth and their bicubic
@@ -82,8 +82,8 @@ def crop(name: str, left: int, top: int, width: int, height: int, count: int) ->
 def random_model(name: str) -> Model:
     """A network of 8 channels and a block a branch; flows of a few pixels, and states that matter to each other."""
     make = {
-        "basicvsr": lambda: BasicVSRNet(8, 1),
-        "basicvsr_pp": lambda: BasicVSRPlusPlusNet(8, 1),
+        "basicvsr": lambda: BasicVSRNet(8, 1, 8),
+        "basicvsr_pp": lambda: BasicVSRPlusPlusNet(8, 1, groups=4, high_res_channels=8),
         "nanovsr": lambda: NanoVSRNet(8, 2),
     }
     network, generator = make[name](), torch.Generator().manual_seed(0)

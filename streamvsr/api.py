@@ -15,10 +15,10 @@ import difflib
 import logging
 import os
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypedDict, TypeVar, Unpack
 
 from streamvsr.config import Config, InputOptions, LiveOptions, ModelOptions, OutputOptions, check
 from streamvsr.errors import UsageError
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from streamvsr.media.demux.base import Source
     from streamvsr.pipeline.frame_sink import FrameReader
+    from streamvsr.pipeline.runner import Run
     from streamvsr.pipeline.stats import Progress
 
 Time: TypeAlias = Fraction | float | str
@@ -41,6 +43,32 @@ PROGRESS_SECONDS = 0.25
 Options = TypeVar("Options", InputOptions, OutputOptions, ModelOptions)
 
 _log = logging.getLogger("streamvsr")
+
+
+class VsrOptions(TypedDict, total=False):
+    """The fields of ``ModelOptions``, for type checkers."""
+
+    model: str
+    checkpoint: str | None
+    config: str | None
+    backend: Literal["native", "mmedit"]
+    max_seq_len: int | None
+    overlap: int | None
+    propagation: Literal["carry", "window"]
+    scale: float | tuple[int, int] | None
+    scene_threshold: float
+    max_history: int | None
+    tile: str
+    strength: float | None
+    denoise: float | None
+    steady: Literal["auto", "on", "off"]
+    dynamic_refine_thres: float | None
+    refine_rule: Literal["frame", "window"] | None
+    device: str
+    precision: Literal["auto", "fp32", "fp16", "bf16"]
+    compile: bool
+    cuda_graphs: bool
+    threads: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +156,10 @@ class Clip:
 
     config: Config
     """What the command line's options would have made."""
+    source: Callable[[], Source] | None = None
+    """Opens the input where it is none that ``config`` can name."""
 
-    def filter(self, chain: str = "vsr", **options: Any) -> Clip:
+    def filter(self, chain: str = "vsr", **options: Unpack[VsrOptions]) -> Clip:
         """The clip with its frames sent through ``chain``, in the language of ``-vf``; calls add up.
 
         ``options`` are those of every ``vsr`` in it, as in ``ModelOptions``: ``model="rt"``, ``max_seq_len=20``,
@@ -141,7 +171,12 @@ class Clip:
         from streamvsr.build import check_chain
 
         check_chain(config)
-        return Clip(config)
+        return Clip(config, self.source)
+
+    def __repr__(self) -> str:
+        what = self.config.input.path or "frames"
+        chain = self.config.output.filters
+        return f"Clip({what!r}{'' if chain is None else f', {chain!r}'})"
 
     def __iter__(self) -> Frames:
         """Open the input and begin; raises ``StreamvsrError`` for whatever can be known before the first frame."""
@@ -151,7 +186,9 @@ class Clip:
         # Nobody takes the sound: it is not even read.
         output = replace(self.config.output, no_audio=True, no_subtitles=True, no_data=True)
         config, frame_sink = replace(self.config, output=output), FrameSink()
-        return Frames(FrameReader(build(config, warn=_log.warning, frame_sink=frame_sink), frame_sink))
+        source = None if self.source is None else self.source()
+        run = build(config, warn=_log.warning, frame_sink=frame_sink, source=source)
+        return Frames(FrameReader(run, frame_sink))
 
     def write(
         self, path: str | os.PathLike[str], *, on_progress: Callable[[Progress], None] | None = None, **options: Any
@@ -164,26 +201,82 @@ class Clip:
         ``StreamvsrError``; then, and after Ctrl-C, nothing is left under the output's name, except after a
         ``StreamLostError`` of a live input: what came before it is kept.
         """
+        writing = self.start(path, **options)
+        try:
+            over = False
+            while not over:
+                if on_progress is not None:
+                    on_progress(writing.progress)
+                over = writing.wait(PROGRESS_SECONDS)
+            writing.result()
+        except BaseException:
+            writing.cancel()
+            writing.wait()
+            raise
+        if on_progress is not None:
+            on_progress(writing.progress)
+
+    def start(self, path: str | os.PathLike[str], **options: Any) -> Writing:
+        """Begin what ``write`` does, and return at once; ``Writing`` watches it and ends it. Raises ``StreamvsrError``
+        for what can be known before the first frame."""
         from streamvsr.build import build
 
         output = replace(_with(self.config.output, options), path=os.fspath(path))
         config = replace(self.config, output=output)
         check(config)
-        run = build(config, warn=_log.warning)
+        return Writing(build(config, warn=_log.warning, source=None if self.source is None else self.source()))
+
+
+class Writing:
+    """A job that writes an output in threads of its own. Every method may be called from any thread.
+
+    ``async for progress in writing`` gives a snapshot a few times a second until the end, then raises what went wrong;
+    ``await writing`` waits for the end alone.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
         run.start()
-        try:
-            over = False
-            while not over:
-                if on_progress is not None:
-                    on_progress(run.progress())
-                over = run.wait(PROGRESS_SECONDS)
-            run.result()
-        except BaseException:
-            run.abort()
-            run.wait()
-            raise
-        if on_progress is not None:
-            on_progress(run.progress())
+
+    @property
+    def progress(self) -> Progress:
+        """How far it is (``frames_out``, ``frames_total``, ``fps``...)."""
+        return self._run.progress()
+
+    @property
+    def notes(self) -> list[str]:
+        """Which network was chosen and why, and what else a run says."""
+        return list(self._run.notes)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Whether it is over after at most ``timeout`` seconds."""
+        return self._run.wait(timeout)
+
+    def result(self) -> None:
+        """Wait for the end; raises the ``StreamvsrError`` that ended it, if one did."""
+        self._run.wait()
+        self._run.result()
+
+    def stop(self) -> None:
+        """End soon: what is done by then becomes a playable file under the output's name."""
+        self._run.stop()
+
+    def cancel(self) -> None:
+        """End at once and leave nothing under the output's name."""
+        self._run.abort()
+
+    async def __aiter__(self) -> AsyncIterator[Progress]:
+        import asyncio
+
+        while not await asyncio.to_thread(self.wait, PROGRESS_SECONDS):
+            yield self.progress
+        yield self.progress
+        self.result()
+
+    def __await__(self) -> Generator[Any, None, None]:
+        import asyncio
+
+        return asyncio.to_thread(self.result).__await__()
 
 
 def open(
@@ -237,3 +330,40 @@ def _exact(name: str, value: Time) -> Fraction:
         return Fraction(str(value)) if isinstance(value, float) else Fraction(value)
     except (ValueError, TypeError, ZeroDivisionError):
         raise UsageError(f"{name}={value!r}: expected a number, such as 12.5 or Fraction(30000, 1001)") from None
+
+
+def from_frames(frames: Iterable[Any], *, rate: Time) -> Clip:
+    """A clip of frames of your own, at a constant ``rate`` (frames a second), without sound.
+
+    ``frames``: numpy arrays (height, width, 3) of uint8 or uint16, or torch tensors (3, height, width), floating in
+    0..1 or uint8; R'G'B', full range, all alike. They are taken as the clip goes on, by a thread of the pipeline: never
+    more than some dozens ahead. A clip of a list can be iterated again, that of a generator once. Raises
+    ``UsageError``; frames that are none of these end the iteration with a ``SourceError``.
+    """
+    exact = _exact("rate", rate)
+    if exact <= 0:
+        raise UsageError(f"rate={rate!r}: must be more than 0")
+
+    def source() -> Source:
+        from streamvsr.media.demux.memory import MemorySource
+
+        return MemorySource(frames, exact)
+
+    config = Config(InputOptions(), OutputOptions(), ModelOptions(model="identity"))
+    return Clip(config, source)
+
+
+def upscale(frames: NDArray[Any], *, rate: Time = 25, **options: Unpack[VsrOptions]) -> NDArray[Any]:
+    """The frames of an array (count, height, width, 3), or the one of (height, width, 3), through a network: the same
+    layout and dtype (uint8 or uint16), R'G'B', larger.
+
+    The frames of one array are neighbours in time; for more than fits into memory there is ``from_frames``. ``options``
+    are ``ModelOptions``; ``model`` is "rt-real" unless given, as arrays are not looked at. Raises ``StreamvsrError``.
+    """
+    import numpy as np
+
+    one = frames.ndim == 3
+    chosen: VsrOptions = {"model": "rt-real", **options}
+    clip = from_frames(frames[None] if one else frames, rate=rate).filter("vsr", **chosen)
+    made = [frame.numpy() for frame in clip]
+    return made[0] if one else np.stack(made)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from streamvsr.config import Config, OutputOptions
 from streamvsr.errors import UsageError
@@ -30,12 +29,15 @@ from streamvsr.filters.compose import (
 from streamvsr.filters.cut import Cut
 from streamvsr.filters.language import Link, parse
 from streamvsr.filters.registry import VSR
-from streamvsr.frames import StreamInfo
+from streamvsr.frames import MediaInfo, StreamInfo
 from streamvsr.jobs.job import LONG_SECONDS, Job, Part, PartJob, cannot_resume
 from streamvsr.jobs.part_source import PartSource
 from streamvsr.jobs.segment_sink import SegmentSink
-from streamvsr.media.demux import Source, TrimmedSource, open_source, output_range
+from streamvsr.jobs.sink import JobSink
+from streamvsr.media.demux import Source, TrimmedSource, open_source, output_range, trimmed_input
+from streamvsr.media.demux.clip import ClipSource
 from streamvsr.media.mux import (
+    Sink,
     described,
     holds_rotation,
     open_sink,
@@ -44,15 +46,12 @@ from streamvsr.media.mux import (
     with_usable_encoder,
     written_paths,
 )
-from streamvsr.networks import FINE_SCALING, NetworkMaker, look_once
+from streamvsr.networks import FINE_SCALING, Models, NetworkMaker, look_once
 from streamvsr.pipeline.frame_sink import FrameSink
 from streamvsr.pipeline.ring import Ring
 from streamvsr.pipeline.runner import Run
 from streamvsr.pipeline.stages import FilterStage, SinkLike, SinkStage, SourceStage
 from streamvsr.vsr.windows import LATENCY_PARTS
-
-if TYPE_CHECKING:
-    pass
 
 DECODED_FRAMES = 16
 """Frames that wait between decoder and network: enough to smooth a decoder's bursts, small beside a window."""
@@ -66,118 +65,199 @@ LIVE_LATENCY_SECONDS = 2.0
 """``--max-latency`` where the user does not say."""
 
 
+@dataclass(slots=True)
+class _Opened:
+    """Everything of a run but its rings, stages and threads."""
+
+    source: Source
+    chains: list[Chain]
+    sink: SinkLike
+    job: Job | PartJob | None
+    maker: NetworkMaker
+    media: MediaInfo
+    """The input with the video that reaches the sink."""
+    output: OutputOptions
+    notes: list[str]
+    latency: float
+    cut: Cut | None
+    """The place in the chain where the output's -ss and -t cut, where that is not the source's business."""
+    parted: TrimmedSource | None
+    bounded: TrimmedSource | None
+    """By -frames:v."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedJob:
+    """A job that is planned and checked, whose segments others compute."""
+
+    config: Config
+    """With everything decided that depends on the input or on this machine: the network, its strength, the encoder."""
+    job: Job
+    sink: JobSink
+    """Takes no frame: ``finish`` joins the segments of the job's store."""
+    media: MediaInfo
+    notes: tuple[str, ...]
+    frames_total: int | None
+    writes: str
+    """The output, in words."""
+    open_input: Callable[[], Source]
+    """Opens the input once more, as it is cut by the options."""
+
+
 def build(
     config: Config, *, warn: Callable[[str], None], source: Source | None = None, frame_sink: FrameSink | None = None,
-    part: Part | None = None,
+    part: Part | None = None, models: Models | None = None,
 ) -> Run:  # fmt: skip
     """Open everything that ``config`` names and wire it; nothing flows before ``Run.start``.
 
     ``warn`` gets one line for each thing that goes differently from what was asked. ``source`` is read instead of
     opening ``config.input``; ``frame_sink`` takes the frames instead of opening ``config.output``. ``part``: compute
-    this segment of a job alone. Raises
+    this segment of a job alone. ``models``: networks that are loaded already, kept from one run for the next. Raises
     ``StreamvsrError``; what was opened by then is closed again, ``source`` included.
     """
+    with ExitStack() as undo:
+        opened = _open(config, warn, undo, source, frame_sink, part, models)
+        run = _wired(config, opened)
+        undo.pop_all()
+        return run
+
+
+def open_job(config: Config, *, warn: Callable[[str], None]) -> OpenedJob:
+    """Open and check everything, and plan the job of ``config``, whose segments others compute.
+
+    Raises ``StreamvsrError``, ``UsageError`` where the run cannot be cut.
+    """
+    config = replace(config, run=replace(config.run, resume=True))
+    refusals: list[str] = []
+    with ExitStack() as undo:
+        opened = _open(config, warn, undo, refuse=refusals.append)
+        if not isinstance(opened.job, Job) or not isinstance(opened.sink, JobSink):
+            raise UsageError(f"{refusals[0]}: its segments cannot be computed by several workers")
+        undo.pop_all()
+    for chain in opened.chains:
+        chain.close()
+    opened.source.close()
+    frames = _expected_frames(config.output, opened.media.video, 0)
+    model = opened.maker.resolved(config.model)
+    fixed = replace(config, model=model, output=opened.output)
+    notes = tuple(dict.fromkeys(opened.notes))
+    writes = described(opened.output, opened.media.video)
+    open_input = partial(_input, config, _steps(config)[0], upright=False)
+    return OpenedJob(fixed, opened.job, opened.sink, opened.media, notes, frames, writes, open_input)
+
+
+def _open(
+    config: Config, warn: Callable[[str], None], undo: ExitStack, source: Source | None = None,
+    frame_sink: FrameSink | None = None, part: Part | None = None, models: Models | None = None,
+    refuse: Callable[[str], None] | None = None,
+) -> _Opened:  # fmt: skip
+    """What ``build`` opens; ``undo`` closes it. ``refuse`` gets why the run cannot be cut, instead of ``warn``."""
     # torch's worker threads spin while they wait for each other. Beside a decoder and an encoder that want the same
     # cores this made frames take 18 times as long (two cores, bicubic x4). Read once, when torch is first imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     own_input = source is None
-    with ExitStack() as undo:
-        given = source is not None
-        if source is not None:
-            undo.callback(source.close)
-        # Before anything is opened: a wrong chain shall say so at once.
-        steps, notes = _steps(config)
-        for path in written_paths(config.output) if frame_sink is None else ():
-            if same_file(config.input.path, path):
-                raise UsageError(f"the output '{path}' is the input itself: name another one")
-        if source is None:
-            reading = _source_options(config.output, steps, upright=frame_sink is not None)
-            source = open_source(config.input, reading, config.live)
-            undo.callback(source.close)
-        for line in source.warnings:
-            warn(line)
-        source.on_warning = warn
-        cut = next((step.ready for step in steps if isinstance(step.ready, Cut)), None)
-        parted: TrimmedSource | None = None
-        if (written := output_range(config.output)) != (None, None):
-            source = parted = TrimmedSource(source, *written, packets_only=cut is not None)
-        info = source.info.video
-        live, latency = info.live, config.live.max_latency or LIVE_LATENCY_SECONDS
-        idle = latency / 2 if live else None
-        networks = sum(step.entry is not None and step.entry.name == VSR for step in steps)
-        share = latency / max(1, networks) if live else None
-        output = with_usable_encoder(config.output, warn) if frame_sink is None else config.output
-        wanted = wanted_format(output, info) if frame_sink is None else frame_sink.wanted_format(info)
-        look = look_once(config, given=given, live=live)
-        reached: list[StreamInfo] = []
-        job: Job | PartJob | None = None
-        if part is not None:
-            job = PartJob(part)
-        elif own_input and frame_sink is None:
-            job = _job(config, source, steps, networks, warn)
-        if job is not None:
-            undo.callback(job.store.close)
-        maker = NetworkMaker(config, info, wanted, share, look, notes, warn, segmented=job is not None)
-        filters, info = configure(steps, info, maker, reached)
-        chains = [Chain(segment) for segment in segments(filters)]
-        for chain in chains:
-            undo.callback(chain.close)
-        bounded: TrimmedSource | None = None
-        if config.output.frames is not None:
-            # Where the chain keeps the count, networks need not look at frames behind the last.
-            source = bounded = TrimmedSource(source, frames=config.output.frames if keeps_count(steps) else None)
-        media = source.info.with_video(info)
-        sink: SinkLike
-        if frame_sink is not None:
-            frame_sink.open(media)
-            sink = frame_sink
+    given = source is not None
+    if source is not None:
+        undo.callback(source.close)
+    # Before anything is opened: a wrong chain shall say so at once.
+    steps, notes = _steps(config)
+    for path in written_paths(config.output) if frame_sink is None else ():
+        if same_file(config.input.path, path):
+            raise UsageError(f"the output '{path}' is the input itself: name another one")
+    if source is None:
+        reading = _source_options(config.output, steps, upright=frame_sink is not None)
+        if part is not None and part.clip is not None:
+            source = trimmed_input(ClipSource(part.clip, config.input, reading), config.input)
         else:
-            try:
-                if job is not None:
-                    sink = segment_sink = job.open_sink(output, media, partial(_tracks_alone, config, steps), warn)
-                else:
-                    sink = open_sink(output, media, names=getattr(source, "names", None), on_warning=warn)
-            except UsageError as exc:
-                column = size_column(steps, reached, info)
-                if column == UNWRITTEN or f"{info.width}x{info.height}" not in str(exc):
-                    raise
-                raise UsageError(f"{exc}; -vf makes this size at column {column}") from exc
-        undo.callback(sink.abort)
-        if frame_sink is None and part is None:
-            for line in losses(source.info, stages_of(steps, reached, info, config.model), output):
-                warn(line)
-        if job is not None:
-            open_input = partial(_input, config, steps, upright=False)
-            source = _part_of(job, source, open_input, maker, segment_sink)
-            notes += [job.note] * bool(job.note)
+            source = open_source(config.input, reading, config.live)
+        undo.callback(source.close)
+    for line in source.warnings:
+        warn(line)
+    source.on_warning = warn
+    cut = next((step.ready for step in steps if isinstance(step.ready, Cut)), None)
+    parted: TrimmedSource | None = None
+    if (written := output_range(config.output)) != (None, None):
+        source = parted = TrimmedSource(source, *written, packets_only=cut is not None)
+    info = source.info.video
+    live, latency = info.live, config.live.max_latency or LIVE_LATENCY_SECONDS
+    networks = sum(step.entry is not None and step.entry.name == VSR for step in steps)
+    share = latency / max(1, networks) if live else None
+    output = with_usable_encoder(config.output, warn) if frame_sink is None else config.output
+    wanted = wanted_format(output, info) if frame_sink is None else frame_sink.wanted_format(info)
+    look = look_once(config, given=given, live=live)
+    reached: list[StreamInfo] = []
+    job: Job | PartJob | None = None
+    if part is not None:
+        job = PartJob(part)
+    elif own_input and frame_sink is None:
+        job = _job(config, source, steps, networks, warn, refuse)
+    if job is not None:
+        undo.callback(job.store.close)
+    maker = NetworkMaker(config, info, wanted, share, look, notes, warn, segmented=job is not None, models=models)
+    filters, info = configure(steps, info, maker, reached)
+    chains = [Chain(segment) for segment in segments(filters)]
+    for chain in chains:
+        undo.callback(chain.close)
+    bounded: TrimmedSource | None = None
+    if config.output.frames is not None:
+        # Where the chain keeps the count, networks need not look at frames behind the last.
+        source = bounded = TrimmedSource(source, frames=config.output.frames if keeps_count(steps) else None)
+    media = source.info.with_video(info)
+    sink: SinkLike
+    if frame_sink is not None:
+        frame_sink.open(media)
+        sink = frame_sink
+    else:
+        try:
+            if job is not None:
+                sink = segment_sink = job.open_sink(output, media, partial(_tracks_alone, config, steps), warn)
+            else:
+                sink = open_sink(output, media, names=getattr(source, "names", None), on_warning=warn)
+        except UsageError as exc:
+            column = size_column(steps, reached, info)
+            if column == UNWRITTEN or f"{info.width}x{info.height}" not in str(exc):
+                raise
+            raise UsageError(f"{exc}; -vf makes this size at column {column}") from exc
+    undo.callback(sink.abort)
+    if frame_sink is None and part is None:
+        for line in losses(source.info, stages_of(steps, reached, info, config.model), output):
+            warn(line)
+    if job is not None:
+        open_input = partial(_input, config, steps, upright=False)
+        source = _part_of(job, source, open_input, maker, segment_sink)
+        notes += [job.note] * bool(job.note)
+    return _Opened(source, chains, sink, job, maker, media, output, notes, latency, cut, parted, bounded)
 
-        rings = [_live_ring(latency, info) if live else Ring("decoded", DECODED_FRAMES)]
-        stages = []
-        last_network = max((n for n, chain in enumerate(chains) if chain.filters[0].own_thread), default=-1)
-        for number, chain in enumerate(chains):
-            name = "+".join(one.name for one in chain.filters)
-            rings.append(Ring(name, LIVE_FINISHED_FRAMES if live else FINISHED_FRAMES))
-            discard = number <= last_network
-            stages.append(FilterStage(name, chain, rings[-2], rings[-1], discard_on_stop=discard, idle_seconds=idle))
-            if cut is not None and parted is not None and cut in chain.filters:
-                cut.on_end = partial(_enough, parted.finish, tuple(stages[:-1]))
-        encode = SinkStage(sink, rings[-1], max_frames=config.output.frames)
-        if bounded is not None:
-            encode.on_enough = partial(_enough, bounded.cut, stages)
-        total = _expected_frames(config.output, media.video, sink.frames_before)
-        run = Run(
-            SourceStage(source, rings[0], sink.spool, realtime=config.input.realtime or source.paced),
-            stages,
-            encode,
-            rings,
-            frames_total=total,
-            seconds_total=media.duration,
-            notes=list(dict.fromkeys(notes)),
-            writes=described(output, info) if frame_sink is None else "",
-            live=live,
-        )
-        undo.pop_all()
-        return run
+
+def _wired(config: Config, opened: _Opened) -> Run:
+    source, chains, sink, media, cut = opened.source, opened.chains, opened.sink, opened.media, opened.cut
+    info, live, latency = media.video, media.video.live, opened.latency
+    idle = latency / 2 if live else None
+    rings = [_live_ring(latency, info) if live else Ring("decoded", DECODED_FRAMES)]
+    stages = []
+    last_network = max((n for n, chain in enumerate(chains) if chain.filters[0].own_thread), default=-1)
+    for number, chain in enumerate(chains):
+        name = "+".join(one.name for one in chain.filters)
+        rings.append(Ring(name, LIVE_FINISHED_FRAMES if live else FINISHED_FRAMES))
+        discard = number <= last_network
+        stages.append(FilterStage(name, chain, rings[-2], rings[-1], discard_on_stop=discard, idle_seconds=idle))
+        if cut is not None and opened.parted is not None and cut in chain.filters:
+            cut.on_end = partial(_enough, opened.parted.finish, tuple(stages[:-1]))
+    encode = SinkStage(sink, rings[-1], max_frames=config.output.frames)
+    if opened.bounded is not None:
+        encode.on_enough = partial(_enough, opened.bounded.cut, stages)
+    total = _expected_frames(config.output, media.video, sink.frames_before)
+    return Run(
+        SourceStage(source, rings[0], sink.spool, realtime=config.input.realtime or source.paced),
+        stages,
+        encode,
+        rings,
+        frames_total=total,
+        seconds_total=media.duration,
+        notes=list(dict.fromkeys(opened.notes)),
+        writes=described(opened.output, info) if isinstance(sink, Sink) else "",
+        live=live,
+    )
 
 
 def check_chain(config: Config) -> None:
@@ -241,15 +321,18 @@ def _source_options(output: OutputOptions, steps: Sequence[Step], *, upright: bo
 
 
 def _job(
-    config: Config, source: Source, steps: Sequence[Step], networks: int, warn: Callable[[str], None]
-) -> Job | None:
+    config: Config, source: Source, steps: Sequence[Step], networks: int, warn: Callable[[str], None],
+    refuse: Callable[[str], None] | None,
+) -> Job | None:  # fmt: skip
     """The job that the run is, where it can be one and is to be."""
     if config.run.resume is False:
         return None
     media = source.info
     reason = cannot_resume(config, media, timeless=is_timeless(steps), networks=networks)
     if reason is not None:
-        if config.run.resume:
+        if refuse is not None:
+            refuse(reason)
+        elif config.run.resume:
             warn(f"--resume: {reason}; the run has to go through in one go")
         return None
     if config.run.resume is None and media.duration is not None and media.duration <= LONG_SECONDS:

@@ -266,6 +266,13 @@ class RunOptions:
     )
     """None: for inputs longer than a minute that can be cut."""
     restart: bool = option(False, "--restart", help="forget what an earlier run has finished", kind="flag")
+    workers: int | None = option(
+        None, "--workers", help="processes that share the work (extra ray)", kind="integer", metavar="N", least=1
+    )
+    ray: str | None = option(None, "--ray", help="workers on this Ray cluster: HOST:PORT, auto", metavar="ADDRESS")
+    same_device_only: bool = option(
+        False, "--same-device-only", help="workers of one kind: no CPUs beside GPUs", kind="flag"
+    )
     no_stdin: bool = option(False, "-nostdin", help="never ask anything", kind="flag", as_ffmpeg=True)
 
 
@@ -317,6 +324,11 @@ def check(config: Config) -> None:
         # With a length given, the end does not count, as in ffmpeg.
         if options.duration is None and options.end is not None and options.end <= (options.start or 0):
             raise UsageError(f"-to of the {what} must lie after its -ss")
+    run = config.run
+    if run.resume is False and (run.workers is not None or run.ray is not None):
+        raise UsageError("--no-resume: workers keep what is finished in the job's folder; leave one of them out")
+    if run.same_device_only and run.workers is None and run.ray is None:
+        raise UsageError("--same-device-only is for --workers and --ray")
     if config.output.video_codec == "copy":
         raise UsageError("-c:v copy: the picture goes through the network, so it has to be encoded: name an encoder")
     model = config.model

@@ -12,6 +12,7 @@
     ├── FilterError                a filter cannot work with these options or this picture format
     ├── ModelError                 a model is unknown, cannot be built, or gave a broken picture
     │   └── CheckpointError        a checkpoint is missing, damaged, or of another network
+    ├── WorkerError                workers on Ray do not come up, or fail again and again
     ├── MissingExtraError          an optional dependency is needed; the message names the extra
     └── StageError                 any other exception inside a stage, with the stage's name
 
@@ -70,6 +71,10 @@ class ModelError(StreamvsrError):
 
 
 class CheckpointError(ModelError):
+    pass
+
+
+class WorkerError(StreamvsrError):
     pass
 
 

@@ -16,6 +16,7 @@ from streamvsr.frames import StreamInfo
 
 if TYPE_CHECKING:
     from streamvsr.footage.sample import Footage
+    from streamvsr.models.base import Model
     from streamvsr.models.registry import Selection
     from streamvsr.vsr.repeats import Repeats
     from streamvsr.vsr.segmented import SegmentedVsr
@@ -30,21 +31,33 @@ Look = Callable[[], "tuple[Footage | None, str]"]
 """What the input looks like; None and the reason where it cannot be looked at."""
 
 
+Models = dict[tuple[object, ...], "Model"]
+"""Networks that are loaded, by what was asked for."""
+
+
 class NetworkMaker:
     """How a ``vsr`` of the chain is created; ``notes`` gets a sentence on the choice of each model."""
 
     def __init__(
         self, config: Config, source: StreamInfo, wanted: str, latency: float | None, look: Look,
-        notes: list[str], warn: Callable[[str], None], *, segmented: bool,
+        notes: list[str], warn: Callable[[str], None], *, segmented: bool, models: Models | None = None,
     ) -> None:  # fmt: skip
-        """``segmented``: the run is cut into segments."""
+        """``segmented``: the run is cut into segments. ``models``: see ``build``."""
         self._config, self._source, self._wanted = config, source, wanted
         self._latency, self._look, self._cut = latency, look, segmented
-        self._notes, self._warn = notes, warn
+        self._notes, self._warn, self._models = notes, warn, models
         self.weights: list[tuple[str, Path | None]] = []
         """Name and strength of each network created, and the file of its weights."""
         self.segmented: list[SegmentedVsr] = []
         """The filters that are to be told where to cut."""
+
+    def resolved(self, options: ModelOptions) -> ModelOptions:
+        """``options`` with what ``auto`` has chosen here."""
+        undecided = options.model == "auto" and options.checkpoint is None and options.config is None
+        if not undecided or not self.segmented:
+            return options
+        network = self.segmented[0].network
+        return replace(options, model=network.model.info.name, strength=network.strength)
 
     @property
     def scene_threshold(self) -> float:
@@ -69,7 +82,8 @@ class NetworkMaker:
         # Whoever writes a chain, or takes the frames into a program, gets what the network makes.
         free = size is None and self._config.output.filters is None and bool(self._config.output.path)
         network, reason = make_vsr(
-            options, warn=self._warn, look=self._look, output_format=format, latency_seconds=self._latency,
+            options, warn=self._warn, look=self._look, models=self._models, output_format=format,
+            latency_seconds=self._latency,
             size=(lambda scale: self._bounded(info, scale)) if free else lambda _: size,
         )  # fmt: skip
         self._notes.append(reason)
@@ -162,6 +176,7 @@ def make_vsr(
     *,
     warn: Callable[[str], None],
     look: Look | None = None,
+    models: Models | None = None,
     size: Callable[[int], tuple[int, int] | None] = lambda _: None,
     **placement: Any,
 ) -> tuple[list[Repeats], str]:
@@ -173,7 +188,6 @@ def make_vsr(
     ``output_format``.
     """
     from streamvsr.models import registry
-    from streamvsr.models.base import Model
     from streamvsr.models.device import choose_device, choose_dtype
 
     check_backend(options)
@@ -197,7 +211,11 @@ def make_vsr(
         reason = choice.reason
         if choice.entry.name == "identity" and options.denoise is None:
             return [], reason
-        model = registry.load_model(choice, options.config, options.denoise)
+        wanted = (choice.entry.name, choice.path, options.config, options.denoise)
+        loaded = None if models is None else models.get(wanted)
+        model = registry.load_model(choice, options.config, options.denoise) if loaded is None else loaded
+        if models is not None:
+            models[wanted] = model
         reason += f": {model.info.note}" if model.info.note else ""
     if useless := tuning_flags(options, model.info.useless if model.info.tunable else None):
         warn(f"{', '.join(useless)}: of no use to {model.info.name}")

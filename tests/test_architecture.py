@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "media": BASICS,
     "media.color": BASICS | {"media"},
     "media.decode": MEDIA,
-    "media.demux": MEDIA | {"media.decode"},
+    "media.demux": MEDIA | {"media.decode", "pipeline"},
     "media.encode": MEDIA,
     "media.mux": MEDIA | {"media.encode", "pipeline"},
     "models": BASICS,
@@ -38,8 +38,9 @@ MAY_IMPORT = {
     "look": MEDIA | {"build", "compare", "footage", "models", "pipeline"},
     "networks": BASICS | {"filters", "footage", "models", "vsr"},
     "build": BASICS | {"fidelity", "jobs", "media.demux", "media.mux", "filters", "networks", "vsr", "pipeline"},
+    "distributed": BASICS | {"build", "jobs", "media.demux", "models", "networks", "pipeline"},
     "presets": {"config", "errors", "options"},
-    "api": MEDIA | {"build", "pipeline"},
+    "api": MEDIA | {"build", "media.demux", "pipeline"},
     "merge": BASICS | {"build", "pipeline", "media.demux"},
     "compare": MEDIA | {"build", "pipeline", "media.demux", "media.mux"},
     "metrics": MEDIA | {"build", "degrade", "pipeline", "media.demux", "models"},
@@ -48,6 +49,7 @@ MAY_IMPORT = {
     "cli": BASICS
     | {
         "build",
+        "distributed",
         "footage",
         "jobs",
         "pipeline",
@@ -61,7 +63,7 @@ MAY_IMPORT = {
         "training",
     },
     "__main__": {"cli"},
-    "__init__": {"api", "errors"},  # for type checkers; at run time each name is imported when it is used
+    "__init__": {"api", "config", "errors"},  # for type checkers; at run time each name is imported when it is used
 }
 FOREIGN_BANNED = {"pipeline": {"av", "torch"}, "frames": {"av", "torch"}, "models": {"av"}}
 ONLY_CLI_MAY = {"print", "input", "exit"}

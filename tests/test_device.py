@@ -30,7 +30,7 @@ from streamvsr.models.basicvsr import BasicVSRModel
 from streamvsr.models.basicvsr import session as session_module
 from streamvsr.models.basicvsr.cleaning import RefineRule
 from streamvsr.models.basicvsr.network import BasicVSRNet
-from streamvsr.models.compiled import compiled
+from streamvsr.models.compiled import ISOLATES, compiled
 from streamvsr.models.device import choose_device
 from streamvsr.vsr import filter as vsr_module
 from streamvsr.vsr.filter import VsrFilter
@@ -209,7 +209,8 @@ def test_each_network_is_compiled_for_shapes_of_its_own(monkeypatch: pytest.Monk
         with torch.inference_mode():
             for side in range(count):
                 fast(torch.zeros(1, 1, side + 2, 3))
-    assert made == 10
+    # An older torch runs the second network with what it compiled for the first.
+    assert made == (10 if ISOLATES else 9)
 
 
 def on_cuda(settings: tuple[Any, ...], frames: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:

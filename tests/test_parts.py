@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import subprocess
+from contextlib import closing
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from streamvsr.build import build
+from streamvsr.build import build, open_job
 from streamvsr.config import Config, InputOptions, ModelOptions, OutputOptions, RunOptions
 from streamvsr.frames import Frame
 from streamvsr.jobs import job as job_module
@@ -134,3 +136,25 @@ def test_missing_context_is_decoded_from_the_beginning(clips: Path) -> None:
         for f, g in zip(frames, whole[40:], strict=True)
         for a, b in zip(f.planes, g.planes, strict=True)
     )
+
+
+@pytest.mark.parametrize("name", ["scenes", "10 bits", "fields", "cut twice"])
+def test_compressed_packets_do_for_a_part(
+    name: str, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a worker gets that does not see the input."""
+    clip, read, written, _ = RUNS[name]
+    monkeypatch.setattr(job_module, "regular_borders", lambda duration: regular_borders(duration, 2))
+    out = OutputOptions(str(tmp_path / "out.mkv"), preset="ultrafast", **written)  # type: ignore[arg-type]
+    config = Config(InputOptions(str(clips / clip), **read), out, ModelOptions(model="bicubic"))  # type: ignore[arg-type]
+    opened = open_job(config, warn=lambda _: None)
+    assert opened.job.plan is not None
+    for number, segment in enumerate(opened.job.plan.segments):
+        with closing(opened.open_input()) as source:
+            sent = source.clip(segment.entry, segment.exit)
+        away = replace(opened.config, input=replace(config.input, path=str(tmp_path / "not here")))
+        run(opened.config, Part(opened.job.plan, number, tmp_path / "near"))
+        run(away, Part(opened.job.plan, number, tmp_path / "far", sent))
+        near, far = (tmp_path / where / f"{number:05d}.packets" for where in ("near", "far"))
+        assert far.read_bytes() == near.read_bytes(), segment
+    opened.sink.abort()

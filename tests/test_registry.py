@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -18,8 +19,10 @@ from streamvsr.cli import model_files, models_command
 from streamvsr.errors import CheckpointError, ModelError, UsageError
 from streamvsr.models import registry, resources
 from streamvsr.models.basicvsr.network import BasicVSRNet, RealBasicVSRNet
+from streamvsr.models.basicvsr_pp.network import BasicVSRPlusPlusNet
 from streamvsr.models.mm_config import read_mm_config
 from streamvsr.models.plain import PlainModel, bicubic_x4, load_bicubic, load_identity
+from tests.test_nanovsr import training_weights
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "configs" / "realbasicvsr_x4.py"
@@ -72,6 +75,27 @@ def test_manifest_speaks_of_models_that_exist() -> None:
             assert place.url or re.fullmatch(r"[a-z0-9-]+==[0-9.]+", place.package or ""), (
                 "a version that never changes"
             )
+
+
+def test_least_sizes_are_those_of_the_networks() -> None:
+    with torch.device("meta"):
+        plus, large = BasicVSRPlusPlusNet(64, 7), BasicVSRPlusPlusNet(128, 25)
+        clean, basic, real = BasicVSRPlusPlusNet(128, 25, False), BasicVSRNet(64, 30), RealBasicVSRNet(64, 20, 20)
+    states: dict[str, Mapping[str, torch.Tensor]] = {
+        "realbasicvsr": real.state_dict(),
+        "basicvsr": basic.state_dict(),
+        "basicvsr_pp": plus.state_dict(),
+        "basicvsr_pp_ntire_vsr": large.state_dict(),
+        "basicvsr_pp_decompress_1": clean.state_dict(),
+        "basicvsr_pp_decompress_2": clean.state_dict(),
+        "basicvsr_pp_decompress_3": clean.state_dict(),
+        "nanovsr": training_weights(48, 12),
+    }
+    for known in registry.known_checkpoints():
+        assert not known.places or known.size_mb or known.least_mb, f"nobody is told how large {known.name} is"
+        if known.least_mb:
+            state = states.get(known.name, states.get(known.model, {}))
+            assert known.least_mb == round(sum(v.numel() * v.element_size() for v in state.values()) / 1e6), known.name
 
 
 def test_manifest_is_shipped() -> None:

@@ -86,7 +86,8 @@ class FakeSink:
         self.interleaver = interleave.Interleaver(self.spool.pop)
 
     def write_frame(self, frame: Frame) -> None:
-        self.write_copied(frame.seconds)
+        while (packet := self.interleaver.next(frame.seconds)) is not None:
+            self.packets.append(packet)
         if self.hold is not None:
             self.hold.wait(60)
         if frame.pts == self.fail_at:
@@ -96,12 +97,8 @@ class FakeSink:
     def request_stop(self) -> None:
         pass
 
-    def write_copied(self, until: Fraction | None) -> None:
-        while (packet := self.interleaver.next(until)) is not None:
-            self.packets.append(packet)
-
     def finish(self, until: Fraction | None = None) -> None:
-        self.write_copied(until)
+        self.packets += self.interleaver.rest(until)
         if self.fail_at == "flush":
             raise Failure("sink")
         self.ended.append("finish")
@@ -260,7 +257,7 @@ def test_no_more_frames_than_wanted() -> None:
     assert run.wait(120)
     run.result()
     assert [f.pts for f in sink.frames] == list(range(7))
-    assert [p.pts for p in sink.packets] == list(range(8)), "up to where the last frame ends"
+    assert [p.pts for p in sink.packets] == list(range(7)), "up to where the last frame ends"
     assert sink.ended == ["finish"]
     assert not run.stopped, "that is a success, not an interruption"
 

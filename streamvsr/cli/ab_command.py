@@ -9,6 +9,7 @@ from streamvsr.cli.interrupts import Interrupts
 from streamvsr.cli.metrics_command import refuse, write
 from streamvsr.cli.own_options import options_help, take
 from streamvsr.cli.parser import asks_for_help, parse_paths
+from streamvsr.compare.options import AbOptions
 from streamvsr.errors import UsageError
 
 USAGE = """\
@@ -31,8 +32,6 @@ examples:
 
 def ab_command(words: Sequence[str]) -> int:
     """Write the page; the exit code. Raises ``StreamvsrError``."""
-    from streamvsr.compare.ab_page import AbOptions, ab_page
-
     if not words or asks_for_help(words):
         print(USAGE + options_help(AbOptions) + _REST)
         return 0 if words else 2
@@ -44,6 +43,8 @@ def ab_command(words: Sequence[str]) -> int:
     refuse("ab", paths[2], config.output.overwrite)
     console = Console(quiet=config.run.quiet)
     with Interrupts():
+        from streamvsr.compare.ab_page import ab_page
+
         page = ab_page(paths[:2], options, config, warn=console.warning)
     write(paths[2], page, config.output.overwrite)
     console.note(f"{paths[2]}: {options.pairs} pairs; open it in a browser")

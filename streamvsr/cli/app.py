@@ -17,7 +17,7 @@ from streamvsr.cli.console import Console, encodable, forget_secrets, hide, hide
 from streamvsr.cli.interrupts import INTERRUPTED, Interrupts, loading
 from streamvsr.cli.output_check import settle_output
 from streamvsr.cli.parser import parse
-from streamvsr.cli.progress import Display, NoDisplay, duration, eta_seconds, make_display, summary
+from streamvsr.cli.progress import Display, NoDisplay, done_fraction, duration, eta_seconds, make_display, size, summary
 from streamvsr.cli.secret_words import config_secrets, typed_secrets
 from streamvsr.config import Config
 from streamvsr.errors import ReaderLeftError, StreamvsrError, UsageError
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 0.15
 """How often the main thread looks up from waiting: for progress, and for signals, which do not wake it on Windows."""
-FORECAST_SECONDS, FORECAST_FRAMES = 5.0, 5
+FORECAST_SECONDS, FORECAST_FRAMES, FORECAST_SIZE_FRAMES = 5.0, 5, 100
 """So much of a run is looked at to say how long the rest takes."""
 LONG_SECONDS = 60.0
 """Nobody needs to be told of less."""
@@ -46,6 +46,7 @@ COMMANDS: Mapping[str, str] = {
     "metrics": "streamvsr.cli.metrics_command:metrics_command",
     "train": "streamvsr.cli.train_command:train_command",
     "evaluate": "streamvsr.cli.evaluate_command:evaluate_command",
+    "completion": "streamvsr.cli.completion_command:completion_command",
 }
 """First word -> ``module:function`` that takes the other words and returns the exit code."""
 _OTHER_NAMES = {
@@ -179,6 +180,10 @@ def run_config(
         elif config.run.debug:
             _show_ffmpeg_messages()
         try:
+            if make is None and (config.run.workers is not None or config.run.ray is not None):
+                from streamvsr.distributed.run import build_distributed
+
+                make = cast("Callable[..., Run]", build_distributed)
             run = (make or build)(config, warn=console.warning)
         except Exception as error:
             if interrupts.count:
@@ -236,7 +241,12 @@ def _watch(run: Run, display: Display, interrupts: Interrupts, console: Console)
             forecast = True
             eta = eta_seconds(progress)
             if eta is not None and eta > LONG_SECONDS:
-                console.note(f"about {duration(eta)} to go at {progress.fps:.2g} frames a second")
+                said = f"about {duration(eta)} to go at {progress.fps:.2g} frames a second"
+                done = done_fraction(progress)
+                # Behind the first key frames of an encoder that looks ahead, the mean is no forecast yet.
+                if done and progress.encoded_bytes and progress.frames_out >= FORECAST_SIZE_FRAMES:
+                    said += f", {size(progress.encoded_bytes / done)} of video"
+                console.note(said)
     return ending
 
 

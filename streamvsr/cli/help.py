@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import textwrap
 
-from streamvsr.config import CallOptions, InputOptions, LiveOptions, ModelOptions, OutputOptions, RunOptions
+from streamvsr.cli.catalogue import RUN_GROUPS
 from streamvsr.options import Option, options_of
 
 WIDTH = 79
 _COLUMN = 24
 
-_USAGE = """\
+USAGE = """\
 usage: streamvsr [options] INPUT [options] OUTPUT
        streamvsr [options] -i INPUT [options] OUTPUT
        streamvsr [options] INPUTS... [options] -o FOLDER
        streamvsr CONFIG.py CHECKPOINT.pth INPUT OUTPUT [--max_seq_len N]
        streamvsr look | preview | models | filters | compare | ab | split
-                 | merge | metrics | evaluate | train"""
+                 | merge | metrics | evaluate | train | completion"""
 
-_EXAMPLES = """\
+EXAMPLES = """\
 examples:
   streamvsr in.mp4 out.mp4
   streamvsr in.mkv -c:v libx265 -crf 20 -preset slow out.mkv
@@ -26,29 +26,26 @@ examples:
   streamvsr frames/ --model realbasicvsr --device cuda out/
   ffmpeg -i in.avi -c copy -f nut - | streamvsr - -f nut - | ffplay -"""
 
-_PATHS = """\
+PATHS = """\
 INPUT and OUTPUT are a file, a folder of pictures, a pattern (%05d.png), a URL,
 or - for a pipe. Options before the input belong to it, later ones to the
 output, as in ffmpeg; options with two dashes may stand anywhere. Audio,
 subtitles, chapters, tags and every time stamp are kept."""
 
+MORE = {"options of the output": "Any other option goes to the encoder or the muxer."}
+
 
 def short_usage() -> str:
-    return f"{_USAGE}\n\nstreamvsr --help explains the options."
+    return f"{USAGE}\n\nstreamvsr --help explains the options."
 
 
 def full_help() -> str:
     """The whole text, at most ``WIDTH`` columns wide."""
     parts = [
-        f"streamvsr makes low-quality video four times larger and clean.\n\n{_USAGE}",
-        _PATHS,
-        _EXAMPLES,
-        _group("options of the input:", InputOptions),
-        _group("options of the output:", OutputOptions, "Any other option goes to the encoder or the muxer."),
-        _group("the network:", ModelOptions),
-        _group("live input:", LiveOptions),
-        _group("the run:", RunOptions),
-        _group("presets and many inputs:", CallOptions),
+        f"streamvsr makes low-quality video four times larger and clean.\n\n{USAGE}",
+        PATHS,
+        EXAMPLES,
+        *(_group(f"{title}:", group, MORE.get(title, "")) for title, group in RUN_GROUPS.items()),
         "exit codes: 0 done, 1 failed, 2 usage, 130 interrupted, 141 reader left",
     ]
     return "\n\n".join(parts)

@@ -115,18 +115,14 @@ def _way(known: Known) -> str:
 
 
 def _size(known: Known, path: Path | None) -> str:
-    megabytes = path.stat().st_size / 1e6 if path else known.size_mb
-    return (
-        f"{megabytes:.2g} MB"
-        if megabytes and megabytes < 10
-        else f"{megabytes:.0f} MB"
-        if megabytes
-        else "size unknown"
-    )
+    if path is None and known.size_mb is None:
+        return f"{known.least_mb} MB or more" if known.least_mb else "size unknown"
+    megabytes = path.stat().st_size / 1e6 if path else known.size_mb or 0
+    return f"{megabytes:.2g} MB" if megabytes < 10 else f"{megabytes:.0f} MB"
 
 
 def _origin(known: Known) -> str:
     if not known.places:
         return ""
     names = [urlsplit(p.url).hostname or "" if p.url else f"pip: {p.package}" for p in known.places]
-    return f", from {' or '.join(names)}"
+    return f", from {' or '.join(dict.fromkeys(names))}"

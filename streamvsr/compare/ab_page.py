@@ -10,7 +10,7 @@ import base64
 import json
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from html import escape
 from typing import Any
@@ -19,26 +19,16 @@ import cv2
 import numpy as np
 
 from streamvsr.build import build
-from streamvsr.compare.options import CompareOptions
+from streamvsr.compare.options import AbOptions, CompareOptions
 from streamvsr.compare.painter import Painter
 from streamvsr.compare.run import UNTOUCHED
 from streamvsr.config import Config, OutputOptions
 from streamvsr.errors import SourceError, UsageError
 from streamvsr.frames import Frame, StreamInfo
-from streamvsr.options import check_options, option
+from streamvsr.options import check_options
 from streamvsr.pipeline.frame_sink import FrameReader, FrameSink
 
 PLAIN_OUTPUT = OutputOptions(no_audio=True, no_subtitles=True, no_data=True)
-
-
-@dataclass(frozen=True, slots=True)
-class AbOptions:
-    pairs: int = option(
-        12, "--pairs", help="moments, evenly over the shorter one", kind="integer", metavar="N", least=1
-    )
-    zoom: str | None = option(None, "--zoom", help="a region, enlarged", metavar="x:y:w:h")
-    """In pixels of the larger input."""
-    title: str = option("Which one is better?", "--title", help="heading of the page", metavar="TEXT")
 
 
 def ab_page(paths: Sequence[str], options: AbOptions, config: Config, *, warn: Callable[[str], None]) -> str:

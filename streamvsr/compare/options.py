@@ -54,6 +54,16 @@ class CompareOptions:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class AbOptions:
+    pairs: int = option(
+        12, "--pairs", help="moments, evenly over the shorter one", kind="integer", metavar="N", least=1
+    )
+    zoom: str | None = option(None, "--zoom", help="a region, enlarged", metavar="x:y:w:h")
+    """In pixels of the larger input."""
+    title: str = option("Which one is better?", "--title", help="heading of the page", metavar="TEXT")
+
+
 def check(options: CompareOptions, inputs: int) -> None:
     """Raise ``UsageError`` for what cannot be had with so many inputs."""
     check_options(options)

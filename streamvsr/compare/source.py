@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -54,7 +53,6 @@ class CompareSource(Source):
         tracks = [track for track in readers[0].media.tracks if track.kind == "audio"] if sound else []
         self.info = MediaInfo(video, tuple(tracks), duration=readers[clock].media.duration)
         self._tracks = {track.index for track in tracks}
-        self._waiting: deque[Packet] = deque()
 
     def __iter__(self) -> Iterator[Frame | Packet]:
         if self._options.still is not None:
@@ -137,12 +135,10 @@ class CompareSource(Source):
 
     def _packets(self, pause_at: Fraction | None, shift: int, until: Fraction | None) -> Iterator[Packet]:
         """Those before ``until``; None: all. The input has read some frames ahead, and their sound has to wait."""
-        self._waiting.extend(p for p in self._readers[0].packets(until) if p.track in self._tracks)
-        while self._waiting:
-            seconds = self._waiting[0].seconds
-            if until is not None and seconds is not None and seconds >= until:
-                return
-            packet = self._waiting.popleft()
+        for packet in self._readers[0].packets(until):
+            seconds = packet.seconds
+            if packet.track not in self._tracks:
+                continue
             if pause_at is not None and seconds is not None and seconds > pause_at:
                 ticks = round(shift * self._time_base / packet.time_base)
                 moved = [None if stamp is None else stamp + ticks for stamp in (packet.pts, packet.dts)]

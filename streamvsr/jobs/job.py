@@ -64,6 +64,8 @@ class Part:
     plan: Plan
     number: int
     folder: Path
+    clip: bytes | None = None
+    """The segment's compressed packets, where the input is not seen here: see ``ClipSource``."""
 
 
 class Job:

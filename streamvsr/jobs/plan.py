@@ -71,6 +71,8 @@ class Segment:
     """Frames behind its last one that the network sees."""
     entry: int | None = None
     """The key frame with which decoding begins; None: the input's first."""
+    exit: int | None = None
+    """The last frame that has to be decoded; None: up to the end."""
     scene: bool = False
     """A scene begins with it."""
 
@@ -97,12 +99,12 @@ class Plan:
         return tuple(one.start * self.time_base for one in self.segments if one.start is not None)
 
     def to_json(self) -> bytes:
-        return msgspec.json.format(msgspec.json.encode(self, enc_hook=_encoded, order="sorted"))
+        return msgspec.json.format(msgspec.json.encode(self, enc_hook=to_plain, order="sorted"))
 
     @classmethod
     def from_json(cls, data: bytes) -> Plan:
         """Raises ``ValueError`` for anything that is no plan."""
-        return msgspec.json.decode(data, type=cls, dec_hook=_decoded)
+        return msgspec.json.decode(data, type=cls, dec_hook=from_plain)
 
     def differences(self, other: Plan) -> list[str]:
         """In words, what is different in ``other``; nothing where the segments of the one fit the other."""
@@ -144,7 +146,7 @@ def stated_options(config: Config) -> dict[str, dict[str, Any]]:
         fresh = type(options)()
         left_out = IRRELEVANT.get(group, set()) | {"path"}
         values = {
-            f.name: msgspec.json.decode(msgspec.json.encode(getattr(options, f.name), enc_hook=_encoded))
+            f.name: msgspec.json.decode(msgspec.json.encode(getattr(options, f.name), enc_hook=to_plain))
             for f in fields(options)
             if f.name not in left_out and getattr(options, f.name) != getattr(fresh, f.name)
         }
@@ -172,7 +174,8 @@ def weights_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _encoded(value: Any) -> Any:
+def to_plain(value: Any) -> Any:
+    """What msgspec does not know by itself, as what it does."""
     if isinstance(value, Fraction):
         return str(value)
     if hasattr(value, "__dataclass_fields__"):
@@ -180,7 +183,8 @@ def _encoded(value: Any) -> Any:
     return str(value)
 
 
-def _decoded(wanted: type, value: Any) -> Any:
+def from_plain(wanted: type, value: Any) -> Any:
+    """The way back."""
     if wanted is Fraction:
         return Fraction(value)
     raise NotImplementedError(wanted)

@@ -64,6 +64,7 @@ class SegmentSink(Sink):
         try:
             self._writer.add_frame(frame.seconds, frame.seconds + frame.duration * frame.time_base)
             for packet in self._encoder.encode(frame):
+                self.encoded_bytes += len(packet.data)
                 self._writer.write(packet)
         except FOREIGN as exc:
             raise self._explained(exc) from exc
@@ -97,6 +98,7 @@ class SegmentSink(Sink):
     def _flush(self) -> None:
         if self._encoder is not None and self._writer is not None:
             for packet in self._encoder.flush():
+                self.encoded_bytes += len(packet.data)
                 self._writer.write(packet)
             self._encoder.close()
             self._encoder = None

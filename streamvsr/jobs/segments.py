@@ -58,7 +58,9 @@ def _segments(
         before = 0 if start is None or scenes[number] else context[0]
         after = 0 if last or scenes[number + 1] else context[1]
         entry = None if index is None or start is None else index.entry(start, before)
-        made.append(Segment(start, None if last else starts[number + 1], before, after, entry, scenes[number]))
+        end = None if last else starts[number + 1]
+        leave = None if index is None or end is None else index.exit(end, after)
+        made.append(Segment(start, end, before, after, entry, leave, scenes[number]))
     return tuple(made)
 
 

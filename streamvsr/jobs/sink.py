@@ -97,8 +97,8 @@ class JobSink(SegmentSink):
     def _join(self) -> None:
         last = self._writer.end if self._writer is not None else None
         if last is None:
-            ends = [record.end for record in self._store.records.values() if record.end is not None]
-            last = max(ends, default=None)
+            records = (self._store.records[number] for number in range(self._store.finished))
+            last = max((record.end for record in records if record.end is not None), default=None)
         if last is None:
             raise SinkError("no frame came, so there is nothing to write")
         with closing(self._open_tracks()) as source:
@@ -112,7 +112,7 @@ class JobSink(SegmentSink):
                 while (copied := interleaver.next(packet.seconds)) is not None:
                     muxer.write_packet(copied)
                 muxer.write_video(packet)
-            while (copied := interleaver.next(last if self._stopped else None)) is not None:
+            for copied in interleaver.rest(last if self._stopped else None):
                 muxer.write_packet(copied)
             muxer.finish()
         self._joining = None

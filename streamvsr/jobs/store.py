@@ -18,6 +18,7 @@ import hashlib
 import os
 import shutil
 import struct
+import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ MAX_PACKET_BYTES = 1 << 30
 
 _LENGTH = struct.Struct("<I")
 _NEW = ".new"
+_WORKER = "worker-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,11 @@ def job_folder(output: str) -> Path:
     return path.with_name(path.name + SUFFIX)
 
 
+def worker_folder(folder: Path) -> Path:
+    """A new name inside a job's folder, for what a worker computes."""
+    return folder / f"{_WORKER}{uuid.uuid4().hex}"
+
+
 class JobStore:
     """The folder of one job. One process at a time."""
 
@@ -128,6 +135,8 @@ class JobStore:
         if not _locked(self._lock):
             self._lock.close()
             raise SinkError(f"{folder}: another process is working on this output")
+        for left in folder.glob(f"{_WORKER}*"):
+            shutil.rmtree(left, ignore_errors=True)
         for record in sorted(folder.glob("[0-9]*.json")):
             with suppress(ValueError, OSError, msgspec.DecodeError):
                 number = int(record.stem)
@@ -182,6 +191,15 @@ class JobStore:
         for name in ("plan.json", "partial.json"):
             (self.folder / name).unlink(missing_ok=True)
 
+    def adopt(self, number: int, path: Path, record: SegmentRecord) -> None:
+        """Segment ``number`` has been computed by a worker, into a file on this disk. Raises ``SinkError`` where what
+        is there is not what the worker has written."""
+        if _hash(path) != record.sha256:
+            raise SinkError(f"{path} is not what the worker has written")
+        os.replace(path, self.packets_path(number))
+        _sync_folder(self.folder)
+        self._record(number, record)
+
     def writer(self, number: int) -> SegmentWriter:
         return SegmentWriter(self.packets_path(number).with_suffix(".packets" + _NEW))
 
@@ -190,8 +208,7 @@ class JobStore:
         record = writer.close()
         os.replace(writer.path, self.packets_path(number))
         _sync_folder(self.folder)
-        self._write(self.folder / f"{number:05d}.json", msgspec.json.encode(record, enc_hook=str))
-        self.records[number] = record
+        self._record(number, record)
 
     def packets_path(self, number: int) -> Path:
         return self.folder / f"{number:05d}.packets"
@@ -217,6 +234,10 @@ class JobStore:
         for pattern in ("[0-9]*.packets", f"[0-9]*.packets{_NEW}", "[0-9]*.json"):
             for path in self.folder.glob(pattern):
                 path.unlink(missing_ok=True)
+
+    def _record(self, number: int, record: SegmentRecord) -> None:
+        self._write(self.folder / f"{number:05d}.json", msgspec.json.encode(record, enc_hook=str))
+        self.records[number] = record
 
     def _write(self, path: Path, data: bytes) -> None:
         new = path.with_name(path.name + _NEW)

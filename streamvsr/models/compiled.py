@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +14,22 @@ from streamvsr.models.memory import is_out_of_memory
 MOST_SHAPES = 32
 """Shapes that a network is compiled for, after which others are run as they are: tiles have nine, and the frames that
 are new in a window are not always as many."""
+OLD_TORCH_SHAPES = 256
+"""The same for all networks of a process together, where torch cannot tell them apart."""
+
+
+ISOLATES = "isolate_recompiles" in inspect.signature(torch.compile).parameters
+"""Whether this torch can count the shapes of each network for itself."""
+
+
+def _limits() -> dict[str, Any]:
+    """Shapes are counted for each network: all of one class, and those of earlier runs, would share eight."""
+    if ISOLATES:
+        return {"isolate_recompiles": True, "recompile_limit": MOST_SHAPES}
+    from torch._dynamo import config
+
+    config.cache_size_limit = max(config.cache_size_limit, OLD_TORCH_SHAPES)
+    return {}
 
 
 class Compiled:
@@ -24,13 +42,11 @@ class Compiled:
         self._network = network
         self._graphs = graphs
         self._warn = warn
-        # Counted for itself: all networks of one class, and those of earlier runs, would share eight shapes.
-        self._fast: Callable[[Tensor], Tensor] | None = torch.compile(  # type: ignore[call-overload]
+        self._fast: Callable[[Tensor], Tensor] | None = torch.compile(
             network,
             dynamic=False,
             mode="reduce-overhead" if graphs else None,
-            isolate_recompiles=True,
-            recompile_limit=MOST_SHAPES,
+            **_limits(),
         )
 
     def __call__(self, x: Tensor) -> Tensor:

@@ -52,13 +52,12 @@ def convert(source: Path, target: Path, *, half: bool = False, licence: str | No
         raise CheckpointError(f"{source}: {broken[0]} holds values too large for float16: leave out --fp16")
     # Before anything is written: what does not make a network is no checkpoint.
     registry.load_state(found.architecture, state, found.config, source)
-    digest = sha256_of(source)
-    listed = next((k for k in registry.known_checkpoints() if any(p.accepts(digest) for p in k.places)), None)
+    listed = registry.published(source)
     metadata = dict(found.config) | {
         "architecture": found.architecture,
-        "source": listed.places[0].url or str(listed.places[0]) if listed else source.name,
-        "source_sha256": digest,
-        "licence": licence or (listed.licence if listed else found.config.get("licence", "unknown")),
+        "source": str(listed[1]) if listed else source.name,
+        "source_sha256": sha256_of(source),
+        "licence": licence or (listed[0].licence if listed else found.config.get("licence", "unknown")),
         "precision": "fp16" if half else "fp32",
         WEIGHTS_HASH: hash_of_weights(state),
     }

@@ -17,6 +17,7 @@ def stated(config: Mapping[str, str]) -> str:
     """A few words for the user: the licence, or that none is stated; whether it bars commercial use; author, origin."""
     known = {key.lower(): _line(value) for key, value in config.items()}
     licence, author, source = (next((known[k] for k in keys if known.get(k)), "") for keys in (LICENCE, AUTHOR, SOURCE))
+    licence = "" if licence == "unknown" else licence
     words = [f"licence {licence}" if licence else "its licence is not stated in the file"]
     if licence and _NOT_FOR_SALE.search(licence):
         words.append("not for commercial use")

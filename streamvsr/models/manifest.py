@@ -62,6 +62,8 @@ class Known:
     """Thousands of multiply-accumulate operations for each input pixel: how costly the network is."""
     places: tuple[Place, ...] = ()
     """Tried in this order; none: it comes with streamvsr."""
+    least_mb: int | None = None
+    """What its values take in float32, where it is not known how large the file is."""
     weak: str | None = None
     """The name of the same network's checkpoint that keeps noise: ``--denoise`` mixes the two."""
 

@@ -39,10 +39,12 @@ class Traits:
     """Tiles begin at multiples of this, so that windows of an attention lie as in the whole frame."""
     tiles: bool = True
     """False where the network has to see the frame as a whole."""
+    measures_frame: bool = False
+    """Whether it takes means over the whole frame, which in tiles are means over each: results differ somewhat."""
     batches: bool = True
     """Whether several frames may go through it at once."""
     channels_last: bool = True
-    """Whether it runs in that memory format, which is faster for convolutions."""
+    """Whether it runs in that memory format: for most networks of convolutions it is faster (docs/models.md)."""
     without: frozenset[torch.dtype] = frozenset()
     """Types of numbers in which it does not give what it should."""
 
@@ -50,8 +52,8 @@ class Traits:
 class FrameModel(Model):
     """A network of one frame with its weights; windows of one frame, no look-ahead.
 
-    ``network``: (N, C, H, W), 0..1, C as ``domain`` says, any H and W from 1, to (N, C, H * scale, W * scale). It may
-    change its input. A longer window, where asked for, is a batch.
+    ``network``: (N, C, H, W), 0..1, C as ``domain`` says, any H and W from 1, to (N, C, H * scale, W * scale);
+    nothing is changed in what it gets. A longer window, where asked for, is a batch.
     """
 
     def __init__(
@@ -60,7 +62,6 @@ class FrameModel(Model):
         self.network = network.eval().requires_grad_(False)
         self.traits = traits
         if traits.channels_last:
-            # Nearly half as fast again as the default order on CPUs.
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         useless = USELESS if traits.tiles else USELESS | {"tile"}
         self.info = ModelInfo(
@@ -110,6 +111,7 @@ class FrameSession(Session):
             raise ModelError(f"model {info.name}: the network has no weights")
         self._network, self._info, self._traits, self._weight = network, info, traits, weight
         self._layout = torch.channels_last if traits.channels_last else torch.contiguous_format
+        self._warn, self._told = warn, False
         self._plan = TilePlan(tile_px(options.tile) if traits.tiles else 0, warn)
         fast = compiled(network, weight.device, compile=options.compile, graphs=options.cuda_graphs, warn=warn)
         self._tiled = Tiled(fast, self._plan, traits.halo_px, info.scale, traits.multiple_px)
@@ -130,12 +132,16 @@ class FrameSession(Session):
     # no_grad rather than inference_mode: the caller may go on to change the picture in place, outside of either.
     @torch.no_grad()
     def _batch(self, frames: Tensor) -> Tensor:
-        # A copy: some networks work in it.
-        frames = frames.clone(memory_format=self._layout)
+        frames = frames.contiguous(memory_format=self._layout)
         self._plan.settle_for(frames, partial(self._pixel_bytes, frames), self._traits.halo_px)
-        return self._tiled(frames)
+        made = self._tiled(frames)
+        # Afterwards: tiles may have been what memory allowed.
+        if self._traits.measures_frame and not self._told and 0 < self._plan.tile_px < max(frames.shape[2:]):
+            self._told = True
+            self._warn(f"{self._info.name}: this network measures the whole frame: tiles come out slightly different")
+        return made
 
     def _pixel_bytes(self, frames: Tensor) -> int:
         side = max(PROBE_PX, self._traits.multiple_px)
-        piece = frames[:1, :, :side, :side].clone(memory_format=self._layout)
+        piece = frames[:1, :, :side, :side].contiguous(memory_format=self._layout)
         return max(1, peak_bytes(self._network, piece) // (piece.shape[-1] * piece.shape[-2]))

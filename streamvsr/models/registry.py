@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from fnmatch import fnmatch
 from functools import cache
@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 from streamvsr.errors import CheckpointError, ModelError, UsageError
 from streamvsr.models import resources
-from streamvsr.models.manifest import Known, read_manifest
+from streamvsr.models.licence import stated as licence_text
+from streamvsr.models.manifest import Known, Place, read_manifest
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -257,11 +258,34 @@ def load_model(selection: Selection, config: str | Path | None = None, denoise: 
     found = read(path)
     if entry.name not in (found.architecture, SPANDREL):
         raise CheckpointError(f"{path}: holds a {found.architecture} network, not {entry.name}")
-    stated = dict(found.config) | (dict(described.options) if described else {})
+    listed = published(path)
+    licence = {"licence": listed[0].licence} if listed else {}
+    stated = licence | dict(found.config) | (dict(described.options) if described else {})
     state = dict(found.state)
     if denoise is not None and weak is not None and denoise < 1:
         state = _mixed(state, _weak_weights(weak, path), denoise, weak)
-    return load_state(entry.name, state, stated, path)
+    model = load_state(entry.name, state, stated, path)
+    if not model.info.note and not _came_along(path):
+        model.info = replace(model.info, note=licence_text(stated))
+    return model
+
+
+def published(path: Path) -> tuple[Known, Place] | None:
+    """The entry of the manifest whose file this is, by its hash, and the place that has the same; None: none has."""
+    if _came_along(path):
+        return None
+    from streamvsr.models.fetch import sha256_of
+
+    digest = sha256_of(path)
+    return next(((k, p) for k in known_checkpoints() for p in k.places if p.accepts(digest)), None)
+
+
+def _came_along(path: Path) -> bool:
+    """Whether the file is one that is shipped with streamvsr."""
+    folder = resources.packaged_folder()
+    if folder is None or not os.path.samefile(path.parent, folder):
+        return False
+    return any(fnmatch(path.name, pattern) for k in known_checkpoints() if not k.places for pattern in k.files)
 
 
 def load_state(architecture: str, state: Mapping[str, Tensor], config: Mapping[str, str], path: Path) -> Model:

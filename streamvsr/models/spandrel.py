@@ -27,12 +27,15 @@ __all__ = ["SpandrelNetwork", "known_architectures", "load"]
 
 HALO_PX = 32
 """Around tiles. Attention sees further than any halo: docs/models.md has the differences that were measured."""
+MEASURE_FRAME = frozenset({"HVICIDNet", "MixDehazeNet", "OmniSR", "PLKSR", "RCAN", "SAFMN", "SCUNet"})
+"""Architectures whose tiles differed from the whole by more than a tenth of an 8-bit step (bench_frame_tiles.py).
+spandrel discourages tiles of SwinIR and RetinexFormer as well, which did not."""
 MULTIPLE_PX = 32
 """Windows of 4, 8, 16 and 32 pixels then lie in a tile as they lie in the whole frame."""
 MARKS = ("pro",)
 """Entries beside the weights that say how a network is to be run, and are no tensors. Real-CUGAN has this one."""
 CHANNELS_LAST = frozenset({"Compact", "ESRGAN", "SPAN", "PLKSR", "RealCUGAN"})
-"""Architectures of plain convolutions, for which it is faster; others reshape their maps, which then copies them."""
+"""Architectures for which it is faster (benchmarks/bench_layout.py)."""
 # fmt: off
 BATCHES = frozenset((
     "ATD", "Compact", "CRAFT", "DAT", "DITN", "DRCT", "ESRGAN", "FBCNN", "FDAT", "GRL", "HAT", "MoESR",
@@ -57,7 +60,8 @@ class SpandrelNetwork(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """(N, C, H, W), 0..1, any H and W from 1, to (N, C, H * scale, W * scale), clamped to 0..1."""
-        made: Tensor = self._descriptor(frames)
+        # A copy: some networks (RCAN) work in what they get, which may be a tile of a frame with neighbours.
+        made: Tensor = self._descriptor(frames.clone())
         # Outside of inference mode the caller could not change what came out of it.
         return made.clone() if made.is_inference() and not torch.is_inference_mode_enabled() else made
 
@@ -116,6 +120,7 @@ def load(state: Mapping[str, Tensor], config: Mapping[str, str]) -> FrameModel:
         halo_px=HALO_PX,
         multiple_px=math.lcm(MULTIPLE_PX, descriptor.size_requirements.multiple_of),
         tiles=descriptor.tiling.name != "INTERNAL",
+        measures_frame=kind in MEASURE_FRAME,
         batches=kind in BATCHES,
         channels_last=kind in CHANNELS_LAST,
         without=frozenset(dtype for dtype, runs in torch_types.items() if not runs),

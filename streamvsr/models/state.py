@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from streamvsr.errors import CheckpointError
+
+Network = TypeVar("Network", bound=nn.Module)
 
 NAMED_KEYS = 3
 """Keys named in an error; the rest are counted."""
@@ -65,11 +68,15 @@ def _is_finite(value: Tensor) -> bool:
     return bool((value if value.element_size() > 1 else value.float()).isfinite().all())
 
 
-def fill(network: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Copy ``state`` into ``network`` as float32 on the CPU; ``network`` may have been made on the meta device.
+def filled(make: Callable[[], Network], state: Mapping[str, Tensor]) -> Network:
+    """The network that ``make`` gives, holding ``state`` as float32, channels last, on the CPU.
 
     Raises ``CheckpointError`` as ``check_fit`` does.
     """
+    # Without memory until the weights come: two of the same would be held for a moment, and so would a second layout.
+    with torch.device("meta"):
+        network = make().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     check_fit(network, state)
     network.to_empty(device="cpu")
     network.load_state_dict({key: value.to(torch.float32) for key, value in state.items()})
+    return cast(Network, network)

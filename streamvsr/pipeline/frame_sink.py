@@ -30,6 +30,7 @@ class FrameSink:
     """Stands where a sink would: takes frames, and packets where these are wanted."""
 
     frames_before = 0
+    encoded_bytes = 0
 
     def __init__(self, *, packets: bool = False) -> None:
         """``packets``: keep the copied packets for the reader; else they are let go."""
@@ -111,14 +112,13 @@ class FrameReader(Iterator[Frame]):
         return frame
 
     def packets(self, until: Fraction | None = None) -> Iterator[Packet]:
-        """The copied packets that are here and begin at ``until`` seconds at the latest, in the order of their times.
+        """The copied packets that are here and begin before ``until`` seconds, in the order of their times.
 
         None: all that belong to the run, once its frames have ended.
         """
         limits = [limit for limit in (until, self.frame_sink.end) if limit is not None]
         with suppress(Aborted):
-            while (packet := self._interleaver.next(min(limits, default=None))) is not None:
-                yield packet
+            yield from self._interleaver.rest(min(limits, default=None))
 
     def stop(self) -> None:
         """Let the iteration end soon, without an error."""

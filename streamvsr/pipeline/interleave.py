@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 
 from streamvsr.frames import Packet
@@ -52,3 +52,9 @@ class Interleaver:
                 continue
             self._waiting = None
             return head
+
+    def rest(self, end: Fraction | None) -> Iterator[Packet]:
+        """All packets that begin before ``end`` seconds (None: all), once the video is over."""
+        while (packet := self.next(end)) is not None:
+            if end is None or packet.seconds is None or packet.seconds < end:
+                yield packet

@@ -182,6 +182,10 @@ class Ring:
             setattr(clock, field, getattr(clock, field) + time.perf_counter() - begin)
 
 
+MEMORY_BYTES = 64 << 20
+"""How much of the copied packets of an input waits in memory; the rest waits on the disk."""
+
+
 class PacketSpool:
     """A first-in first-out queue of copied packets that never makes its writer wait.
 
@@ -190,8 +194,9 @@ class PacketSpool:
     the reader has caught up.
     """
 
-    def __init__(self, memory_bytes: int = 64 << 20) -> None:
-        self.memory_bytes = memory_bytes
+    def __init__(self, memory_bytes: int | None = None) -> None:
+        """``memory_bytes``: ``MEMORY_BYTES`` where it is not given."""
+        self.memory_bytes = MEMORY_BYTES if memory_bytes is None else memory_bytes
         self.spilled_packets = 0
         self._memory: deque[Packet] = deque()
         self._bytes = 0

@@ -165,6 +165,7 @@ class Run:
             fps=self._sink.rate.rate(written),
             latency_seconds=None if self._latency is None else self._latency.seconds,
             longest_latency_seconds=None if self._latency is None else self._latency.most_seconds,
+            encoded_bytes=self._sink.encoded_bytes,
             stage_seconds=tuple((one.name, one.busy_seconds) for one in self.stats()),
             stopping=self._stopped,
         )

@@ -40,6 +40,8 @@ class SinkLike(Protocol):
     def request_stop(self) -> None: ...
     @property
     def frames_before(self) -> int: ...
+    @property
+    def encoded_bytes(self) -> int: ...
     def break_off(self) -> None: ...
     @property
     def kept(self) -> str: ...
@@ -231,6 +233,11 @@ class SinkStage(Stage):
         self._sink.finish(_end(last) if cut_short and last is not None else None)
         self._done = True
         self.kept = self._sink.kept if self.broken_off.is_set() else ""
+
+    @property
+    def encoded_bytes(self) -> int:
+        """Of the video, by now; an encoder is some dozen frames behind."""
+        return self._sink.encoded_bytes
 
     @property
     def spool(self) -> PacketSpool | None:

@@ -35,6 +35,8 @@ class Progress:
     latency_seconds: float | None = None
     """From the decoder to the encoder, of the newest frame written; None where the input is not live."""
     longest_latency_seconds: float | None = None
+    encoded_bytes: int = 0
+    """Of video packets by now; 0 where there are none."""
     stage_seconds: tuple[tuple[str, float], ...] = ()
     """Name of each stage, and how long it worked."""
     stopping: bool = False

@@ -46,6 +46,7 @@ class SegmentedVsr(Filter):
         self._inner = inner
         self.context = inner.network.context
         """Frames (before, after) a cut that the network needs where no scene begins."""
+        self.network = inner.network
         self.scene_threshold = inner.network.scene_threshold
         self._tail: list[Frame] = []
         """Frames behind the next cut, which the segment before it waits for."""

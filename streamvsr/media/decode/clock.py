@@ -37,6 +37,7 @@ class Shift:
     """
 
     def __init__(self, time_base: Fraction, begin_seconds: Fraction, start_seconds: Fraction) -> None:
+        self.given = time_base, begin_seconds, start_seconds
         self.parts = ticks_per_tick(time_base, start_seconds)
         """Ticks of ``time_base`` in one of the stream."""
         self.time_base = time_base / self.parts

@@ -8,11 +8,11 @@ from typing import NamedTuple
 import av
 
 from streamvsr.config import OutputOptions
-from streamvsr.frames import Frame, StreamInfo
-from streamvsr.media.av_frames import color_of, from_av
+from streamvsr.frames import Color, Frame, StreamInfo
+from streamvsr.media.av_frames import from_av
 from streamvsr.media.decode.clock import MAX_FRAME_RATE, Clock, ConstantClock
 from streamvsr.media.decode.concat import TimestampConcat
-from streamvsr.media.decode.conform import Deinterlacer, Fitter, Orientation, Rotator, orientation_of
+from streamvsr.media.decode.conform import Deinterlacer, Fitter, Orientation, Rotator
 
 
 class _Stamp(NamedTuple):
@@ -30,21 +30,23 @@ class Normaliser:
     def __init__(
         self,
         info: StreamInfo,
-        first: av.VideoFrame,
+        orientation: Orientation,
+        colors: Color,
         clock: Clock | ConstantClock,
         joins: TimestampConcat,
         output: OutputOptions,
         on_warning: Callable[[str], None],
     ) -> None:
-        """``info`` describes the frames that are to come out; ``on_warning`` gets a sentence without the input's name.
+        """``info`` describes the frames that are to come out; ``orientation`` and ``colors`` are what the first one
+        says of itself; ``on_warning`` gets a sentence without the input's name.
 
         ``joins`` are those of the packets that the frames were decoded from.
         """
         self._clock, self._concat, self._on_warning = clock, joins, on_warning
         self._joined = 0
         self._at = 0
-        self._rotator = Rotator(orientation_of(first) if output.autorotate else Orientation())
-        self._fitter = Fitter(info, color_of(first), self._size_changed)
+        self._rotator = Rotator(orientation if output.autorotate else Orientation())
+        self._fitter = Fitter(info, colors, self._size_changed)
         self._deinterlacer: Deinterlacer[_Stamp] | None = None
         if output.deinterlace == "auto":
             self._deinterlacer = Deinterlacer(self._interlaced)

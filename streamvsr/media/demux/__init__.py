@@ -11,7 +11,7 @@ from streamvsr.errors import UsageError
 from streamvsr.media.demux.base import Source
 from streamvsr.media.demux.trimmed import TrimmedSource
 
-__all__ = ["Source", "TrimmedSource", "open_source", "output_range"]
+__all__ = ["Source", "TrimmedSource", "open_source", "output_range", "trimmed_input"]
 
 
 def _is_animated_png(input: InputOptions) -> bool:
@@ -92,8 +92,12 @@ def open_source(input: InputOptions, output: OutputOptions, live: LiveOptions | 
     """Open an input and cut it as its ``-ss``, ``-t`` and ``-to`` say: ``-to`` is a position in the input, ``-t`` is a
     length and wins over it. The output's cut what is written, which is not the source's business.
     """
+    return trimmed_input(_open(input, output, live or LiveOptions()), input)
+
+
+def trimmed_input(source: Source, input: InputOptions) -> Source:
+    """``source``, whose time begins at ``input.start``, cut as the options say."""
     input_end = _end(input, "the input's")
-    source = _open(input, output, live or LiveOptions())
     if input.start is None and input_end is None:
         return source
     begin = None if input.start is None else Fraction(0)

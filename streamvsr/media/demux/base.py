@@ -52,6 +52,11 @@ class Source(ABC):
         iteration from the beginning gives from there on, and no copied packets. May be called again, to go ahead."""
         raise CannotSeekError
 
+    def clip(self, first: int | None, last: int | None) -> bytes:  # noqa: ARG002
+        """The compressed packets from key frame ``first`` (None: the beginning) up to frame ``last`` (None: the end),
+        for a ``ClipSource``. Instead of an iteration."""
+        raise CannotSeekError
+
     def stop(self) -> None:
         """Ask the iteration to end soon, without an error; safe from any thread, also twice, also after ``close``.
 

@@ -15,10 +15,10 @@ Seeking (``-ss``) goes to a key frame at or before the start, so frames before i
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 from fractions import Fraction
+from itertools import takewhile
 from typing import Any
 
 import av
@@ -27,11 +27,15 @@ from streamvsr.config import InputOptions, OutputOptions
 from streamvsr.errors import SourceError, StreamLostError, StreamvsrError
 from streamvsr.frames import Frame, Packet
 from streamvsr.media.av_errors import FOREIGN, source_error
+from streamvsr.media.av_frames import color_of
+from streamvsr.media.av_packets import plain_packet
 from streamvsr.media.decode.clock import Clock, ConstantClock, Shift
+from streamvsr.media.decode.conform import orientation_of
 from streamvsr.media.decode.decoder import UndecodableError, VideoDecoder
 from streamvsr.media.decode.hardware import accelerator
 from streamvsr.media.decode.normalise import Normaliser
 from streamvsr.media.demux.base import Source
+from streamvsr.media.demux.clip import ClipHead, write_clip
 from streamvsr.media.demux.demuxer import (
     LIVE_SCHEMES,
     OPEN_TIMEOUT_SECONDS,
@@ -45,10 +49,12 @@ from streamvsr.media.demux.options import check_input_options, plain_options
 from streamvsr.media.demux.programs import programs_of
 from streamvsr.media.demux.selection import Selection, select
 from streamvsr.media.ffmpeg_log import stream_lines
+from streamvsr.pipeline.ring import PacketSpool
 from streamvsr.secrets import mask_url
 
-MAX_PACKETS_BEFORE_PICTURE = 10_000
-"""Bounds what the constructor reads (and keeps) of an input that never gives a frame."""
+MAX_BYTES_BEFORE_FRAME = 1 << 30
+"""Bounds what the constructor reads of an input that never gives a frame. What it keeps of that, packets to copy, goes
+to a temporary file past ``MEMORY_BYTES``: some programs write all sound first."""
 
 SEEK_BACK_SECONDS = (Fraction(1, 2), 3, 15, 60)
 """How much before the start to aim: a little, because sound may be stored ahead of its pictures; then more, while a
@@ -90,8 +96,10 @@ class ContainerSource(Source):
         """Of the video's stamps; None where they are counted."""
         self._reached: int | None = None
         """Where the video packets that were read end, in ticks of the stream."""
-        self._pending: deque[av.VideoFrame | av.Packet[Any]] = deque()
-        """What the constructor has read; the iteration begins with it."""
+        self._pending = PacketSpool()
+        """The packets to copy that the constructor has read, with the stamps of the input; the iteration begins with
+        them, and goes on with ``_first``."""
+        self._first: av.VideoFrame | None = None
         self._events: Generator[av.VideoFrame | av.Packet[Any]] | None = None
         self._demuxer: Demuxer | None = None
         self._device = accelerator(input.hwaccel, self.on_warning)
@@ -156,7 +164,8 @@ class ContainerSource(Source):
         if not demuxer.rewinds:
             # What containers say of their length is wrong where FFmpeg cannot look at the end of the input.
             self.info = replace(self.info, duration=None, video=replace(self.info.video, frames_hint=None))
-        self._normaliser = Normaliser(self.info.video, first, clock, demuxer.joins, output, self._warn)
+        self._first_says = orientation_of(first), color_of(first)
+        self._normaliser = Normaliser(self.info.video, *self._first_says, clock, demuxer.joins, output, self._warn)
 
     def _tell_left_out(self, selection: Selection) -> None:
         assert self._demuxer is not None
@@ -201,12 +210,15 @@ class ContainerSource(Source):
         """Read up to the first frame from here; what is read is kept for the iteration."""
         self._decoder.reset()
         self._events = self._read()
-        self._pending.clear()
+        self._forget_pending()
+        read = 0
         for event in self._events:
-            self._pending.append(event)
             if isinstance(event, av.VideoFrame):
+                self._first = event
                 return event
-            if len(self._pending) > MAX_PACKETS_BEFORE_PICTURE:
+            self._pending.put(plain_packet(event))
+            read += event.size
+            if read > MAX_BYTES_BEFORE_FRAME:
                 break
         if (error := self._broken()) is not None:
             raise error
@@ -216,11 +228,17 @@ class ContainerSource(Source):
         demuxer = self._demuxer
         assert demuxer is not None
         try:
-            while self._pending:
-                yield from self._made(self._pending.popleft())
+            for packet in self._pending.drain():
+                yield self._shifted(packet)
+            if self._first is not None:
+                first, self._first = self._first, None
+                yield from self._normalised(first)
             if self._events is not None:
                 for event in self._events:
-                    yield from self._made(event)
+                    if isinstance(event, av.VideoFrame):
+                        yield from self._normalised(event)
+                    else:
+                        yield self._shifted(plain_packet(event))
             if not demuxer.stopped:
                 yield from self._normaliser.flush()
         except _FAILURES as exc:
@@ -268,11 +286,30 @@ class ContainerSource(Source):
         if shift is None or demuxer is None:
             raise CannotSeekError("its frames are numbered from the beginning")
         self._close_events()
-        self._pending.clear()
+        self._forget_pending()
         packets = demuxer.packets_from(self._video, shift.back(key), SEEK_BACK_SECONDS)
         self._decoder.reset()
         self._normaliser.restart()
         self._events = self._decoded(packets, shift.back(key))
+
+    def clip(self, first: int | None, last: int | None) -> bytes:
+        demuxer, shift = self._demuxer, self._shift
+        if shift is None or demuxer is None:
+            raise CannotSeekError("its frames are numbered from the beginning")
+        key = None if first is None else shift.back(first)
+        until = None if last is None else shift.back(last)
+        if key is None:
+            index = self._video.index
+            self._close_events()
+            demuxer.reopen()
+            self._video = demuxer.container.streams[index]
+            packets = demuxer.packets([self._video], joined=False)
+        else:
+            packets = demuxer.packets_from(self._video, key, SEEK_BACK_SECONDS)
+        # What is shown by then is decoded by then.
+        needed = takewhile(lambda p: until is None or p.dts is None or p.dts <= until, packets)
+        head = ClipHead(replace(self.info, tracks=()), *self._first_says, *shift.given, key, ())
+        return write_clip(head, self._video, needed)
 
     def _decoded(self, packets: Iterator[av.Packet[Any]], first: int) -> Generator[av.VideoFrame | av.Packet[Any]]:
         """Frames from ``first`` on: those that are decoded before it lead up to it, and lack what they refer to."""
@@ -299,28 +336,23 @@ class ContainerSource(Source):
         if not (self._demuxer.stopped or self._skip_video):
             yield from self._decoder.decode(None)
 
-    def _made(self, event: av.VideoFrame | av.Packet[Any]) -> Iterator[Frame | Packet]:
-        if not isinstance(event, av.VideoFrame):
-            yield self._packet(event)
-            return
+    def _normalised(self, decoded: av.VideoFrame) -> Iterator[Frame]:
         try:
-            for frame in self._normaliser.push(event):
+            for frame in self._normaliser.push(decoded):
                 self._end = frame.seconds + frame.duration * frame.time_base
                 yield frame
         except StreamvsrError as exc:
             raise source_error(exc, self._path) from exc
 
-    def _packet(self, packet: av.Packet[Any]) -> Packet:
-        shift = self._shifts[packet.stream_index]
-        return Packet(
-            track=packet.stream_index,
-            data=bytes(packet),
+    def _shifted(self, packet: Packet) -> Packet:
+        """A packet of the input on the time line of the run."""
+        shift = self._shifts[packet.track]
+        return replace(
+            packet,
             pts=None if packet.pts is None else shift(packet.pts),
             dts=None if packet.dts is None else shift(packet.dts),
-            duration=(packet.duration or 0) * shift.parts,
+            duration=packet.duration * shift.parts,
             time_base=shift.time_base,
-            keyframe=packet.is_keyframe,
-            side_data=tuple((side.data_type, bytes(side)) for side in packet.iter_sidedata()),
         )
 
     def stop(self) -> None:
@@ -328,10 +360,14 @@ class ContainerSource(Source):
             self._demuxer.stop()
 
     def close(self) -> None:
-        self._pending.clear()
+        self._forget_pending()
         self._close_events()
         if self._demuxer is not None:
             self._demuxer.close()
+
+    def _forget_pending(self) -> None:
+        self._pending.close()
+        self._pending, self._first = PacketSpool(), None
 
     def _close_events(self) -> None:
         if self._events is not None:

@@ -55,6 +55,11 @@ class FrameIndex:
         at = bisect_left(self.pts, start)
         if at < before + SPARE_FRAMES:
             return None
-        latest = self.pts[at - before - SPARE_FRAMES] if before or SPARE_FRAMES else start
+        latest = self.pts[at - before - SPARE_FRAMES]
         found = bisect_left(self.keys, latest + 1) - 1
         return self.keys[found] if found > 0 else None
+
+    def exit(self, end: int, after: int) -> int | None:
+        """The last of the ``after`` frames, and some to spare, from tick ``end`` on; None where that is the end."""
+        at = bisect_left(self.pts, end) + after + SPARE_FRAMES
+        return self.pts[at] if at < len(self.pts) else None

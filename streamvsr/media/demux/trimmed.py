@@ -13,8 +13,7 @@ audio track has passed the end. Subtitles are not waited for: their next packet 
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
@@ -27,12 +26,13 @@ from streamvsr.media.demux.frame_index import FrameIndex
 MAX_LATE_SECONDS = 10
 """How far behind the end pictures are read (and thrown away) while sound is waited for; it may have fallen silent."""
 
-MAX_HELD_PACKETS = 10_000
-"""Packets kept back while ``frames`` is given: whether they belong is known when the pictures have come so far."""
-
 
 class TrimmedSource(Source):
-    """Frames and packets of ``source`` from ``start`` to ``end`` seconds (of its time), at most ``frames`` frames."""
+    """Frames and packets of ``source`` from ``start`` to ``end`` seconds (of its time), at most ``frames`` frames.
+
+    Packets that came before the last of ``frames`` frames, and begin behind it, come out: it is not known by then that
+    they do not belong. A sink leaves them out (``Sink.finish``).
+    """
 
     def __init__(
         self,
@@ -71,54 +71,47 @@ class TrimmedSource(Source):
 
     def __iter__(self) -> Iterator[Frame | Packet]:
         self._source.on_warning = self.on_warning
-        counted, reached = 0, Fraction(0)
-        """Where the pictures end that went out already."""
-        held: deque[Packet] = deque()
+        counted = 0
+        reached: dict[int, Fraction] = {}
+        """Where each track has come to."""
         waiting: set[int] | None = None
-        """Audio tracks that have not passed the end; None while pictures are still to come."""
+        """Audio tracks that have not passed the end; None while frames are still to come."""
         for item in self._source:
             if isinstance(item, Packet):
-                begin = _begin(item)
-                if self._start is not None and begin is not None and begin < self._start:
-                    continue
-                end = self._end
+                begin, end = _begin(item), self._end
+                if begin is not None:
+                    reached[item.track] = max(begin, reached.get(item.track, begin))
+                    if self._start is not None and begin < self._start:
+                        continue
                 if end is not None and begin is not None and begin >= end:
                     if waiting is not None:
                         waiting.discard(item.track)
-                elif self._frames is not None and waiting is None and begin is not None and begin >= reached:
-                    held.append(item)
-                    if len(held) > MAX_HELD_PACKETS:
-                        yield self._shifted(held.popleft())
                 else:
                     yield self._shifted(item)
             elif waiting is None and self._packets_only:
                 if self._enough:
-                    waiting = set(self._audio)
+                    waiting = self._behind(reached)
                 else:
                     yield item
             elif waiting is None:
                 if self._start is not None and item.seconds < self._start:
                     continue
-                if self._end is not None and item.seconds >= self._end:
-                    waiting = set(self._audio)
-                else:
-                    counted, reached = counted + 1, self._end_of(item)
+                if self._end is None or item.seconds < self._end:
+                    counted += 1
                     yield self._shifted(item)
                     if self._frames is not None and counted >= self._frames:
-                        self.cut(reached)
-                        waiting = set(self._audio)
-                while held and ((_begin(held[0]) or Fraction(0)) < reached or waiting is not None):
-                    packet = held.popleft()
-                    if (_begin(packet) or Fraction(0)) < reached:
-                        yield self._shifted(packet)
-                    elif waiting is not None:
-                        waiting.discard(packet.track)
+                        self.cut(self._end_of(item))
+                        waiting = self._behind(reached)
+                else:
+                    waiting = self._behind(reached)
             elif self._end is not None and item.seconds > self._end + MAX_LATE_SECONDS:
                 break
             if waiting is not None and not waiting:
                 break
-        for packet in held:
-            yield self._shifted(packet)
+
+    def _behind(self, reached: Mapping[int, Fraction]) -> set[int]:
+        """The audio tracks that have not come to the end."""
+        return {n for n in self._audio if self._end is None or n not in reached or reached[n] < self._end}
 
     def finish(self) -> None:
         """No more frames are wanted; may be called from another thread. Packets come up to the end."""
@@ -153,6 +146,10 @@ class TrimmedSource(Source):
 
     def begin_at(self, key: int) -> None:
         self._source.begin_at(self._shift.back(key) if self._start else key)
+
+    def clip(self, first: int | None, last: int | None) -> bytes:
+        ends = (tick if tick is None or not self._start else self._shift.back(tick) for tick in (first, last))
+        return self._source.clip(*ends)
 
     def stop(self) -> None:
         self._source.stop()

@@ -26,6 +26,9 @@ class Sink(ABC):
     frames_before: int = 0
     """Frames of the output that an earlier run has encoded already."""
 
+    encoded_bytes: int = 0
+    """Of the video's packets so far; 0 where nobody counts them."""
+
     @abstractmethod
     def write_frame(self, frame: Frame) -> None:
         """Encode one frame, and write what is finished by then."""
@@ -46,7 +49,7 @@ class Sink(ABC):
     def finish(self, until: Fraction | None = None) -> None:
         """Flush the encoders, write the trailer, and put the output under its final name.
 
-        ``until``: copied packets that begin after so many seconds are left out; None keeps all.
+        ``until``: copied packets that begin so many seconds after the start, or later, are left out; None keeps all.
         """
 
     @abstractmethod

@@ -121,12 +121,13 @@ class EncodedSink(Sink):
     def _write_video(self, packet: Packet) -> None:
         """After all that has to be decoded before it. Encoders hold frames back for longer than a muxer waits for them
         on pipes, and readers of a NUT lose what comes out of order."""
-        self._write_copied(packet.seconds)
+        self.encoded_bytes += len(packet.data)
+        while (copied := self._interleaver.next(packet.seconds)) is not None:
+            self._write_copied(copied)
         self._each(lambda muxer: muxer.write_video(packet))
 
-    def _write_copied(self, until: Fraction | None) -> None:
-        while (packet := self._interleaver.next(until)) is not None:
-            self._each(lambda muxer, packet=packet: muxer.write_packet(packet))  # type: ignore[misc]
+    def _write_copied(self, packet: Packet) -> None:
+        self._each(lambda muxer: muxer.write_packet(packet))
 
     def _each(self, act: Callable[[Muxer], None]) -> None:
         for entry in list(self._open):
@@ -164,7 +165,8 @@ class EncodedSink(Sink):
             if not self._frames:
                 raise SinkError("no frame came, so there is nothing to write")
             self._flush()
-            self._write_copied(until)
+            for packet in self._interleaver.rest(until):
+                self._write_copied(packet)
             # What nobody can take away first; a connection may keep us waiting.
             for entry in sorted(self._open, key=lambda one: is_url(one.path)):
                 try:

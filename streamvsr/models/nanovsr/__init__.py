@@ -14,7 +14,7 @@ from streamvsr.models.base import Model, ModelInfo, Session, silent
 from streamvsr.models.basicvsr.history import ForwardBranch, States
 from streamvsr.models.checks import check_window, count_of
 from streamvsr.models.nanovsr.network import SCALE, NanoVSRNet, collapse
-from streamvsr.models.state import fill, require
+from streamvsr.models.state import filled, require
 
 __all__ = ["NanoVSRModel", "NanoVSRSession", "load"]
 
@@ -121,7 +121,5 @@ def load(state: Mapping[str, Tensor], config: Mapping[str, str]) -> NanoVSRModel
     """
     state = collapse(state)
     require(state, "fusion.weight", "forward_net.0.rbr_reparam.weight")
-    with torch.device("meta"):
-        network = NanoVSRNet(state["fusion.weight"].shape[0], count_of(dict(state), "forward_net."))
-    fill(network, state)
-    return NanoVSRModel(network)
+    channels, blocks = state["fusion.weight"].shape[0], count_of(dict(state), "forward_net.")
+    return NanoVSRModel(filled(lambda: NanoVSRNet(channels, blocks), state))

@@ -65,7 +65,7 @@ class RTModel(Model):
         self.to(torch.device("cpu"), torch.float32)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Self:
-        # Channels last is half as fast again as the default order on the CPUs that this was measured on.
+        # Half as fast again as in the default order (benchmarks/bench_layout.py).
         self.net.to(device=device, dtype=dtype)
         self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return self

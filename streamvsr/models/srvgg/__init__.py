@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from streamvsr.errors import CheckpointError
 from streamvsr.models.checks import count_of, scale_of
 from streamvsr.models.one_frame import DOMAINS, FrameModel, Traits
-from streamvsr.models.state import fill, require
+from streamvsr.models.state import filled, require
 
 __all__ = ["SRVGGNet", "load"]
 
@@ -58,8 +57,6 @@ def load(state: Mapping[str, Tensor], config: Mapping[str, str]) -> FrameModel: 
         raise CheckpointError("the weights are of no compact network: convolutions and PReLUs of grey, RGB or RGBA")
     channels, planes = first.shape[:2]
     scale = scale_of(state[last].shape[0], planes)
-    with torch.device("meta"):
-        network = SRVGGNet(channels, (layers - 3) // 2, scale, planes)
-    fill(network, state)
+    network = filled(lambda: SRVGGNet(channels, (layers - 3) // 2, scale, planes), state)
     # Each of its convolutions sees one pixel further: tiles with as much around them are the whole, but for rounding.
     return FrameModel("srvgg", network, scale, Traits(halo_px=(layers + 1) // 2), DOMAINS[planes])

@@ -1,0 +1,79 @@
+"""What the models of BasicVSR's family share: weights that half precision can be taken back from, options, keys."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Generic, Self, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from streamvsr.config import ModelOptions
+from streamvsr.errors import CheckpointError
+from streamvsr.models.base import Model, silent
+from streamvsr.models.basicvsr.session import HALF
+
+MAX_SEQ_LEN = 24
+OVERLAP = 8
+MAX_HISTORY = 30
+"""Frames. With BasicVSR's weights 30 lose 1 to 3 dB on still pictures against the best history (6 to 12), and 150 lose
+15; moving ones gain until 12 to 18 and then no more. BasicVSR++ was trained on sequences of 30."""
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+class PropagationModel(Model, Generic[Network]):
+    """A network of the family with its weights."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._options = ModelOptions()
+        self._warn: Callable[[str], None] = silent
+        self._exact: dict[str, Tensor] = {}
+        """The weights in float32, where the network has them in half precision."""
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> Self:
+        if dtype in HALF and not self._exact:
+            self._exact = {name: value.to("cpu", copy=True) for name, value in self.network.state_dict().items()}
+        self.network.to(device=device, dtype=dtype)
+        return self
+
+    def tune(self, options: ModelOptions, warn: Callable[[str], None] = silent) -> None:
+        self._options, self._warn = options, warn
+
+    @property
+    def _history(self) -> int:
+        """Frames that a carried state goes back at most; 0: no bound."""
+        return self.info.max_history if self._options.max_history is None else self._options.max_history
+
+    def _widen(self) -> None:
+        """Back to float32, with the weights as they were before they were rounded."""
+        self.network.float()
+        if self._exact:
+            self.network.load_state_dict(self._exact)
+
+
+def blocks_of(state: Mapping[str, Tensor], trunk: str) -> int:
+    """Residual blocks in the branch ``trunk``."""
+    pattern = re.compile(re.escape(trunk) + r"\.main\.2\.(\d+)\.")
+    return 1 + max((int(m[1]) for key in state if (m := pattern.match(key))), default=-1)
+
+
+def number_of(config: Mapping[str, str], name: str, default: float) -> float:
+    """What the config states, or ``default``. Raises ``CheckpointError`` where that is no number."""
+    try:
+        number = float(config.get(name, default))
+        if not math.isfinite(number):
+            raise ValueError(name)
+        return number
+    except ValueError as error:
+        raise CheckpointError(f"{name} has to be a number, not {config[name]!r}") from error
+
+
+def agreed(shape: Mapping[str, int], config: Mapping[str, str]) -> None:
+    """Raise ``CheckpointError`` where the config states other numbers than the weights have."""
+    for name, found in shape.items():
+        if number_of(config, name, found) != found:
+            raise CheckpointError(f"the config states {name} = {config[name]}, but the weights have {found}")
