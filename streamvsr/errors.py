@@ -13,7 +13,7 @@
     ├── ModelError                 a model is unknown, cannot be built, or gave a broken picture
     │   └── CheckpointError        a checkpoint is missing, damaged, or of another network
     ├── WorkerError                workers on Ray do not come up, or fail again and again
-    ├── MissingExtraError          an optional dependency is needed; the message names the extra
+    ├── MissingExtraError          a package is needed that is not installed; the message says how to install it
     └── StageError                 any other exception inside a stage, with the stage's name
 
 Messages are one line: they name the input, say what is wrong and what to do. Foreign exceptions are translated
@@ -30,6 +30,10 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """``; did you mean a, b?`` for the end of a message, or nothing where no known name is close."""
     close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
     return f"; did you mean {', '.join(close)}?" if close else ""
+
+
+_DISTRIBUTIONS = {"cv2": "opencv-python", "PIL": "pillow", "mmcv": "mmcv-full", "google": "protobuf"}
+"""What pip calls packages that are imported by another name."""
 
 
 class StreamvsrError(Exception):
@@ -84,3 +88,17 @@ class MissingExtraError(StreamvsrError):
 
 class StageError(StreamvsrError):
     pass
+
+
+def missing_package(error: ImportError) -> MissingExtraError | None:
+    """What to tell of another package that cannot be imported; None where it is ours that is wrong."""
+    package = (error.name or "streamvsr").partition(".")[0]
+    if package == "streamvsr":
+        return None
+    wanted = _DISTRIBUTIONS.get(package, package)
+    if isinstance(error, ModuleNotFoundError):
+        return MissingExtraError(f"the package {package} is not installed, and this needs it: pip install {wanted}")
+    return MissingExtraError(
+        f"the package {package} cannot be loaded ({error}); "
+        f"install what it lacks, or it anew: pip install --force-reinstall {wanted}"
+    )

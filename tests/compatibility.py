@@ -31,7 +31,7 @@ PAGE = ROOT / "docs" / "compatibility.md"
 FRAMES = 24
 CONTAINERS = ("mp4", "mkv")
 FOUR_K = "phone_4k60_portrait.mp4"
-LARGE_PX = 400_000
+LARGE_PX = 100_000
 """From this size on the quick run leaves out the network: nothing in the table but the size depends on it."""
 
 COLUMNS = ("frames", "pts error, ms", "audio", "subtitles", "chapters", "tags", "shape", "rotation", "colour")

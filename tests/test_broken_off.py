@@ -18,8 +18,8 @@ FRAMES = 60
 
 
 @contextmanager
-def served(path: Path, part: float) -> Iterator[str]:
-    """The URL of a server that sends this part of a file, once, and then refuses."""
+def served(path: Path, part: float, *, then: int = 503) -> Iterator[str]:
+    """The URL of a server that sends this part of a file, once, and then answers so; 206: it goes on."""
     left = [int(os.path.getsize(path) * part)]
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -29,9 +29,11 @@ def served(path: Path, part: float) -> Iterator[str]:
             size = os.path.getsize(path)
             asked = self.headers.get("Range")
             begin = int(asked.split("=")[1].split("-")[0]) if asked else 0
-            if left[0] <= 0:
-                self.send_error(503)
+            if left[0] <= 0 and then != 206:
+                self.send_error(then)
                 return
+            if left[0] <= 0:
+                left[0] = size
             self.send_response(206 if asked else 200)
             self.send_header("Accept-Ranges", "bytes")
             self.send_header("Content-Length", str(size - begin))
@@ -83,6 +85,15 @@ def test_a_lost_connection_leaves_an_incomplete_file(
     (line,) = [line for line in capsys.readouterr().err.replace("\n  ", " ").splitlines() if line.startswith("error")]
     assert "breaks off at" in line
     assert "out.incomplete.mp4" in line
+
+
+def test_a_connection_that_drops_once_is_made_again(
+    movie: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with served(movie, 0.7, then=206) as url:
+        assert run("-y", url, "-vf", "null", "-preset", "ultrafast", str(tmp_path / "out.mp4")) == 0
+    assert len(numbers(tmp_path / "out.mp4")) == FRAMES
+    assert "warning" not in capsys.readouterr().err
 
 
 def test_what_was_kept_before_is_not_replaced(movie: Path, tmp_path: Path) -> None:

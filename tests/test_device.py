@@ -30,12 +30,14 @@ from streamvsr.models.basicvsr import BasicVSRModel
 from streamvsr.models.basicvsr import session as session_module
 from streamvsr.models.basicvsr.cleaning import RefineRule
 from streamvsr.models.basicvsr.network import BasicVSRNet
+from streamvsr.models.basicvsr_pp.network import BasicVSRPlusPlusNet
 from streamvsr.models.compiled import ISOLATES, compiled
 from streamvsr.models.device import choose_device
 from streamvsr.vsr import filter as vsr_module
 from streamvsr.vsr.filter import VsrFilter
 from tests.fakes import tuning, vsr_filter
 from tests.test_basicvsr import carried, random_model, video
+from tests.test_nanovsr import training_weights
 
 META = torch.device("meta")
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
@@ -166,11 +168,21 @@ def test_auto_chooses_for_the_device_that_is_asked_for(tmp_path: Path, monkeypat
     assert reason.startswith("model rt")
 
 
-def test_what_a_model_has_no_use_for_is_told() -> None:
+def test_what_a_model_has_no_use_for_is_told(tmp_path: Path) -> None:
     said: list[str] = []
     networks.make_vsr(ModelOptions(model="rt", tile="64", max_history=20, compile=True), warn=said.append)
     assert said == ["--max-history, --tile, --compile: of no use to rt"]
     networks.make_vsr(ModelOptions(model="bicubic", tile="off", max_history=0), warn=pytest.fail)
+    for name, state, words in (
+        ("nanovsr", training_weights(), "--tile, --dynamic-refine-thres"),
+        ("basicvsr_pp", BasicVSRPlusPlusNet(4, 1, groups=2).state_dict(), "--dynamic-refine-thres"),
+        ("basicvsr", BasicVSRNet(4, 1).state_dict(), "--dynamic-refine-thres"),
+    ):
+        said.clear()
+        torch.save(state, tmp_path / "weights.pth")
+        asked = ModelOptions(checkpoint=str(tmp_path / "weights.pth"), tile="64", dynamic_refine_thres=5, max_history=9)
+        networks.make_vsr(asked, warn=said.append)
+        assert said == [f"{words}: of no use to {name}"]
 
 
 def test_copies_from_a_device_have_a_stream_for_each_thread(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -137,3 +137,17 @@ def test_every_option_that_sounds_like_a_secret_is_declared_as_one() -> None:
 def test_nothing_else_takes_urls_apart_to_hide_them() -> None:
     package = Path(streamvsr.__file__).parent
     assert [p.name for p in package.rglob("*.py") if '"***' in p.read_text() and p.name != "secrets.py"] == ["run.py"]
+
+
+def test_the_plan_of_a_job_holds_none(tmp_path: Path) -> None:
+    from streamvsr.config import Config, InputOptions, OutputOptions
+    from streamvsr.jobs.plan import stated_options
+
+    given = InputOptions("in.mp4", options={"decryption_key": "S3CR3T", "probesize": "5000"})
+    output = OutputOptions("o.mp4", filters=r"movie='rtsp\://adm\:S3CR3T@h/x'", options={"cookies": "S3CR3T"})
+    stated = stated_options(Config(given, output))
+    assert "S3CR3T" not in str(stated)
+    assert stated["input"]["options"]["probesize"] == "5000"
+    # Another key makes another video.
+    other = InputOptions("in.mp4", options={"decryption_key": "0THER", "probesize": "5000"})
+    assert stated_options(Config(other, output)) != stated

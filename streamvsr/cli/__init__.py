@@ -27,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def program() -> int:
     """``main`` in a process of its own, which ends with it."""
+    _occupy_standard_streams()
     try:
         code = main()
     except KeyboardInterrupt:
@@ -40,3 +41,16 @@ def program() -> int:
     # Else the collector goes through all of numpy and PyAV when the interpreter ends: 25 ms, and nothing is freed.
     gc.freeze()
     return code
+
+
+def _occupy_standard_streams() -> None:
+    """A standard stream that is closed (``2>&-``, some services) gets a stand-in that refuses to be used.
+
+    Else the next file that is opened takes its number, and what FFmpeg's encoders print ends up in the video.
+    """
+    for number, refusing in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_RDONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest free number is taken. Inherited, for the process of a network output.
+            os.set_inheritable(os.open(os.devnull, refusing), True)

@@ -20,7 +20,7 @@ from streamvsr.cli.parser import parse
 from streamvsr.cli.progress import Display, NoDisplay, done_fraction, duration, eta_seconds, make_display, size, summary
 from streamvsr.cli.secret_words import config_secrets, typed_secrets
 from streamvsr.config import Config
-from streamvsr.errors import ReaderLeftError, StreamvsrError, UsageError
+from streamvsr.errors import ReaderLeftError, StreamvsrError, UsageError, missing_package
 
 if TYPE_CHECKING:
     from streamvsr.pipeline.runner import Run
@@ -94,6 +94,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             console.traceback(error)
+        if isinstance(error, ImportError) and (missing := missing_package(error)) is not None:
+            console.error(missing)
+            return missing.exit_code
         hint = "please report" if debug else "please report; --debug shows the traceback"
         console.error(f"internal: {type(error).__name__}: {error} ({hint})")
         return 1

@@ -61,9 +61,11 @@ def one_line(text: str) -> str:
 
 
 def encodable(text: str, stream: TextIO) -> str:
-    """``text`` with what the encoding of ``stream`` lacks written as escapes: consoles are not all UTF-8."""
+    """``text`` with what a terminal would obey, and what the encoding of ``stream`` lacks, written as escapes: names of
+    files may hold anything, and consoles are not all UTF-8."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
-    return text.encode(encoding, "backslashreplace").decode(encoding)
+    plain = "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+    return plain.encode(encoding, "backslashreplace").decode(encoding)
 
 
 class Console:

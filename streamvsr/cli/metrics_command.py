@@ -102,7 +102,9 @@ class Line:
 
 
 def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """On standard output; as wide as the terminal, and as wide as needed elsewhere."""
+    """On standard output, where there is one; as wide as the terminal, and as wide as needed elsewhere."""
+    if sys.stdout is None:
+        return
     from rich import box
     from rich.console import Console as RichConsole
     from rich.table import Table
@@ -113,7 +115,12 @@ def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for row in rows:
         table.add_row(*(encodable(cell, sys.stdout) for cell in row))
     wide = None if sys.stdout.isatty() else 10_000
-    RichConsole(file=sys.stdout, width=wide, highlight=False, markup=False).print(table)
+
+    class Printer(RichConsole):
+        def on_broken_pipe(self) -> None:
+            raise  # called while the error is handled; rich would end the process with code 1
+
+    Printer(file=sys.stdout, width=wide, highlight=False, markup=False).print(table)
 
 
 def refuse(flag: str, path: str | None, overwrite: bool | None) -> None:

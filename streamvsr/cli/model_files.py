@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from streamvsr.cli.console import Console, encodable
+from streamvsr.cli.console import Console, encodable, one_line
 from streamvsr.errors import UsageError
 
 Options = Mapping[str, str]
@@ -74,7 +74,8 @@ def verify_command(names: Sequence[str], options: Options, console: Console) -> 
         count += 1
         bad += not verdict.good
         digest = f" sha256 {verdict.sha256}" if verdict.sha256 else ""
-        print(encodable(f"{'good' if verdict.good else 'BAD '} {verdict.path}: {verdict.text}{digest}", sys.stdout))
+        line = f"{'good' if verdict.good else 'BAD '} {verdict.path}: {verdict.text}{digest}"
+        print(encodable(one_line(line), sys.stdout))
     if not count:
         console.note("no checkpoints are here; 'streamvsr models' says where they are looked for")
     return 1 if bad else 0

@@ -17,12 +17,17 @@ import msgspec
 
 from streamvsr.config import Config
 from streamvsr.errors import SourceError
+from streamvsr.options import is_sensitive
+from streamvsr.secrets import HIDDEN, mask
 
 FORMAT = 2
 """Of the files in a job's folder."""
 
 SEGMENT_SECONDS = 60
 """What a power cut loses at most. 40 frames of context a segment are 2.7 % of its frames at 25 a second."""
+
+MAX_CUTS = 1000
+"""A file may state any length, and have a gap of days in it: segments are longer then."""
 
 SAMPLE_BYTES = 1 << 20
 """How much of the input's beginning and end is hashed beside its size and date."""
@@ -133,26 +138,44 @@ class Plan:
 
 
 def regular_borders(duration: Fraction, seconds: int = SEGMENT_SECONDS) -> tuple[Fraction, ...]:
-    """About where segments begin: every ``seconds``; the last segment is at least half as long."""
+    """About where segments begin: every ``seconds``, or a multiple of them, of which ``MAX_CUTS`` are enough; the last
+    segment is at least half as long."""
+    seconds *= int(duration // (seconds * MAX_CUTS)) + 1
     count = max(0, (2 * duration // seconds - 1) // 2)
     return tuple(Fraction(seconds * n) for n in range(1, int(count) + 1))
 
 
 def stated_options(config: Config) -> dict[str, dict[str, Any]]:
-    """Group -> field -> plain value of the options that are not at their default and matter for the contents."""
+    """Group -> field -> plain value of the options that are not at their default and matter for the contents. None of
+    them is a secret: the plan lies in a file."""
     stated: dict[str, dict[str, Any]] = {}
     for group in ("input", "output", "model"):
         options = getattr(config, group)
         fresh = type(options)()
         left_out = IRRELEVANT.get(group, set()) | {"path"}
         values = {
-            f.name: msgspec.json.decode(msgspec.json.encode(getattr(options, f.name), enc_hook=to_plain))
+            f.name: _without_secrets(
+                msgspec.json.decode(msgspec.json.encode(getattr(options, f.name), enc_hook=to_plain))
+            )
             for f in fields(options)
             if f.name not in left_out and getattr(options, f.name) != getattr(fresh, f.name)
         }
         if values:
             stated[group] = values
     return stated
+
+
+def _without_secrets(value: Any, name: str = "") -> Any:
+    """A password in a URL decides no bit of the output; a key does, and its place is taken by a slow digest of it."""
+    if isinstance(value, dict):
+        return {key: _without_secrets(each, key) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_without_secrets(each, name) for each in value]
+    if not isinstance(value, str):
+        return value
+    if is_sensitive(name):
+        return f"{HIDDEN} {hashlib.scrypt(value.encode(), salt=name.encode(), n=1 << 14, r=8, p=1, dklen=8).hex()}"
+    return mask(value)
 
 
 def versions(names: Sequence[str] = ("av", "numpy", "torch")) -> dict[str, str]:

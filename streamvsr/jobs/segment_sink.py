@@ -107,11 +107,12 @@ class SegmentSink(Sink):
     def _end_segment(self) -> None:
         try:
             if self._number not in self._store.records:
-                # Where no frame begins in a segment it is empty, and finished all the same.
-                self._writer = self._writer or self._store.writer(self._number)
-                self._flush()
-                self._store.finish(self._number, self._writer)
-                self._writer = None
+                if self._writer is None:
+                    self._store.finish_empty(self._number)
+                else:
+                    self._flush()
+                    self._store.finish(self._number, self._writer)
+                    self._writer = None
         except FOREIGN as exc:
             raise self._explained(exc) from exc
         self._number += 1

@@ -34,12 +34,13 @@ class JobSink(SegmentSink):
         """``media``: the frames that will come, after all filters. ``open_tracks``: opens the input once more, for its
         copied packets. Raises ``UsageError`` and ``SinkError`` as a ``Muxer`` does."""
         super().__init__(output, media, store)
-        self._open_tracks = open_tracks
+        self._open_tracks, self._on_warning = open_tracks, on_warning
+        self._told: set[str] = set()
         self._stopped = self._broken_off = False
         self._kept = ""
         self._joining: Muxer | None = None
         # What can be refused is refused here: the output's place and tracks, the encoder's options.
-        muxer = Muxer(output, media, self._codec, on_warning=on_warning)
+        muxer = Muxer(output, media, self._codec, on_warning=self._tell)
         try:
             self._template = self._open_encoder()
             try:
@@ -94,6 +95,12 @@ class JobSink(SegmentSink):
             self._joining.abort()
         super().abort()
 
+    def _tell(self, line: str) -> None:
+        """Once: what the constructor's check has said of the tracks is found again, gaps and stamps are not."""
+        if line not in self._told:
+            self._told.add(line)
+            self._on_warning(line)
+
     def _join(self) -> None:
         last = self._writer.end if self._writer is not None else None
         if last is None:
@@ -102,9 +109,9 @@ class JobSink(SegmentSink):
         if last is None:
             raise SinkError("no frame came, so there is nothing to write")
         with closing(self._open_tracks()) as source:
-            source.on_warning = _silent  # the run has said it all, and so has the constructor's check
+            source.on_warning = _silent  # the run has said it all
             media = replace(self._media, tracks=source.info.tracks)
-            self._joining = muxer = Muxer(self._output, media, self._codec, on_warning=_silent)
+            self._joining = muxer = Muxer(self._output, media, self._codec, on_warning=self._tell)
             muxer.start(self._template)
             packets = (item for item in source if isinstance(item, Packet))
             interleaver = Interleaver(lambda: next(packets, None))

@@ -210,6 +210,14 @@ class JobStore:
         _sync_folder(self.folder)
         self._record(number, record)
 
+    def finish_empty(self, number: int) -> None:
+        """Segment ``number`` is complete, and no frame begins in it. A gap of days is many of them, so they are not
+        flushed to the disk: what a power cut takes of one makes it unfinished, no more."""
+        record = SegmentRecord(hashlib.sha256().hexdigest(), 0, None, None)
+        self.packets_path(number).write_bytes(b"")
+        (self.folder / f"{number:05d}.json").write_bytes(msgspec.json.encode(record, enc_hook=str))
+        self.records[number] = record
+
     def packets_path(self, number: int) -> Path:
         return self.folder / f"{number:05d}.packets"
 

@@ -44,7 +44,7 @@ class Traits:
     batches: bool = True
     """Whether several frames may go through it at once."""
     channels_last: bool = True
-    """Whether it runs in that memory format: for most networks of convolutions it is faster (docs/models.md)."""
+    """Whether it runs in that memory format: for networks of convolutions it is faster (benchmarks/bench_layout.py)."""
     without: frozenset[torch.dtype] = frozenset()
     """Types of numbers in which it does not give what it should."""
 

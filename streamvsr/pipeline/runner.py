@@ -28,7 +28,7 @@ import time
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 
-from streamvsr.errors import NoVideoError, StageError, StreamLostError, StreamvsrError
+from streamvsr.errors import NoVideoError, StageError, StreamLostError, StreamvsrError, missing_package
 from streamvsr.frames import Frame
 from streamvsr.pipeline.ring import Aborted, Ring
 from streamvsr.pipeline.stages import FilterStage, SinkStage, SourceStage, Stage
@@ -215,7 +215,8 @@ class Run:
                 if isinstance(error, StreamvsrError):
                     self._error = error
                 else:
-                    self._error = StageError(f"{type(error).__name__} in stage '{stage.name}': {error}")
+                    missing = missing_package(error) if isinstance(error, ImportError) else None
+                    self._error = missing or StageError(f"{type(error).__name__} in stage '{stage.name}': {error}")
                     self._error.__cause__ = error
         self._begin_ending(stopped=False)
         for other in self._stages:

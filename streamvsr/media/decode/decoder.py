@@ -65,20 +65,24 @@ class VideoDecoder:
             self.context.flags |= av.codec.context.Flags.output_corrupt
         self._time_base = stream.time_base
         self._on_damage = on_damage
+        self._low_delay = low_delay
         # Whoever asks for key frames alone does not miss the others.
         self._expects = not {"skip_frame", "discard"} & options.keys()
         self.reset()
 
     def reset(self) -> None:
         """Begin anew, as after a seek."""
-        self.damaged = self.frames = self.missing = 0
-        """Packets or frames that are damaged; frames that came; packets whose frames did not."""
+        self.damaged = self.frames = self.missing = self.leading = 0
+        """Packets or frames that are damaged; frames that came; packets without one, and those before the
+        first key frame, which cannot have one."""
         self._sent: dict[int, _Sent] = {}
         self._count = 0
         self._kept: deque[tuple[int, av.Packet[Any]]] = deque()
         self._kept_bytes = 0
         self._key_frames: deque[int] = deque()
         self._first_pts: int | None = None
+        self._first_key: int | None = None
+        """The number of the first packet that is a key frame."""
         self._last: int | None = None
         """The number of the packet whose frame came last."""
 
@@ -113,6 +117,9 @@ class VideoDecoder:
             parts.append(f"{self.damaged} damaged packets or frames in all")
         if self.missing:
             parts.append(f"{self.missing} of {self._count} packets of video gave no frame: these frames are missing")
+        if self.leading and not self._low_delay:
+            # A live stream is joined in the middle as a matter of course.
+            parts.append(f"it begins between key frames: its first {self.leading} packets of video give no frame")
         if parts:
             yield f": {'; '.join(parts)}"
 
@@ -127,6 +134,7 @@ class VideoDecoder:
         self._kept.append((number, packet))
         self._kept_bytes += packet.size
         if packet.is_keyframe:
+            self._first_key = self._first_key or number
             self._key_frames.append(number)
         # From the last key frame on behind which there are more packets than the decoder holds.
         begin = self._kept[0][0]
@@ -165,6 +173,8 @@ class VideoDecoder:
         # What leads up to the first frame refers to what was there before the stream was cut.
         if sent.pts is None or self._first_pts is None or sent.pts >= self._first_pts:
             self.missing += 1
+        elif self._first_key is not None and number < self._first_key:
+            self.leading += 1
 
     def _decode_again(self) -> Iterator[av.VideoFrame]:
         """The frames that should have come behind the last one that did."""

@@ -35,6 +35,14 @@ LIVE_SCHEMES = ("rtsp:", "rtsps:", "rtp:", "udp:", "rtmp:", "rtmps:", "rtmpt:", 
 """What these URLs name does not wait for its reader."""
 
 
+HTTP_RETRIES = {"reconnect": "1", "reconnect_on_network_error": "1", "reconnect_delay_max": "1"}
+"""A dropped connection is made again at once, and once more a second later, and reading goes on where it was. FFmpeg
+8.1 also needs it to seek: it asks for the next range through a connection that the server has closed, and takes what it
+does not get for missing (a first key frame behind the index, say), without an error."""
+
+FLV_CLOCK_TICKS = 1 << 32
+"""What stamps of FLV begin again after. FFmpeg takes each step back for that, and adds 50 days behind a restart."""
+
 LATE_SOUND = {"probesize": str(256 << 20), "analyzeduration": str(600_000_000)}
 """How far to look into a file for the beginning of its sound, in bytes and microseconds."""
 
@@ -86,6 +94,8 @@ class Demuxer:
         elif "://" in given.path:
             # FFmpeg's own protocol whitelists keep playlists from the network away from local files.
             timeout = self._timeout
+            if given.path.lower().startswith(("http:", "https:")) and "reconnect" not in options:
+                options = {**HTTP_RETRIES, **options}
             if given.path.lower().startswith(("rtsp:", "rtsps:")):
                 bound_allocations(MAX_RTSP_ALLOCATION_BYTES)
             if given.path.lower().startswith(("rtsp:", "rtsps:")) and options.get("rtsp_transport", "auto") == "auto":
@@ -180,6 +190,14 @@ class Demuxer:
         time_base = exact(packet.time_base)
         if time_base is None:
             return
+        if (
+            packet.dts is not None
+            and packet.dts >= FLV_CLOCK_TICKS
+            and self.container.format.name in ("flv", "live_flv")
+        ):
+            added = packet.dts // FLV_CLOCK_TICKS * FLV_CLOCK_TICKS
+            packet.dts -= added
+            packet.pts = None if packet.pts is None else packet.pts - added
         if packet.stream.type in ("video", "audio"):
             ticks = self.joins.ticks(packet.stream_index, packet.dts, packet.duration or 0, time_base)
         else:

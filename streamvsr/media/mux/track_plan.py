@@ -64,7 +64,7 @@ PCM_AUDIO = {"mov": 64, "matroska": 64, "nut": 64, "avi": 64, "asf": 32, "mxf": 
 
 NEARLY_RAW = (
     *("pcm_", "adpcm_", "g722", "adpcm_g722", "g726", "wmav", "wmapro", "wmalossless"),
-    *("truehd", "mlp", "tta", "ape", "alac", "flac", "wavpack"),
+    *("truehd", "mlp", "tta", "ape", "alac", "flac", "wavpack", "s302m"),
 )
 """Codecs (by how their names begin) that are not encoded anew with loss where a lossless form is at hand: raw and
 lossless ones, and those that FFmpeg itself copies to Matroska, which PyAV does not."""
@@ -199,7 +199,8 @@ def lossless_codecs(track: Track, container: str) -> list[str]:
     """Encoders that keep the samples of this sound (FLAC and ALAC up to 24 bits), the nearest first; none for sound
     that is compressed with loss."""
     name = codec_id(track)
-    if track.kind != "audio" or not name.startswith(NEARLY_RAW):
+    # What PyAV does not copy to Matroska, and ffmpeg does, is not encoded with loss a second time.
+    if track.kind != "audio" or not (container == "matroska" or name.startswith(NEARLY_RAW)):
         return []
     packed = [LOSSLESS_AUDIO[container]] if container in LOSSLESS_AUDIO else []
     if container not in PCM_AUDIO:

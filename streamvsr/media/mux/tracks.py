@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
+<<<<<<< HEAD
 from collections.abc import Callable, Iterable, Iterator, Mapping
+=======
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+>>>>>>> main
 from fractions import Fraction
 from typing import Any
 
@@ -59,6 +64,9 @@ class CopyWriter(TrackWriter):
         self.stream = add_track(container, plan)
         self._pauses = pause_filler(container.format.name, plan, on_warning)
         self._filter: av.BitStreamFilterContext | None = None
+        # A header that comes again, where recordings stand behind each other. FFmpeg 8.1 writes it into Matroska's own
+        # header, over what stands behind its place there.
+        self._drops_headers = container.format.name in ("matroska", "webm")
         context = plan.track.template.codec_context
         if fragmented and codec_id(plan.track) == "aac" and not context.extradata:
             # AAC from MPEG-TS carries its parameters in every packet. The muxer converts it, except in fragments.
@@ -67,6 +75,7 @@ class CopyWriter(TrackWriter):
             self._filter = av.BitStreamFilterContext("aac_adtstoasc", plan.track.template)
 
     def write(self, packet: Packet) -> Iterator[AvPacket]:
+<<<<<<< HEAD
         for one in [packet] if self._pauses is None else self._pauses.fill(packet):
             made = av_packet(one)
             for filtered in [made] if self._filter is None else self._filter.filter(made):
@@ -82,6 +91,15 @@ def pause_filler(container: str, plan: TrackPlan, on_warning: Callable[[str], No
     context = track.template.codec_context
     name = f"audio track {track.index}"
     return PauseFiller(container, codec, context.sample_rate, context.layout.nb_channels, name, on_warning)
+=======
+        if self._drops_headers and packet.side_data:
+            kept = tuple(side for side in packet.side_data if side[0] != "new_extradata")
+            packet = replace(packet, side_data=kept)
+        made = av_packet(packet)
+        for filtered in [made] if self._filter is None else self._filter.filter(made):
+            filtered.stream = self.stream
+            yield filtered
+>>>>>>> main
 
 
 def audio_specific_config(context: Any) -> bytes:

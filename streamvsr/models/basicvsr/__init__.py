@@ -11,6 +11,7 @@ from streamvsr.models.base import ModelInfo
 from streamvsr.models.basicvsr.cleaning import OFF, RefineRule
 from streamvsr.models.basicvsr.layers import SCALE
 from streamvsr.models.basicvsr.model import (
+    CLEANING,
     MAX_HISTORY,
     MAX_SEQ_LEN,
     OVERLAP,
@@ -35,8 +36,18 @@ class BasicVSRModel(PropagationModel[BasicVSRNet | RealBasicVSRNet]):
     def __init__(self, network: BasicVSRNet | RealBasicVSRNet, rule: RefineRule) -> None:
         super().__init__(network)
         self.rule = rule
-        name = "realbasicvsr" if isinstance(network, RealBasicVSRNet) else "basicvsr"
-        self.info = ModelInfo(name, SCALE, "rgb", MAX_SEQ_LEN, OVERLAP, MIN_SIZE_PX, MAX_HISTORY, tunable=True)
+        cleans = isinstance(network, RealBasicVSRNet)
+        self.info = ModelInfo(
+            "realbasicvsr" if cleans else "basicvsr",
+            SCALE,
+            "rgb",
+            MAX_SEQ_LEN,
+            OVERLAP,
+            MIN_SIZE_PX,
+            MAX_HISTORY,
+            tunable=True,
+            useless=frozenset() if cleans else CLEANING,
+        )
 
     def session(self) -> BasicVSRSession:
         cleaning: nn.Module | None = None

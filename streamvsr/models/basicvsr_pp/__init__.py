@@ -10,6 +10,7 @@ from streamvsr.errors import CheckpointError
 from streamvsr.models.base import ModelInfo
 from streamvsr.models.basicvsr.layers import SCALE
 from streamvsr.models.basicvsr.model import (
+    CLEANING,
     MAX_HISTORY,
     MAX_SEQ_LEN,
     OVERLAP,
@@ -33,7 +34,15 @@ class BasicVSRPlusPlusModel(PropagationModel[BasicVSRPlusPlusNet]):
         super().__init__(network)
         least = MIN_SIZE_PX if network.low_res else SCALE * MIN_SIZE_PX
         self.info = ModelInfo(
-            "basicvsr_pp", network.scale, "rgb", MAX_SEQ_LEN, OVERLAP, least, MAX_HISTORY, tunable=True
+            "basicvsr_pp",
+            network.scale,
+            "rgb",
+            MAX_SEQ_LEN,
+            OVERLAP,
+            least,
+            MAX_HISTORY,
+            tunable=True,
+            useless=CLEANING,
         )
 
     def session(self) -> BasicVSRPlusPlusSession:

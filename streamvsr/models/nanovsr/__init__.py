@@ -12,6 +12,7 @@ from streamvsr.config import ModelOptions
 from streamvsr.errors import ModelError
 from streamvsr.models.base import Model, ModelInfo, Session, silent
 from streamvsr.models.basicvsr.history import ForwardBranch, States
+from streamvsr.models.basicvsr.model import CLEANING
 from streamvsr.models.checks import check_window, count_of
 from streamvsr.models.nanovsr.network import SCALE, NanoVSRNet, collapse
 from streamvsr.models.state import filled, require
@@ -23,6 +24,7 @@ OVERLAP = 8
 MAX_HISTORY = 30
 """Frames: the length of the sequences that the published weights were trained on. Whether its state drifts beyond that
 as BasicVSR's does has not been measured: no trained weights were at hand."""
+USELESS = CLEANING | {"tile", "compile", "cuda_graphs"}
 TILE_PIXELS_CPU = 4 << 10
 TILE_PIXELS_GPU = 1 << 19
 """Input pixels that are enlarged at once; 2**19 of them make maps of 1 GiB in float32."""
@@ -31,7 +33,9 @@ TILE_PIXELS_GPU = 1 << 19
 class NanoVSRModel(Model):
     """``NanoVSRNet`` with its weights. Takes and gives R'G'B' 0..1, any size."""
 
-    info = ModelInfo("nanovsr", SCALE, "rgb", MAX_SEQ_LEN, OVERLAP, max_history=MAX_HISTORY, tunable=True)
+    info = ModelInfo(
+        "nanovsr", SCALE, "rgb", MAX_SEQ_LEN, OVERLAP, max_history=MAX_HISTORY, tunable=True, useless=USELESS
+    )
 
     def __init__(self, network: NanoVSRNet) -> None:
         self.network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
