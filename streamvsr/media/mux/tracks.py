@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-<<<<<<< HEAD
 from collections.abc import Callable, Iterable, Iterator, Mapping
-=======
-from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
->>>>>>> main
 from fractions import Fraction
 from typing import Any
 
@@ -75,7 +71,9 @@ class CopyWriter(TrackWriter):
             self._filter = av.BitStreamFilterContext("aac_adtstoasc", plan.track.template)
 
     def write(self, packet: Packet) -> Iterator[AvPacket]:
-<<<<<<< HEAD
+        if self._drops_headers and packet.side_data:
+            kept = tuple(side for side in packet.side_data if side[0] != "new_extradata")
+            packet = replace(packet, side_data=kept)
         for one in [packet] if self._pauses is None else self._pauses.fill(packet):
             made = av_packet(one)
             for filtered in [made] if self._filter is None else self._filter.filter(made):
@@ -91,15 +89,6 @@ def pause_filler(container: str, plan: TrackPlan, on_warning: Callable[[str], No
     context = track.template.codec_context
     name = f"audio track {track.index}"
     return PauseFiller(container, codec, context.sample_rate, context.layout.nb_channels, name, on_warning)
-=======
-        if self._drops_headers and packet.side_data:
-            kept = tuple(side for side in packet.side_data if side[0] != "new_extradata")
-            packet = replace(packet, side_data=kept)
-        made = av_packet(packet)
-        for filtered in [made] if self._filter is None else self._filter.filter(made):
-            filtered.stream = self.stream
-            yield filtered
->>>>>>> main
 
 
 def audio_specific_config(context: Any) -> bytes:
