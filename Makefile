@@ -16,7 +16,7 @@ export PIP_CONSTRAINT = $(CURDIR)/constraints.txt
 export PIP_BUILD_CONSTRAINT = $(PIP_CONSTRAINT)
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo setup test test-io test-oldest check bench fuzz fuzz-night wheel-check man docs clean
+.PHONY: demo setup test test-io test-oldest check bench fuzz fuzz-night kills wheel-check man docs clean
 
 demo: $(VENV)/.product
 	$(VENV)/bin/streamvsr -y demo/city_180p.mp4 demo_x4.mp4
@@ -60,6 +60,10 @@ fuzz: $(VENV)/.dev
 
 fuzz-night: $(VENV)/.dev
 	$(VENV)/bin/python -m tests.fuzz --minutes 600 --seed $$(date +%Y%m%d) --keep build/fuzz
+
+# One job killed at fifty random moments, and gone on with each time.
+kills: $(VENV)/.dev
+	$(VENV)/bin/python -m tests.kills --runs 50 --seed $$(date +%Y%m%d)
 
 # The wheel alone, in an empty environment and another folder, has to do the main job.
 wheel-check:

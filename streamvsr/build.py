@@ -205,14 +205,17 @@ def _open(
     media = source.info.with_video(info)
     sink: SinkLike
     if frame_sink is not None:
-        frame_sink.open(media)
+        frame_sink.open(media, source.streams)
         sink = frame_sink
     else:
         try:
             if job is not None:
-                sink = segment_sink = job.open_sink(output, media, partial(_tracks_alone, config, steps), warn)
+                sink = segment_sink = job.open_sink(
+                    output, media, source.streams, partial(_tracks_alone, config, steps), warn
+                )
             else:
-                sink = open_sink(output, media, names=getattr(source, "names", None), on_warning=warn)
+                names = getattr(source, "names", None)
+                sink = open_sink(output, media, source.streams, names=names, on_warning=warn)
         except UsageError as exc:
             column = size_column(steps, reached, info)
             if column == UNWRITTEN or f"{info.width}x{info.height}" not in str(exc):

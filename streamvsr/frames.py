@@ -193,17 +193,28 @@ class StreamInfo:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """A stream that is carried beside the video: audio, subtitle, attachment."""
+    """A stream that is carried with the video: audio, subtitle, attachment. Plain data; PyAV's stream object is in
+    ``Source.streams``."""
 
     index: int
     """The number that ``Packet.track`` refers to: the stream's index in the input."""
     kind: Literal["audio", "subtitle", "attachment", "data"]
     codec: str
+    """The name of the codec itself, not of the decoder that FFmpeg happens to choose (mp3, not mp3float); of an
+    attachment the MIME type."""
     time_base: Fraction
     metadata: Mapping[str, str]
     disposition: int = 0
-    template: Any = None
-    """The input's stream object, from which an output stream of the same codec can be made."""
+    profile: str = ""
+    extradata: bytes = b""
+    """What the container stores for the decoder, once for all packets."""
+    sample_rate: int = 0
+    """Hz; 0 for what is no sound, and where it was not known when the input was opened."""
+    channels: int = 0
+    layout: str = ""
+    """FFmpeg's name of the channels' places."""
+    bitmap: bool = False
+    """Subtitles that are images, not text."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,20 +70,38 @@ class PartFile:
             os.close(lock)
 
 
-def write_file(path: Path, content: bytes | memoryview, *, replace: bool = True) -> None:
-    """A small file, whole or not there. Raises ``OSError`` with the name ``path``; ``FileExistsError`` for a file that
-    may not be replaced."""
+def write_file(path: Path, content: bytes | memoryview, *, replace: bool = True, durable: bool = False) -> None:
+    """A small file, whole or not there; ``durable``: also when the power fails right after.
+
+    Raises ``OSError`` with the name ``path``; ``FileExistsError`` for a file that may not be replaced.
+    """
     try:
         part = PartFile(path, replace=replace)
         try:
-            part.path.write_bytes(content)
+            with part.path.open("wb") as file:
+                file.write(content)
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
             _rename(part.path, path, replace=replace)
+            if durable:
+                sync_folder(path.parent)
         finally:
             part.discard()
     except OSError as error:
         error.filename = str(path)
         error.filename2 = None
         raise
+
+
+def sync_folder(folder: Path) -> None:
+    """The names in it are on the disk."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def abandoned(final: Path) -> list[Path]:

@@ -19,6 +19,7 @@ from streamvsr.filters.language import parse
 from streamvsr.filters.libav import wiring
 from streamvsr.frames import Frame
 from streamvsr.media.demux import open_source
+from streamvsr.media.filter_graph import FilterGraph
 
 _CONFIG = re.compile(r"config in time_base: (\d+)/(\d+), frame_rate: (\d+)/(\d+)")
 _FRAME = re.compile(r" n: *\d+ pts: *(-?\d+) .*? fmt:(\S+) .*?sar:(\d+)/(\d+) s:(\d+)x(\d+) ")
@@ -73,8 +74,10 @@ def by_ffmpeg(ffmpeg: str, clip: Path, chain: str, options: Sequence[str] = ()) 
 def by_us(clip: Path, chain: str) -> Result:
     """The same chain through our source and filters."""
     source = open_source(InputOptions(path=str(clip)), OutputOptions(path="-", deinterlace="off"))
-    patch, wired = pytest.MonkeyPatch(), wiring.wired
-    patch.setattr(wiring, "wired", lambda links, threads: wired(links, threads or THREADS))
+    patch = pytest.MonkeyPatch()
+    patch.setattr(
+        wiring, "FilterGraph", lambda *given, threads, **more: FilterGraph(*given, threads=threads or THREADS, **more)
+    )
     try:
         filters, info = configure(compose(parse(chain)), source.info.video, lambda *_: [])
         whole = Chain(filters)

@@ -96,7 +96,7 @@ def remake(source: Path | str, path: Path | str, *, seconds: float = 1e9, **opti
         layout = PIXEL_FORMATS["yuv420p"]
         small = replace(reader.info.video, width=WIDTH, height=HEIGHT, format=layout)
         media = replace(reader.info, video=small)
-        sink = open_sink(output, media, on_warning=warnings.append)
+        sink = open_sink(output, media, reader.streams, on_warning=warnings.append)
         warnings += losses(media, [], output)
         planes = painted(0, layout)
         for item in reader:

@@ -13,11 +13,13 @@ PACKAGE = Path(__file__).resolve().parent.parent / "streamvsr"
 
 pytestmark = pytest.mark.io
 
-BASICS = {"errors", "frames", "config", "options", "part_file", "secrets"}
+BASICS = {"errors", "frames", "config", "options", "part_file", "plain_json", "quoting", "secrets"}
 MEDIA = BASICS | {"media", "media.color"}
 MAY_IMPORT = {
     "errors": set(),
     "part_file": set(),
+    "plain_json": set(),
+    "quoting": set(),
     "secrets": set(),
     "frames": set(),
     "options": {"errors"},
@@ -29,7 +31,7 @@ MAY_IMPORT = {
     "media.demux": MEDIA | {"media.decode", "pipeline"},
     "media.encode": MEDIA,
     "media.mux": MEDIA | {"media.encode", "pipeline"},
-    "models": BASICS,
+    "models": BASICS | {"media.color"},
     "filters": MEDIA,
     "vsr": MEDIA | {"filters", "models"},
     "fidelity": MEDIA | {"filters", "media.demux", "media.encode", "media.mux"},

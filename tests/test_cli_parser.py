@@ -227,6 +227,9 @@ VALUES: dict[str, st.SearchStrategy[str]] = {
     "--reconnect": st.integers(0, 99).map(str),
     "--open-timeout": st.integers(1, 99).map(str),
     "--read-timeout": st.integers(1, 99).map(str),
+    "--workers": st.integers(1, 99).map(str),
+    "--progress": st.sampled_from(["bar", "lines", "json", "none"]),
+    "--ray": st.sampled_from(["auto", "host:6379"]),
 }
 SWITCHES = (
     "--compile",
@@ -234,6 +237,7 @@ SWITCHES = (
     "--quiet",
     "--debug",
     "--stats",
+    "--dry-run",
     "--print-config",
     "--live",
     "--resume",
@@ -241,10 +245,13 @@ SWITCHES = (
 )
 WITH_A_FOLDER = {"--suffix", "--skip-existing", "--recursive"}
 OPPOSITES = {"--no-resume"}
+WITH_WORKERS = {"--same-device-only"}
 
 
 def test_the_order_test_below_knows_all_our_options() -> None:
-    assert set(VALUES) | set(SWITCHES) | WITH_A_FOLDER | OPPOSITES == {flag for flag in FLAGS if flag.startswith("--")}
+    assert set(VALUES) | set(SWITCHES) | WITH_A_FOLDER | OPPOSITES | WITH_WORKERS == {
+        flag for flag in FLAGS if flag.startswith("--")
+    }
 
 
 @given(st.data())

@@ -21,6 +21,7 @@ from streamvsr.jobs import job as job_module
 from streamvsr.jobs import store as store_module
 from streamvsr.jobs.plan import InputIdentity, Plan, Segment, regular_borders, stated_options
 from streamvsr.jobs.store import JobStore, job_folder, read_packets
+from tests.kills import PLACES, kills, make_clip
 
 SECONDS = 2
 """Length of a segment in these tests."""
@@ -100,6 +101,13 @@ def test_killed_and_gone_on_with(clip: Path, segment: int) -> None:
     assert main([str(clip), str(out), *FAST]) == 0
     assert out.read_bytes() == whole
     assert sorted(p.name for p in clip.parent.iterdir()) == ["in.mp4", "out.mp4", "whole.mp4"]
+
+
+def test_killed_in_front_of_whatever_matters(tmp_path: Path, ffmpeg: str) -> None:
+    """Once at each place; ``make kills`` does it for long."""
+    make_clip(tmp_path / "in.mp4", ffmpeg)
+    killed = kills(tmp_path, len(PLACES) + 1, seed=7, words=FAST, say=False)
+    assert len(killed) >= len(PLACES)
 
 
 def test_interrupted_it_leaves_a_playable_file_and_the_job(clip: Path, capfd: pytest.CaptureFixture[str]) -> None:

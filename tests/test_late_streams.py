@@ -63,7 +63,7 @@ def test_sound_that_begins_late_is_looked_for(ffmpeg: str, parts: Path, tmp_path
     silent = ["-i", parts / "a.ts", "-itsoffset", "7", "-f", "lavfi", "-i", "sine=d=1", "-map", "0:v", "-map", "1:a"]
     ffmpeg_made(ffmpeg, *silent, "-c:v", "copy", "-c:a", "aac", tmp_path / "late.ts")
     source = ContainerSource(InputOptions(path=str(tmp_path / "late.ts")), OutputOptions())
-    assert source.info.tracks[0].template.codec_context.sample_rate == 44100
+    assert source.info.tracks[0].sample_rate == 44100
     frames, tracks, told = read(source)
     assert (frames, tracks, told) == (200, {1}, "")
 

@@ -235,7 +235,7 @@ def test_frames_come_through_and_the_source_is_closed_by_its_owner_only() -> Non
     connection = Connection(lambda: camera)
     assert connection.opened(60) is camera
     assert [f.pts for f in connection.items(60, INF)] == [0, 1, 2]
-    assert not camera.closed.is_set(), "its tracks are templates for the output"
+    assert not camera.closed.is_set(), "the output copies its streams"
     connection.leave()
     assert camera.closed.wait(60)
 

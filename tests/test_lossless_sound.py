@@ -47,14 +47,15 @@ def test_no_sample_is_lost(codec: str, source: str, container: str, becomes: str
 def test_what_is_said_is_true(ffmpeg: str, tmp_path: Path) -> None:
     command = [ffmpeg, "-v", "error", "-f", "lavfi", "-i", "testsrc2=s=64x48:d=0.2", "-f", "lavfi", "-i", "sine=d=0.2"]
     subprocess.run([*command, "-c:v", "mpeg4", "-c:a", "pcm_f32le", str(tmp_path / "f.mkv")], check=True)
-    tracks = open_source(InputOptions(path=str(tmp_path / "f.mkv")), OutputOptions()).info.tracks
+    source = open_source(InputOptions(path=str(tmp_path / "f.mkv")), OutputOptions())
+    tracks = source.info.tracks
     said: list[str] = []
-    (plan,) = plan_tracks(tracks, "mp4", OutputOptions(), said.append)
+    (plan,) = plan_tracks(tracks, source.streams, "mp4", OutputOptions(), said.append)
     assert (plan.codec, said) == (
         "alac",
         ["audio track 1 (pcm_f32le) becomes alac of 24 bits: it cannot be copied to mp4 as it is"],
     )
-    (plan,) = plan_tracks(tracks, "mp4", OutputOptions(audio_bit_rate="96k"), said.append)
+    (plan,) = plan_tracks(tracks, source.streams, "mp4", OutputOptions(audio_bit_rate="96k"), said.append)
     assert plan.codec == "aac"
-    (plan,) = plan_tracks(tracks, "matroska", OutputOptions(audio_codec="libopus"), said.append)
+    (plan,) = plan_tracks(tracks, source.streams, "matroska", OutputOptions(audio_codec="libopus"), said.append)
     assert plan.codec == "libopus"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import subprocess
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import av
 import pytest
 
 from streamvsr.errors import UsageError
-from streamvsr.frames import Packet
+from streamvsr.frames import Packet, Track
 from streamvsr.media.av_packets import av_packet
 from streamvsr.media.mux.timestamps import Timestamps
 from streamvsr.media.mux.tracks import audio_specific_config
@@ -275,7 +276,9 @@ def test_a_damaged_subtitle_ends_its_track_and_nothing_else(clips: Path, tmp_pat
     track = next(t for t in source.info.tracks if t.kind == "subtitle")
     warnings: list[str] = []
     with av.open(str(tmp_path / "out.mkv"), "w") as container:
-        writer = SubtitleWriter(container, TrackPlan(track, "convert", "subrip"), warnings.append)
+        writer = SubtitleWriter(
+            container, TrackPlan(track, source.streams[track.index], "convert", "subrip"), warnings.append
+        )
         damaged = Packet(track.index, b"\xff", 0, 0, 1, Fraction(1, 1000))
         for _ in range(3):
             assert list(writer.write(damaged)) == []
@@ -335,15 +338,9 @@ def test_a_gap_that_mp4_cannot_hold_is_shortened_and_told(tmp_path: Path) -> Non
 
 
 def test_audio_specific_config_of_lc_and_he() -> None:
-    class Context:
-        class layout:  # noqa: N801
-            nb_channels = 2
-
-        profile, sample_rate = "LC", 48000
-
-    assert audio_specific_config(Context) == b"\x11\x90"
-    Context.profile = "HE-AAC"
-    assert audio_specific_config(Context) == bytes([0x13, 0x10])
+    track = Track(1, "audio", "aac", Fraction(1, 48000), {}, profile="LC", sample_rate=48000, channels=2)
+    assert audio_specific_config(track) == b"\x11\x90"
+    assert audio_specific_config(replace(track, profile="HE-AAC")) == bytes([0x13, 0x10])
 
 
 def test_median_is_not_misled_by_the_first() -> None:

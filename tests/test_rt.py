@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch.nn import functional as F
 
 from streamvsr.degrade.codec import CODECS, through
-from streamvsr.errors import CheckpointError
+from streamvsr.errors import CheckpointError, ModelError
 from streamvsr.media.color.shrink import antialiased
 from streamvsr.models.checkpoint import read
 from streamvsr.models.registry import select
@@ -162,14 +162,14 @@ def test_the_share_of_detail_lies_between_truth_and_teacher() -> None:
     ],
 )
 def test_wrong_windows_are_refused(shape: tuple[int, ...], new: int, keep: range) -> None:
-    with pytest.raises(ValueError, match="frames"):
+    with pytest.raises(ModelError, match="window"):
         RTModel(lively_net()).session().window(torch.zeros(shape), new, keep)
 
 
 def test_another_size_needs_a_reset() -> None:
     session = RTModel(lively_net()).session()
     list(session.window(torch.zeros(1, 1, 4, 4), 1, range(1)))
-    with pytest.raises(ValueError, match="reset"):
+    with pytest.raises(ModelError, match="reset"):
         session.window(torch.zeros(1, 1, 4, 5), 1, range(1))
 
 

@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from streamvsr.config import InputOptions, OutputOptions
-from streamvsr.frames import Track
-from streamvsr.media.demux import open_source
-from streamvsr.media.mux.track_plan import codec_id, plan_tracks
+from streamvsr.media.demux import Source, open_source
+from streamvsr.media.mux.track_plan import plan_tracks
 
 pytestmark = pytest.mark.io
 
@@ -91,9 +90,9 @@ def copied_by_ffmpeg(ffmpeg: str, ffprobe: str, source: Path, target: Path, code
     return answer.split() != [] and answer.split()[0].strip(",") == codec
 
 
-def planned(tracks: tuple[Track, ...], container: str) -> tuple[str, list[str]]:
+def planned(source: Source, container: str) -> tuple[str, list[str]]:
     said: list[str] = []
-    (plan,) = plan_tracks(tracks, container, OutputOptions(), said.append)
+    (plan,) = plan_tracks(source.info.tracks, source.streams, container, OutputOptions(), said.append)
     return {"copy": "copy", "convert": plan.codec, "drop": ""}[plan.action], said
 
 
@@ -103,11 +102,10 @@ def test_sound_is_copied_where_ffmpeg_copies_and_loses_nothing_elsewhere(
     source = open_source(InputOptions(path=str(sound)), OutputOptions())
     wrong = []
     try:
-        tracks = source.info.tracks
-        codec = codec_id(tracks[0])
+        codec = source.info.tracks[0].codec
         lossless = codec.startswith(("pcm_", "adpcm_", "wma", "truehd", "flac", "alac", "tta", "wavpack"))
         for suffix, container in CONTAINERS.items():
-            ours, said = planned(tracks, container)
+            ours, said = planned(source, container)
             theirs = copied_by_ffmpeg(ffmpeg, ffprobe, sound, tmp_path / f"out.{suffix}", codec)
             known = (codec, container) in (WE_DO_NOT if theirs else FFMPEG_5_DOES_NOT)
             if (ours == "copy") != theirs and not known:
@@ -119,7 +117,7 @@ def test_sound_is_copied_where_ffmpeg_copies_and_loses_nothing_elsewhere(
             assert (ours == "copy") == (said == [])
             for line in said:
                 assert "mkv would keep it" not in line or container != "matroska"
-                assert "mkv would keep it" not in line or planned(tracks, "matroska")[0]
+                assert "mkv would keep it" not in line or planned(source, "matroska")[0]
     finally:
         source.close()
     assert not wrong, f"{codec}\n" + "\n".join(wrong)

@@ -52,6 +52,7 @@ class CompareSource(Source):
         )  # fmt: skip
         tracks = [track for track in readers[0].media.tracks if track.kind == "audio"] if sound else []
         self.info = MediaInfo(video, tuple(tracks), duration=readers[clock].media.duration)
+        self.streams = readers[0].frame_sink.streams
         self._tracks = {track.index for track in tracks}
 
     def __iter__(self) -> Iterator[Frame | Packet]:

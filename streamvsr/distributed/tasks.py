@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import msgspec
-
 from streamvsr.config import Config
-from streamvsr.jobs.plan import Plan, from_plain, to_plain
+from streamvsr.jobs.plan import Plan
 from streamvsr.jobs.store import SegmentRecord
+from streamvsr.plain_json import from_json, to_json
 
 MAX_VALUE_BYTES = 256 << 20
 """Packets that a worker sends by value where it does not see the job's folder; a segment of more has to be shared. A
@@ -56,16 +55,16 @@ class Answer:
 
 
 def encode(value: Job | Place | Answer) -> bytes:
-    return msgspec.json.encode(value, enc_hook=to_plain)
+    return to_json(value)
 
 
 def decode_job(data: bytes) -> Job:
-    return msgspec.json.decode(data, type=Job, dec_hook=from_plain)
+    return from_json(data, Job)
 
 
 def decode_place(data: bytes) -> Place:
-    return msgspec.json.decode(data, type=Place, dec_hook=from_plain)
+    return from_json(data, Place)
 
 
 def decode_answer(data: bytes) -> Answer:
-    return msgspec.json.decode(data, type=Answer, dec_hook=from_plain)
+    return from_json(data, Answer)

@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from string import ascii_letters, digits
 
 from streamvsr.errors import UsageError
+from streamvsr.quoting import WHITE, UnclosedQuoteError, after_white, token
 
-WHITE = " \n\t\r"
 _KEY = frozenset(ascii_letters + digits + "-_/.")
 _LINK_SPECIALS, _SETTING_SPECIALS = "\\'[],;", "\\':"
 
@@ -61,15 +61,15 @@ def wrong(column: int, what: str) -> UsageError:
 def parse(chain: str) -> tuple[Link, ...]:
     """The links of a chain in order. Raises ``UsageError`` for what is no chain with one input and one output."""
     text = _Text(chain, tuple(range(1, len(chain) + 2)))
-    at = _after_white(chain, 0)
+    at = after_white(chain, 0)
     if chain.startswith("[in]", at):
-        at = _after_white(chain, at + 4)
+        at = after_white(chain, at + 4)
     links: list[Link] = []
     while True:
         link, at = _link(text, at)
         links.append(link)
         if chain.startswith("[out]", at):
-            after = _after_white(chain, at + 5)
+            after = after_white(chain, at + 5)
             if after == len(chain):
                 return tuple(links)
         if at == len(chain):
@@ -78,7 +78,7 @@ def parse(chain: str) -> tuple[Link, ...]:
             raise wrong(at + 1, "';' begins a second chain, and -vf takes one: filters follow each other after ','")
         if chain[at] != ",":
             raise _label(at) if chain[at] in "[]" else wrong(at + 1, f"{chain[at]!r} does not belong here")
-        at = _after_white(chain, at + 1)
+        at = after_white(chain, at + 1)
 
 
 def settings(link: Link) -> tuple[Setting, ...]:
@@ -87,12 +87,12 @@ def settings(link: Link) -> tuple[Setting, ...]:
     found: list[Setting] = []
     at, end = 0, len(text.value)
     while at < end:
-        at = _after_white(text.value, at)
+        at = after_white(text.value, at)
         column = text.columns[at]
         key_end = at
         while key_end < end and text.value[key_end] in _KEY:
             key_end += 1
-        equals = _after_white(text.value, key_end)
+        equals = after_white(text.value, key_end)
         key = None
         if equals < end and text.value[equals] == "=":
             key = text.value[at:key_end]
@@ -161,35 +161,9 @@ def _label(at: int) -> UsageError:
 
 def _token(text: _Text, at: int, ends: str) -> tuple[_Text, int]:
     """What stands from ``at`` to an unescaped character of ``ends``, unescaped, and where it ended."""
-    source, n = text.value, _after_white(text.value, at)
-    start = n
-    out: list[str] = []
-    places: list[int] = []
-    kept = 0  # white space is dropped behind this many characters
-    while n < len(source) and source[n] not in ends:
-        c = source[n]
-        if c == "\\" and n + 1 < len(source):
-            out.append(source[n + 1])
-            places.append(text.columns[n])
-            kept, n = len(out), n + 2
-        elif c == "'":
-            close = source.find("'", n + 1)
-            if close < 0:
-                raise wrong(text.columns[n], "this quote is never closed")
-            out += source[n + 1 : close]
-            places += text.columns[n + 1 : close]
-            kept, n = len(out), close + 1
-        else:
-            out.append(c)
-            places.append(text.columns[n])
-            n += 1
-    while len(out) > kept and out[-1] in WHITE:
-        out.pop()
-        places.pop()
-    return _Text("".join(out), (*places, text.columns[n if out else start])), n
-
-
-def _after_white(text: str, at: int) -> int:
-    while at < len(text) and text[at] in WHITE:
-        at += 1
-    return at
+    try:
+        found = token(text.value, at, ends)
+    except UnclosedQuoteError as error:
+        raise wrong(text.columns[error.place], str(error)) from error
+    end = text.columns[found.end if found.value else found.start]
+    return _Text(found.value, (*(text.columns[n] for n in found.places), end)), found.end

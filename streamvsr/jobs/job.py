@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from streamvsr.config import Config, OutputOptions
 from streamvsr.errors import SinkError
@@ -125,12 +126,12 @@ class Job:
         self.plan = known
 
     def open_sink(
-        self, output: OutputOptions, media: MediaInfo, open_tracks: Callable[[], Source],
+        self, output: OutputOptions, media: MediaInfo, streams: Mapping[int, Any], open_tracks: Callable[[], Source],
         on_warning: Callable[[str], None],
     ) -> JobSink:  # fmt: skip
         """The sink of the run, before ``begin``. ``media``: the frames that will come. Raises what a ``Muxer``
         raises."""
-        return JobSink(output, media, self.store, open_tracks, on_warning=on_warning)
+        return JobSink(output, media, streams, self.store, open_tracks, on_warning=on_warning)
 
 
 class PartJob:

@@ -27,7 +27,7 @@ class PartSource(Source):
         super().__init__()
         self._source, self._first, self._last, self._open = source, first, last, open_input
         self._stopped = False
-        self.info, self.paced, self.warnings = source.info, source.paced, source.warnings
+        self.info, self.streams, self.paced, self.warnings = source.info, source.streams, source.paced, source.warnings
         self.on_warning = source.on_warning
 
     def __iter__(self) -> Iterator[Frame | Packet]:

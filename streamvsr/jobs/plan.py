@@ -8,16 +8,15 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from streamvsr.config import Config
 from streamvsr.errors import SourceError
 from streamvsr.options import is_sensitive
+from streamvsr.plain_json import from_json, plain, to_json
 from streamvsr.secrets import HIDDEN, mask
 
 FORMAT = 2
@@ -104,12 +103,12 @@ class Plan:
         return tuple(one.start * self.time_base for one in self.segments if one.start is not None)
 
     def to_json(self) -> bytes:
-        return msgspec.json.format(msgspec.json.encode(self, enc_hook=to_plain, order="sorted"))
+        return to_json(self, indent=True)
 
     @classmethod
     def from_json(cls, data: bytes) -> Plan:
         """Raises ``ValueError`` for anything that is no plan."""
-        return msgspec.json.decode(data, type=cls, dec_hook=from_plain)
+        return from_json(data, cls)
 
     def differences(self, other: Plan) -> list[str]:
         """In words, what is different in ``other``; nothing where the segments of the one fit the other."""
@@ -154,9 +153,7 @@ def stated_options(config: Config) -> dict[str, dict[str, Any]]:
         fresh = type(options)()
         left_out = IRRELEVANT.get(group, set()) | {"path"}
         values = {
-            f.name: _without_secrets(
-                msgspec.json.decode(msgspec.json.encode(getattr(options, f.name), enc_hook=to_plain))
-            )
+            f.name: _without_secrets(plain(getattr(options, f.name)))
             for f in fields(options)
             if f.name not in left_out and getattr(options, f.name) != getattr(fresh, f.name)
         }
@@ -195,22 +192,6 @@ def versions(names: Sequence[str] = ("av", "numpy", "torch")) -> dict[str, str]:
 def weights_hash(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def to_plain(value: Any) -> Any:
-    """What msgspec does not know by itself, as what it does."""
-    if isinstance(value, Fraction):
-        return str(value)
-    if hasattr(value, "__dataclass_fields__"):
-        return asdict(value)
-    return str(value)
-
-
-def from_plain(wanted: type, value: Any) -> Any:
-    """The way back."""
-    if wanted is Fraction:
-        return Fraction(value)
-    raise NotImplementedError(wanted)
 
 
 def _shown(value: Any) -> str:

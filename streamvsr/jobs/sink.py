@@ -8,10 +8,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 from streamvsr.config import OutputOptions
 from streamvsr.errors import SinkError
@@ -28,11 +29,11 @@ class JobSink(SegmentSink):
     """Writes one job."""
 
     def __init__(
-        self, output: OutputOptions, media: MediaInfo, store: JobStore, open_tracks: Callable[[], Source], *,
-        on_warning: Callable[[str], None],
+        self, output: OutputOptions, media: MediaInfo, streams: Mapping[int, Any], store: JobStore,
+        open_tracks: Callable[[], Source], *, on_warning: Callable[[str], None],
     ) -> None:  # fmt: skip
-        """``media``: the frames that will come, after all filters. ``open_tracks``: opens the input once more, for its
-        copied packets. Raises ``UsageError`` and ``SinkError`` as a ``Muxer`` does."""
+        """``media``: the frames that will come, after all filters. ``streams``: see ``Source``. ``open_tracks``: opens
+        the input once more, for its copied packets. Raises ``UsageError`` and ``SinkError`` as a ``Muxer`` does."""
         super().__init__(output, media, store)
         self._open_tracks, self._on_warning = open_tracks, on_warning
         self._told: set[str] = set()
@@ -40,7 +41,7 @@ class JobSink(SegmentSink):
         self._kept = ""
         self._joining: Muxer | None = None
         # What can be refused is refused here: the output's place and tracks, the encoder's options.
-        muxer = Muxer(output, media, self._codec, on_warning=self._tell)
+        muxer = Muxer(output, media, streams, self._codec, on_warning=self._tell)
         try:
             self._template = self._open_encoder()
             try:
@@ -111,7 +112,7 @@ class JobSink(SegmentSink):
         with closing(self._open_tracks()) as source:
             source.on_warning = _silent  # the run has said it all
             media = replace(self._media, tracks=source.info.tracks)
-            self._joining = muxer = Muxer(self._output, media, self._codec, on_warning=self._tell)
+            self._joining = muxer = Muxer(self._output, media, source.streams, self._codec, on_warning=self._tell)
             muxer.start(self._template)
             packets = (item for item in source if isinstance(item, Packet))
             interleaver = Interleaver(lambda: next(packets, None))

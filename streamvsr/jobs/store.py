@@ -31,6 +31,8 @@ import msgspec
 from streamvsr.errors import SinkError, UsageError
 from streamvsr.frames import Packet
 from streamvsr.jobs.plan import Plan
+from streamvsr.part_file import sync_folder, write_file
+from streamvsr.plain_json import from_json, to_json
 
 SUFFIX = ".streamvsr"
 """Of a job's folder, behind the output's name."""
@@ -138,12 +140,10 @@ class JobStore:
         for left in folder.glob(f"{_WORKER}*"):
             shutil.rmtree(left, ignore_errors=True)
         for record in sorted(folder.glob("[0-9]*.json")):
-            with suppress(ValueError, OSError, msgspec.DecodeError):
+            with suppress(ValueError, OSError):
                 number = int(record.stem)
                 if self.packets_path(number).is_file():
-                    self.records[number] = msgspec.json.decode(
-                        record.read_bytes(), type=SegmentRecord, dec_hook=lambda _type, value: Fraction(value)
-                    )
+                    self.records[number] = from_json(record.read_bytes(), SegmentRecord)
 
     @property
     def finished(self) -> int:
@@ -177,7 +177,7 @@ class JobStore:
         """Begin a job."""
         # Segments without a plan are of nobody knows what.
         self._forget_segments()
-        self._write(self.folder / "plan.json", plan.to_json())
+        write_file(self.folder / "plan.json", plan.to_json(), durable=True)
 
     def drop_damaged(self) -> None:
         """Segments whose packets are not those of their record are not finished."""
@@ -197,7 +197,7 @@ class JobStore:
         if _hash(path) != record.sha256:
             raise SinkError(f"{path} is not what the worker has written")
         os.replace(path, self.packets_path(number))
-        _sync_folder(self.folder)
+        sync_folder(self.folder)
         self._record(number, record)
 
     def writer(self, number: int) -> SegmentWriter:
@@ -207,7 +207,7 @@ class JobStore:
         """Segment ``number`` is complete."""
         record = writer.close()
         os.replace(writer.path, self.packets_path(number))
-        _sync_folder(self.folder)
+        sync_folder(self.folder)
         self._record(number, record)
 
     def finish_empty(self, number: int) -> None:
@@ -224,7 +224,7 @@ class JobStore:
     def left_partial(self, output: str) -> None:
         """An interrupted run has left what is done so far under the output's name."""
         found = os.stat(output)
-        self._write(self.folder / "partial.json", msgspec.json.encode(PartialOutput(found.st_size, found.st_mtime_ns)))
+        write_file(self.folder / "partial.json", to_json(PartialOutput(found.st_size, found.st_mtime_ns)), durable=True)
 
     def remove(self) -> None:
         """The output is complete."""
@@ -244,17 +244,8 @@ class JobStore:
                 path.unlink(missing_ok=True)
 
     def _record(self, number: int, record: SegmentRecord) -> None:
-        self._write(self.folder / f"{number:05d}.json", msgspec.json.encode(record, enc_hook=str))
+        write_file(self.folder / f"{number:05d}.json", to_json(record), durable=True)
         self.records[number] = record
-
-    def _write(self, path: Path, data: bytes) -> None:
-        new = path.with_name(path.name + _NEW)
-        with new.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(new, path)
-        _sync_folder(self.folder)
 
 
 def read_packets(path: Path) -> Iterator[Packet]:
@@ -282,9 +273,9 @@ def is_partial_output(output: str) -> bool:
     """Whether the file under the output's name is what an interrupted run of a job has left, unchanged since."""
     try:
         data = (job_folder(output) / "partial.json").read_bytes()
-        partial = msgspec.json.decode(data, type=PartialOutput)
+        partial = from_json(data, PartialOutput)
         found = os.stat(output)
-    except (OSError, ValueError, msgspec.DecodeError):
+    except (OSError, ValueError):
         return False
     return (found.st_size, found.st_mtime_ns) == (partial.bytes, partial.modified_ns)
 
@@ -307,13 +298,3 @@ def _locked(file: IO[bytes]) -> bool:
     except OSError:
         return False
     return True
-
-
-def _sync_folder(folder: Path) -> None:
-    """The names in it are on the disk."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -8,7 +8,6 @@ numbers and text: nothing in them can run.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from streamvsr.errors import CheckpointError, UsageError
 from streamvsr.models import registry
 from streamvsr.models.checkpoint import read
 from streamvsr.models.fetch import sha256_of
+from streamvsr.part_file import PartFile
 
 WEIGHTS_HASH = "sha256_of_weights"
 """Key in the metadata: see ``hash_of_weights``."""
@@ -61,10 +61,13 @@ def convert(source: Path, target: Path, *, half: bool = False, licence: str | No
         "precision": "fp16" if half else "fp32",
         WEIGHTS_HASH: hash_of_weights(state),
     }
-    part = target.with_name(target.name + ".part")
     try:
-        save_file(state, part, metadata)
-        os.replace(part, target)
+        part = PartFile(target, replace=True)
+        try:
+            save_file(state, part.path, metadata)
+            part.commit()
+        finally:
+            part.discard()
     except OSError as error:
         raise CheckpointError(f"{target}: cannot be written: {error.strerror or error}") from error
     return metadata

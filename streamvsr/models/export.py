@@ -6,7 +6,6 @@ Names of inputs and outputs are in docs/models.md. Height, width and the number 
 from __future__ import annotations
 
 import importlib
-import os
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +18,7 @@ from streamvsr.models.animesr import AnimeSRModel
 from streamvsr.models.base import Model
 from streamvsr.models.one_frame import FrameModel
 from streamvsr.models.rt import RTModel
+from streamvsr.part_file import PartFile
 
 OPSET = 17
 EXAMPLE_PX = (64, 96)
@@ -57,7 +57,10 @@ def export(model: Model, target: Path) -> None:
         raise MissingExtraError("onnx is not installed: pip install 'streamvsr[onnx]'")
     network, inputs, outputs = step_of(model)
     axes = {name: {0: "frames", 2: f"{name}_height", 3: f"{name}_width"} for name in (*inputs, *outputs)}
-    part = target.with_name(target.name + ".part")
+    try:
+        part = PartFile(target, replace=True)
+    except OSError as error:
+        raise ModelError(f"{target}: cannot be written: {error.strerror or error}") from error
     try:
         with warnings.catch_warnings(), torch.no_grad():
             # Of constants that are not folded, and of this exporter's age.
@@ -65,16 +68,16 @@ def export(model: Model, target: Path) -> None:
             importlib.import_module("torch.onnx").export(
                 network,
                 tuple(inputs.values()),
-                str(part),
+                str(part.path),
                 dynamo=False,
                 opset_version=OPSET,
                 input_names=list(inputs),
                 output_names=list(outputs),
                 dynamic_axes=axes,
             )
-        os.replace(part, target)
+        part.commit()
     except Exception as error:
         # The exporter raises whatever it meets.
-        part.unlink(missing_ok=True)
+        part.discard()
         reason = " ".join(str(error).split())[:200]
         raise ModelError(f"{target}: model {model.info.name} cannot be exported ({reason})") from error

@@ -10,9 +10,10 @@ A caller that is slow makes the whole run wait; one that leaves ends it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from fractions import Fraction
+from typing import Any
 
 from streamvsr.frames import Frame, MediaInfo, Packet, StreamInfo
 from streamvsr.pipeline.interleave import Interleaver
@@ -35,6 +36,7 @@ class FrameSink:
     def __init__(self, *, packets: bool = False) -> None:
         """``packets``: keep the copied packets for the reader; else they are let go."""
         self.media: MediaInfo | None = None
+        self.streams: Mapping[int, Any] = {}
         self.ring = Ring("delivered", WAITING_FRAMES)
         self.spool = PacketSpool() if packets else None
         self.end: Fraction | None = None
@@ -44,9 +46,9 @@ class FrameSink:
         """What the network had best make: RGB of 8 bits, or of 16 for anything deeper."""
         return "gbrp" if info.format.bits <= 8 else "gbrp16le"
 
-    def open(self, media: MediaInfo) -> None:
-        """``media`` describes the frames that will come."""
-        self.media = media
+    def open(self, media: MediaInfo, streams: Mapping[int, Any]) -> None:
+        """``media`` describes the frames that will come; ``streams``: see ``Source.streams``."""
+        self.media, self.streams = media, streams
 
     def write_frame(self, frame: Frame) -> None:
         if not self.ring.put(frame):

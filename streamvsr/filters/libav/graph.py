@@ -12,9 +12,10 @@ import av
 from streamvsr.errors import FilterError
 from streamvsr.filters.base import Filter
 from streamvsr.filters.libav.trial import CHOOSING, frame_of, learn
-from streamvsr.filters.libav.wiring import Graph, Spec, blank_frame, written
+from streamvsr.filters.libav.wiring import Graph, blank_frame, written
 from streamvsr.frames import Color, Frame, StreamInfo
 from streamvsr.media.av_frames import as_av, to_av
+from streamvsr.media.filter_graph import Spec
 
 UNCOUNTABLE = frozenset({*CHOOSING, "decimate", "fieldmatch", "freezeframes", "loop", "thumbnail", "tile", "tpad"})
 """Filters behind which it is not known beforehand how many pictures there will be."""

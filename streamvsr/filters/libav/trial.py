@@ -24,9 +24,10 @@ from functools import lru_cache
 import av
 
 from streamvsr.errors import FilterError
-from streamvsr.filters.libav.wiring import Graph, Spec, blank_frame, color_out, written
+from streamvsr.filters.libav.wiring import Graph, blank_frame, color_out, written
 from streamvsr.frames import Color, Frame, StreamInfo
 from streamvsr.media.av_frames import from_av, to_av
+from streamvsr.media.filter_graph import Spec
 
 SCRATCH_FRAMES = 16
 """So many blank pictures, a frame apart, are tried, and then the end of the stream."""

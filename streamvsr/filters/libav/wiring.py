@@ -1,33 +1,22 @@
-"""One configured libavfilter graph around a linear chain of filters. No torch in here."""
+"""A linear chain of libavfilter filters between our frames' formats, with errors that name the filter. No torch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from collections.abc import Iterator
+from dataclasses import replace
 
 import av
 import numpy as np
-from av.filter.context import FilterContext
 
 from streamvsr.errors import FilterError
 from streamvsr.filters.libav.reason import reason
 from streamvsr.frames import PIXEL_FORMATS, Color, Frame, StreamInfo
 from streamvsr.media.av_errors import FOREIGN
 from streamvsr.media.av_frames import RGB, UNSTATED, color_of, resolve_color, target_format
-
-Spec = Sequence[tuple[str, str]]
-"""Filters in order, as (name, arguments in FFmpeg's syntax, or "")."""
+from streamvsr.media.filter_graph import FilterGraph, Spec
 
 SWSCALE_MATRIX = 6
 """What swscale makes of RGB where nobody says (BT.601)."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Ends:
-    graph: av.filter.Graph
-    source: FilterContext
-    sink: FilterContext
 
 
 class Graph:
@@ -38,42 +27,28 @@ class Graph:
     ) -> None:
         """``threads``: 0 for one a core, as in ffmpeg."""
         self._text = written(spec if named is None else named)
-        ratio = info.sample_aspect_ratio
-        source = (
-            f"video_size={info.width}x{info.height}:pix_fmt={first.format.name}:time_base={info.time_base}"
-            f":pixel_aspect={ratio.numerator}/{ratio.denominator}"
-            f":colorspace={int(first.colorspace)}:range={int(first.color_range)}"
-        )
-        if info.frame_rate:
-            source += f":frame_rate={info.frame_rate.numerator}/{info.frame_rate.denominator}"
         wanted = ("format", "pix_fmts=" + "|".join(PIXEL_FORMATS))
-        links = (("buffer", source), *spec, wanted, ("buffersink", ""))
+
+        def configured() -> FilterGraph:
+            return FilterGraph(
+                (*spec, wanted), first, time_base=info.time_base, ratio=info.sample_aspect_ratio,
+                frame_rate=info.frame_rate, threads=threads,
+            )  # fmt: skip
+
         try:
-            self._ends = wired(links, threads)
+            self._graph = configured()
         except FOREIGN as exc:
             for name, arguments in spec:
                 check_options(name, arguments)
-            why = reason(exc, lambda: wired(links, threads))
-            raise FilterError(f"filter {self._text} cannot work on {info.width}x{info.height} pictures: {why}") from exc
+            why = reason(exc, configured)
+            raise FilterError(f"filter {self._text} cannot work on {info.width}x{info.height} frames: {why}") from exc
 
     def run(self, frame: av.VideoFrame | None) -> Iterator[av.VideoFrame]:
-        """Push one picture (None: the end), and yield what comes out."""
+        """Push one frame (None: the end), and yield what comes out."""
         try:
-            self._ends.source.push(frame)
-        except EOFError:
-            # A filter (trim) has seen enough: nothing more comes out.
-            return
+            yield from self._graph.run(frame)
         except FOREIGN as exc:
             raise FilterError(f"filter {self._text} failed: {exc}") from exc
-        while True:
-            try:
-                made = self._ends.sink.pull()
-            except (BlockingIOError, EOFError):
-                return
-            except FOREIGN as exc:
-                raise FilterError(f"filter {self._text} failed: {exc}") from exc
-            assert isinstance(made, av.VideoFrame)
-            yield made
 
 
 def check_options(name: str, arguments: str) -> None:
@@ -85,16 +60,6 @@ def check_options(name: str, arguments: str) -> None:
             raise FilterError(f"FFmpeg has no filter {name!r} here; is it spelled right?") from exc
         why = reason(exc, lambda: av.filter.Graph().add(name, arguments))
         raise FilterError(f"filter {written([(name, arguments)])}: FFmpeg does not take these options: {why}") from exc
-
-
-def wired(links: Spec, threads: int) -> _Ends:
-    graph = av.filter.Graph()
-    graph.threads = threads
-    made = [graph.add(name, arguments) if arguments else graph.add(name) for name, arguments in links]
-    for one, two in pairwise(made):
-        one.link_to(two)
-    graph.configure()
-    return _Ends(graph, made[0], made[-1])
 
 
 def written(spec: Spec) -> str:

@@ -81,21 +81,23 @@ class _Axis:
         if phases > MANY_PHASES:
             taps = max(ceil(c + 2 * stretch) - begin for c, begin in zip(centres, firsts, strict=True))
             places = zip(centres, firsts, strict=True)
-            rows = [[_cubic(float((begin + tap - c) / stretch)) for tap in range(taps)] for c, begin in places]
+            rows = [[cubic(float((begin + tap - c) / stretch)) for tap in range(taps)] for c, begin in places]
             kernel = torch.tensor(rows, dtype=torch.float64)
             offsets = torch.tensor(firsts) - first
             return _Axis(phases, stride, first, kernel / kernel.sum(1, keepdim=True), offsets)
         last = max(ceil(c + 2 * stretch) - 1 for c in centres)
-        rows = [[_cubic(float((tap - c) / stretch)) for tap in range(first, last + 1)] for c in centres]
+        rows = [[cubic(float((tap - c) / stretch)) for tap in range(first, last + 1)] for c in centres]
         kernel = torch.tensor(rows, dtype=torch.float64)
         return _Axis(phases, stride, first, kernel / kernel.sum(1, keepdim=True))
 
 
-def _cubic(distance: float) -> float:
+def cubic(distance: float, a: float = KEYS_A) -> float:
+    """The weight of a sample so many samples away (Keys 1981); ``a``: -0.5 here, in Pillow and MATLAB, -0.75 in OpenCV
+    and torch."""
     x = abs(distance)
     if x <= 1:
-        return (KEYS_A + 2) * x**3 - (KEYS_A + 3) * x**2 + 1
-    return KEYS_A * (x**3 - 5 * x**2 + 8 * x - 4) if x < 2 else 0.0
+        return (a + 2) * x**3 - (a + 3) * x**2 + 1
+    return a * (x**3 - 5 * x**2 + 8 * x - 4) if x < 2 else 0.0
 
 
 def _padded(x: Tensor, dim: int, axis: _Axis, wanted: int) -> Tensor:

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import pairwise
 from typing import Generic, TypeVar
 
 import av
@@ -22,6 +21,7 @@ from av.sidedata.sidedata import Type
 
 from streamvsr.frames import Color, PixelFormat, StreamInfo
 from streamvsr.media.av_frames import RGB, color_of, padded, rescaled, resolve_color, side_data, target_format
+from streamvsr.media.filter_graph import FilterGraph
 
 T = TypeVar("T")
 """What travels beside a picture."""
@@ -72,34 +72,6 @@ def orientation_of(picture: av.VideoFrame) -> Orientation:
     return Orientation(-round(float(clockwise)), mirrored=True)
 
 
-class Graph:
-    """A linear chain of FFmpeg's filters for pictures of one kind. Stamps are counted by the caller, in any unit."""
-
-    def __init__(self, filters: tuple[tuple[str, str], ...], first: av.VideoFrame) -> None:
-        graph = av.filter.Graph()
-        source = (
-            f"video_size={first.width}x{first.height}:pix_fmt={first.format.name}:time_base=1/1:pixel_aspect=1/1"
-            f":colorspace={int(first.colorspace)}:range={int(first.color_range)}"
-        )
-        links = [graph.add("buffer", source), *(graph.add(n, a) if a else graph.add(n) for n, a in filters)]
-        links.append(graph.add("buffersink"))
-        for one, two in pairwise(links):
-            one.link_to(two)
-        graph.configure()
-        self._graph, self._source, self._sink = graph, links[0], links[-1]
-
-    def run(self, picture: av.VideoFrame | None) -> Iterator[av.VideoFrame]:
-        """Push one picture (None: the end) and yield what comes out."""
-        self._source.push(picture)
-        while True:
-            try:
-                made = self._sink.pull()
-            except (BlockingIOError, EOFError):
-                return
-            assert isinstance(made, av.VideoFrame)
-            yield made
-
-
 def kind_of(picture: av.VideoFrame) -> tuple[int, int, str]:
     return picture.width, picture.height, picture.format.name
 
@@ -113,7 +85,7 @@ class Deinterlacer(Generic[T]):
     def __init__(self, on_start: Callable[[], None]) -> None:
         """``on_start`` is called once, at the first interlaced picture."""
         self._on_start: Callable[[], None] | None = on_start
-        self._graph: Graph | None = None
+        self._graph: FilterGraph | None = None
         self._kind: tuple[int, int, str] | None = None
         self._before: av.VideoFrame | None = None
         """The last picture that was passed on as it is: the neighbour of the first that is not."""
@@ -132,11 +104,11 @@ class Deinterlacer(Generic[T]):
             if self._on_start is not None:
                 self._on_start()
                 self._on_start = None
-            self._graph, self._kind = Graph((DEINTERLACER,), picture), kind_of(picture)
+            self._graph, self._kind = FilterGraph((DEINTERLACER,), picture), kind_of(picture)
             if before is not None and kind_of(before) == self._kind:
                 # So that the result does not depend on where a run begins. It is somebody else's by now: the graph
                 # gives another frame with the same samples.
-                (neighbour,) = Graph((("null", ""),), before).run(before)
+                (neighbour,) = FilterGraph((("null", ""),), before).run(before)
                 yield from self._made(self._numbered(neighbour))
         numbered = self._numbered(picture)
         self._inside[2 * (self._count - 1)] = beside
@@ -171,14 +143,14 @@ class Rotator:
 
     def __init__(self, orientation: Orientation) -> None:
         self._filters = orientation.filters
-        self._graph: Graph | None = None
+        self._graph: FilterGraph | None = None
         self._kind: tuple[int, int, str] | None = None
 
     def __call__(self, picture: av.VideoFrame) -> av.VideoFrame:
         if not self._filters:
             return picture
         if self._graph is None or kind_of(picture) != self._kind:
-            self._graph, self._kind = Graph(self._filters, picture), kind_of(picture)
+            self._graph, self._kind = FilterGraph(self._filters, picture), kind_of(picture)
         (turned,) = self._graph.run(picture)
         return turned
 

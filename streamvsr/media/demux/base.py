@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
 
 from streamvsr.frames import Frame, MediaInfo, Packet
 from streamvsr.media.demux.frame_index import CannotSeekError, FrameIndex
@@ -15,6 +17,10 @@ class Source(ABC):
     info: MediaInfo
     """``info.video.color`` and the frames' have a stated matrix and range: untagged video is resolved as players read
     it, by the size of the input, which nobody downstream knows any more."""
+
+    streams: Mapping[int, Any] = MappingProxyType({})
+    """PyAV's own streams of ``info.tracks``, by ``Track.index``: what a muxer copies codec parameters from, because
+    PyAV makes a stream for packets that it did not encode from another stream only. Open until ``close``."""
 
     paced: bool = False
     """Whether frames are to be held back until their time has come, because the input gives them in bursts."""

@@ -15,7 +15,6 @@ from fractions import Fraction
 from typing import Any
 
 import av
-import msgspec
 
 from streamvsr.config import InputOptions, OutputOptions
 from streamvsr.errors import SourceError
@@ -29,6 +28,7 @@ from streamvsr.media.decode.normalise import Normaliser
 from streamvsr.media.demux.base import Source
 from streamvsr.media.demux.options import plain_options
 from streamvsr.media.open_container import open_container
+from streamvsr.plain_json import from_json, to_json
 
 _LENGTH = struct.Struct("<Q")
 
@@ -64,7 +64,7 @@ def write_clip(head: ClipHead, stream: Any, packets: Iterable[av.Packet[Any]]) -
             # The muxer wants stamps that grow; the file's own are beside it.
             packet.time_base, packet.pts, packet.dts = copied.time_base, number, number
             container.mux(packet)
-    data = msgspec.json.encode(replace(head, stamps=tuple(stamps)), enc_hook=str)
+    data = to_json(replace(head, stamps=tuple(stamps)))
     return _LENGTH.pack(len(data)) + data + file.getvalue()
 
 
@@ -76,7 +76,7 @@ class ClipSource(Source):
         super().__init__()
         size = _LENGTH.unpack_from(clip)[0]
         body = clip[_LENGTH.size : _LENGTH.size + size]
-        self._head = head = msgspec.json.decode(body, type=ClipHead, dec_hook=lambda _, value: Fraction(value))
+        self._head = head = from_json(body, ClipHead)
         self.info = head.media
         self._path, self._stopped = input.path, False
         try:

@@ -140,7 +140,7 @@ class Connection(Generic[AnySource]):
         with self._changed:
             self._ended = True
             self._changed.notify_all()
-            # Closed only when the owner has left: its tracks are templates for the output until then.
+            # Closed only when the owner has left: the output copies its streams until then.
             while not self._left:
                 self._changed.wait()
         if self._source is not None:

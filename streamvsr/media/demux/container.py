@@ -159,6 +159,7 @@ class ContainerSource(Source):
             self._shift = Shift(time_base, begin, start)
             clock = Clock(self._shift, rate)
         self._shifts = {s.index: Shift(exact(s.time_base) or TICK, begin, start) for s in selection.tracks}
+        self.streams = {s.index: s for s in selection.tracks}
         self.info = describe(container, selection, first, clock, self._shifts, start, self._live, output)
         self.length = Fraction(container.duration, av.time_base) if (container.duration or 0) > 0 else None
         if not demuxer.rewinds:

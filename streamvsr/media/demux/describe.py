@@ -149,8 +149,20 @@ def _track(stream: Any, shift: Shift) -> Track:
         time_base=shift.time_base,
         metadata=dict(stream.metadata),
         disposition=int(stream.disposition),
-        template=stream,
+        **_parameters(stream.type, context),
     )
+
+
+def _parameters(kind: str, context: Any) -> dict[str, Any]:
+    if context is None:
+        return {}
+    known = {"profile": str(context.profile or ""), "extradata": bytes(context.extradata or b"")}
+    if kind == "audio":
+        layout = context.layout
+        return known | {
+            "sample_rate": int(context.sample_rate), "channels": int(layout.nb_channels), "layout": str(layout.name)
+        }  # fmt: skip
+    return known | {"bitmap": bool(context.codec.bitmap_sub)}
 
 
 def _chapters(container: Any, offset: Fraction) -> list[Chapter]:

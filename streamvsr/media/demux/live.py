@@ -127,7 +127,7 @@ class LiveSource(Source):
         self._length = source.length
         local = self._path in STDIN_NAMES or "://" not in self._path
         self._comes_back = not local and live.reconnect > 0
-        self.info = source.info
+        self.info, self.streams = source.info, source.streams
         if self._is_live(source):
             # A pipe and what is pushed at us come at their own speed; the rest is there to be fetched.
             pushed = self._path in STDIN_NAMES or self._path.lower().startswith(LIVE_SCHEMES)
@@ -314,6 +314,4 @@ class LiveSource(Source):
 
 def _kind(track: Track) -> tuple[Any, ...]:
     """What has to be the same for packets of one connection to go on in a track of another."""
-    context = getattr(track.template, "codec_context", None)
-    facts = ("sample_rate", "channels", "extradata")
-    return (track.kind, track.codec, *(getattr(context, fact, None) for fact in facts))
+    return track.kind, track.codec, track.sample_rate, track.channels, track.extradata

@@ -48,7 +48,7 @@ class TrimmedSource(Source):
         self._packets_only, self._enough = packets_only, False
         self.warnings = source.warnings
         self.on_warning = source.on_warning
-        self.paced = source.paced
+        self.paced, self.streams = source.paced, source.streams
         self._source, self._start, self._end, self._frames = source, start, end, frames
         self._audio = {track.index for track in source.info.tracks if track.kind == "audio"}
         given, begin = source.info, start or Fraction(0)

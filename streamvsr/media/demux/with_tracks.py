@@ -38,7 +38,7 @@ class SourceWithTracks(Source):
         info = replace(own, color=self._color, mastering=other.mastering, **_shape(own, other))
         if times:
             info = replace(info, time_base=other.time_base, frame_rate=other.frame_rate)
-        self.info = replace(video.info, video=info)
+        self.info, self.streams = replace(video.info, video=info), video.streams
 
     def __iter__(self) -> Iterator[Frame | Packet]:
         self._pictures.on_warning = self._video.on_warning = self.on_warning

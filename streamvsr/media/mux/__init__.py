@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from streamvsr.config import OutputOptions
 from streamvsr.frames import MediaInfo, StreamInfo
@@ -31,8 +31,9 @@ __all__ = [
 
 class Opener(Protocol):
     def __call__(
-        self, output: OutputOptions, media: MediaInfo, names: Sequence[str] | None, on_warning: Callable[[str], None]
-    ) -> Sink: ...
+        self, output: OutputOptions, media: MediaInfo, streams: Mapping[int, Any], names: Sequence[str] | None,
+        on_warning: Callable[[str], None],
+    ) -> Sink: ...  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ SINKS: tuple[SinkKind, ...] = (
     SinkKind(
         "pictures",
         _is_pictures,
-        lambda output, media, names, on_warning: picture_folder.ImageSequenceSink(
+        lambda output, media, _streams, names, on_warning: picture_folder.ImageSequenceSink(
             output, media, names=names, on_warning=on_warning
         ),
         lambda output, info: picture_folder.wanted_format(output, info.format),
@@ -61,14 +62,16 @@ SINKS: tuple[SinkKind, ...] = (
     SinkKind(
         "tee",
         lambda output: output.format == "tee",
-        lambda output, media, _names, on_warning: tee.TeeSink(output, media, on_warning=on_warning),
+        lambda output, media, streams, _names, on_warning: tee.TeeSink(output, media, streams, on_warning=on_warning),
         tee.wanted_format,
         tee.holds_rotation,
     ),
     SinkKind(
         "container",
         lambda _output: True,
-        lambda output, media, _names, on_warning: container.ContainerSink(output, media, on_warning=on_warning),
+        lambda output, media, streams, _names, on_warning: container.ContainerSink(
+            output, media, streams, on_warning=on_warning
+        ),
         container.wanted_format,
         container.holds_rotation,
     ),
@@ -121,12 +124,14 @@ def described(output: OutputOptions, info: StreamInfo) -> str:
 def open_sink(
     output: OutputOptions,
     media: MediaInfo,
+    streams: Mapping[int, Any] | None = None,
     *,
     names: Sequence[str] | None = None,
     on_warning: Callable[[str], None],
 ) -> Sink:
-    """The sink for an output; ``names`` are those of the input's pictures, if it was a folder."""
-    return _kind(output).open(output, media, names, on_warning)
+    """The sink for an output; ``streams``: see ``Source``, without them there are no tracks; ``names`` are those of
+    the input's pictures, if it was a folder."""
+    return _kind(output).open(output, media, streams or {}, names, on_warning)
 
 
 def with_usable_encoder(output: OutputOptions, on_warning: Callable[[str], None]) -> OutputOptions:

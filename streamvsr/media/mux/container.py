@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from streamvsr.config import OutputOptions
 from streamvsr.frames import MediaInfo, StreamInfo
@@ -30,7 +31,10 @@ def holds_rotation(output: OutputOptions) -> bool:
 class ContainerSink(EncodedSink):
     """One output container with one encoded video and any number of copied or converted tracks."""
 
-    def __init__(self, output: OutputOptions, media: MediaInfo, *, on_warning: Callable[[str], None]) -> None:
+    def __init__(
+        self, output: OutputOptions, media: MediaInfo, streams: Mapping[int, Any] | None = None, *,
+        on_warning: Callable[[str], None],
+    ) -> None:  # fmt: skip
         name = output_format(output, stdout=output.path in STDOUT)
         codec = encoder_name(output.video_codec, name)
-        super().__init__(output, [(output, "abort")], media, codec, name, on_warning=on_warning)
+        super().__init__(output, [(output, "abort")], media, streams or {}, codec, name, on_warning=on_warning)

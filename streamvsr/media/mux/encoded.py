@@ -10,11 +10,11 @@ Every muxer gets the same packets in the same order, so several outputs (``-f te
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal
+from typing import Any, Literal
 
 from streamvsr.config import OutputOptions
 from streamvsr.errors import SinkError
@@ -50,12 +50,13 @@ class EncodedSink(Sink):
     spool: PacketSpool
 
     def __init__(
-        self, output: OutputOptions, outputs: Sequence[tuple[OutputOptions, OnFail]], media: MediaInfo, codec: str,
-        target: str, *, on_warning: Callable[[str], None],
+        self, output: OutputOptions, outputs: Sequence[tuple[OutputOptions, OnFail]], media: MediaInfo,
+        streams: Mapping[int, Any], codec: str, target: str, *, on_warning: Callable[[str], None],
     ) -> None:  # fmt: skip
         """``media.video`` describes the frames that will come, after all filters.
 
-        ``output``: the options of the encoder; ``outputs``: those of each muxer. ``codec``: the encoder's name.
+        ``output``: the options of the encoder; ``outputs``: those of each muxer. ``streams``: see ``Source``.
+        ``codec``: the encoder's name.
         ``target``: the container that its pixel format and settings are chosen for.
         """
         self._path, self._warn = output.path, on_warning
@@ -73,7 +74,7 @@ class EncodedSink(Sink):
             options = split_options(stream_tags(output.options)[0], codec, None).video
             for one, on_fail in outputs:
                 with self._opening(on_fail):
-                    muxer = Muxer(one, media, codec, may_drop=several, on_warning=on_warning)
+                    muxer = Muxer(one, media, streams, codec, may_drop=several, on_warning=on_warning)
                     self._open.append(_Output(muxer, one.path, on_fail))
             muxers = [entry.muxer for entry in self._open]
             segments = [muxer.segment_seconds for muxer in muxers if muxer.segment_seconds is not None]

@@ -7,7 +7,7 @@ file, to memory for pipes, to the server). One thread writes: two muxing threads
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -56,13 +56,14 @@ class Muxer:
     """
 
     def __init__(
-        self, output: OutputOptions, media: MediaInfo, codec: str, *, on_warning: Callable[[str], None],
-        may_drop: bool = False,
+        self, output: OutputOptions, media: MediaInfo, streams: Mapping[int, Any], codec: str, *,
+        on_warning: Callable[[str], None], may_drop: bool = False,
     ) -> None:  # fmt: skip
         """Opens the place that ``output`` names and decides what becomes of the tracks; nothing is written before
         ``start``.
 
-        ``media.video`` describes the frames that were encoded, ``codec`` is the encoder's name. ``may_drop``: a slow
+        ``media.video`` describes the frames that were encoded, ``codec`` is the encoder's name. ``streams``: see
+        ``Source``; tracks without one are left out. ``may_drop``: a slow
         connection loses packets instead of making others wait. Raises ``UsageError`` and ``SinkError``.
         """
         self._path = local_path(output.path) if output.path.lower().startswith("file:") else output.path
@@ -72,7 +73,7 @@ class Muxer:
         free, self._tags = stream_tags(output.options)
         self._inside = inner_format(name, self._path, free)
         """The format of each file, where ``name`` writes several."""
-        self._plans = plan_tracks(media.tracks, self._inside, output, on_warning)
+        self._plans = plan_tracks(media.tracks, streams, self._inside, output, on_warning)
         converted = next((p.codec for p in self._plans if p.action == "convert" and p.track.kind == "audio"), None)
         self._split = split_options(free, codec, converted)
         self.segment_seconds = segment_seconds(name, self._split.muxer)
@@ -130,7 +131,7 @@ class Muxer:
             if plan.action == "copy":
                 writer: TrackWriter = CopyWriter(container, plan, fragmented=in_front, on_warning=self._warn)
             elif plan.action == "convert" and plan.track.kind == "audio":
-                context = plan.track.template.codec_context
+                context = plan.stream.codec_context
                 decoder = decoders.setdefault(plan.track.index, AudioDecoder(context))
                 writer = AudioWriter(container, plan, output, split.audio, self._warn, decoder)
             elif plan.action == "convert":

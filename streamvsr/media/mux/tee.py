@@ -9,8 +9,9 @@ go on.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from streamvsr.config import OutputOptions
 from streamvsr.errors import UsageError
@@ -22,6 +23,7 @@ from streamvsr.media.mux import container
 from streamvsr.media.mux.atomic_file import is_url
 from streamvsr.media.mux.encoded import EncodedSink, OnFail
 from streamvsr.media.mux.image_sequence import is_pictures
+from streamvsr.quoting import UnclosedQuoteError, token
 from streamvsr.secrets import mask_url
 
 _PASSED_OVER = frozenset({"use_fifo", "fifo_options"})
@@ -65,21 +67,12 @@ def parse(text: str) -> list[Branch]:
 
 
 def _token(text: str, ends: str) -> tuple[str, str]:
-    """(the text up to one of ``ends``, unescaped, and without spaces around it; what follows), as FFmpeg reads it."""
-    result, at, kept = "", 0, 0
-    text = text.lstrip()
-    while at < len(text) and text[at] not in ends:
-        if text[at] == "\\" and at + 1 < len(text):
-            result, at = result + text[at + 1], at + 2
-            kept = len(result)
-        elif text[at] == "'":
-            end = text.find("'", at + 1)
-            end = len(text) if end < 0 else end
-            result, at = result + text[at + 1 : end], end + 1
-            kept = len(result)
-        else:
-            result, at = result + text[at], at + 1
-    return result[:kept] + result[kept:].rstrip(), text[at:]
+    """(the text up to one of ``ends``, unescaped; what follows)"""
+    try:
+        found = token(text, 0, ends)
+    except UnclosedQuoteError as error:
+        raise UsageError(f"-f tee: '{mask_url(text)}': {error}") from error
+    return found.value, text[found.end :]
 
 
 def _branch(text: str) -> Branch:
@@ -127,11 +120,14 @@ def wanted_format(output: OutputOptions, info: StreamInfo) -> str:
 class TeeSink(EncodedSink):
     """One encoder, and a muxer for each output."""
 
-    def __init__(self, output: OutputOptions, media: MediaInfo, *, on_warning: Callable[[str], None]) -> None:
+    def __init__(
+        self, output: OutputOptions, media: MediaInfo, streams: Mapping[int, Any] | None = None, *,
+        on_warning: Callable[[str], None],
+    ) -> None:  # fmt: skip
         branches = parse(output.path)
         outputs = [(branch.output(output), branch.on_fail) for branch in branches]
         for one, _ in outputs:
             if one.format in (None, "image2") and not is_url(one.path) and is_pictures(one.path):
                 raise UsageError(f"-f tee: '{one.path}': pictures cannot be one of several outputs")
         codec = encoder_name(output.video_codec, CARRIER)
-        super().__init__(output, outputs, media, codec, CARRIER, on_warning=on_warning)
+        super().__init__(output, outputs, media, streams or {}, codec, CARRIER, on_warning=on_warning)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -99,30 +99,34 @@ Action = Literal["copy", "convert", "drop"]
 @dataclass(frozen=True, slots=True)
 class TrackPlan:
     track: Track
+    stream: Any
+    """PyAV's, of the input (``Source.streams``); None where the track is dropped."""
     action: Action
     codec: str = ""
     """The encoder, where the track is converted."""
 
 
 def plan_tracks(
-    tracks: Sequence[Track], container: str, output: OutputOptions, on_warning: Callable[[str], None]
-) -> list[TrackPlan]:
-    """One plan for each track, in order. Never raises for a track; UsageError for an unknown -c:a or -c:s."""
+    tracks: Sequence[Track], streams: Mapping[int, Any], container: str, output: OutputOptions,
+    on_warning: Callable[[str], None],
+) -> list[TrackPlan]:  # fmt: skip
+    """One plan for each track, in order. ``streams``: see ``Source``. Never raises for a track; UsageError for an
+    unknown -c:a or -c:s."""
     audio = _wanted(output.audio_codec, "audio")
     subtitle = _wanted(output.subtitle_codec, "subtitle")
     plans: list[TrackPlan] = []
     unheld: list[Track] = []
     for track in tracks:
         if _switched_off(track, output) or track.kind == "data":
-            plans.append(TrackPlan(track, "drop"))
-        elif container in NO_TRACKS or track.template is None:
+            plans.append(TrackPlan(track, None, "drop"))
+        elif container in NO_TRACKS or track.index not in streams:
             unheld.append(track)
-            plans.append(TrackPlan(track, "drop"))
+            plans.append(TrackPlan(track, None, "drop"))
         else:
             wanted = {"audio": audio, "subtitle": subtitle}.get(track.kind)
             # Who asks for a bit rate wants sound that has one.
             keep = output.audio_bit_rate is None
-            plans.append(_plan_one(track, wanted, container, plans, on_warning, keep=keep))
+            plans.append(_plan_one(track, streams[track.index], wanted, container, plans, on_warning, keep=keep))
     if unheld:
         kinds = ", ".join(sorted({t.kind for t in unheld}))
         on_warning(f"{container} holds video only: {len(unheld)} track(s) left out ({kinds})")
@@ -139,6 +143,7 @@ def _switched_off(track: Track, output: OutputOptions) -> bool:
 
 def _plan_one(
     track: Track,
+    stream: Any,
     wanted: str | None,
     container: str,
     before: list[TrackPlan],
@@ -147,12 +152,12 @@ def _plan_one(
     keep: bool,
 ) -> TrackPlan:
     name = f"{track.kind} track {track.index} ({track.codec})"
-    copy = TrackPlan(track, "copy")
+    copy = TrackPlan(track, stream, "copy")
     if wanted is None and holds(container, [*before, copy]):
         return copy
-    lossless = lossless_codecs(track, container) if wanted is None and keep else []
+    lossless = lossless_codecs(track, stream, container) if wanted is None and keep else []
     for codec in (*lossless, wanted or usual_codec(track, container)):
-        convert = TrackPlan(track, "convert", codec)
+        convert = TrackPlan(track, stream, "convert", codec)
         if codec and can_convert(track, codec) and holds(container, [*before, convert]):
             if wanted is None:
                 how = _precision(track, codec, container) if codec in lossless else ""
@@ -163,19 +168,19 @@ def _plan_one(
             f"{name} is left out: it begins so late that its rate and channels were not known when the output was "
             "opened; -probesize BYTES and -analyzeduration MICROSECONDS before the input look further"
         )
-        return TrackPlan(track, "drop")
+        return TrackPlan(track, None, "drop")
     reason = f"{container} cannot hold it"
-    if track.kind == "subtitle" and _is_bitmap(track):
+    if track.kind == "subtitle" and track.bitmap:
         reason += ", and pictures cannot become text"
     elif wanted is not None:
         reason = f"it cannot become {wanted} in {container}"
-    kept = "; .mkv would keep it" if container != "matroska" and _matroska_keeps(track) else ""
+    kept = "; .mkv would keep it" if container != "matroska" and _matroska_keeps(track, stream) else ""
     on_warning(f"{name} is left out: {reason}{kept}")
-    return TrackPlan(track, "drop")
+    return TrackPlan(track, None, "drop")
 
 
-def _matroska_keeps(track: Track) -> bool:
-    if holds("matroska", [TrackPlan(track, "copy")]):
+def _matroska_keeps(track: Track, stream: Any) -> bool:
+    if holds("matroska", [TrackPlan(track, stream, "copy")]):
         return True
     codec = usual_codec(track, "matroska")
     return bool(codec) and can_convert(track, codec)
@@ -189,23 +194,23 @@ def _why_not_copied(track: Track, container: str) -> str:
 
 def _precision(track: Track, codec: str, container: str) -> str:
     """What remains of the samples in a lossless form, in words."""
-    if container in ONLY_RATE and track.template.codec_context.sample_rate != ONLY_RATE[container]:
+    if container in ONLY_RATE and track.sample_rate != ONLY_RATE[container]:
         return f" of {ONLY_RATE[container]} Hz"
-    deep = codec_id(track).startswith(MORE_THAN_24_BITS)
+    deep = track.codec.startswith(MORE_THAN_24_BITS)
     return " of 24 bits" if deep and codec in ("flac", "alac", "pcm_s24le") else " (nothing is lost)"
 
 
-def lossless_codecs(track: Track, container: str) -> list[str]:
+def lossless_codecs(track: Track, stream: Any, container: str) -> list[str]:
     """Encoders that keep the samples of this sound (FLAC and ALAC up to 24 bits), the nearest first; none for sound
     that is compressed with loss."""
-    name = codec_id(track)
+    name = track.codec
     # What PyAV does not copy to Matroska, and ffmpeg does, is not encoded with loss a second time.
     if track.kind != "audio" or not (container == "matroska" or name.startswith(NEARLY_RAW)):
         return []
     packed = [LOSSLESS_AUDIO[container]] if container in LOSSLESS_AUDIO else []
     if container not in PCM_AUDIO:
         return packed
-    samples = track.template.codec_context.format
+    samples = stream.codec_context.format
     raw = re.fullmatch(r"pcm_([suf])(\d+)(?:le|be|_planar|le_planar|be_planar)?", name)
     kind, bits = (raw[1], int(raw[2])) if raw is not None else ("s", samples.bits)
     if kind == "f" and bits > PCM_AUDIO[container]:
@@ -221,18 +226,15 @@ def usual_codec(track: Track, container: str) -> str:
     """The encoder that a track is converted with when its container decides; empty where there is none."""
     if track.kind == "audio":
         codec = USUAL_AUDIO.get(container, "aac")
-        return STEREO_AT_MOST.get(codec, codec) if _channels(track) > 2 else codec
+        return STEREO_AT_MOST.get(codec, codec) if track.channels > 2 else codec
     return USUAL_SUBTITLE.get(container, "") if track.kind == "subtitle" else ""
 
 
 def can_convert(track: Track, codec: str) -> bool:
     """True if there is a decoder, and it gives what the encoder takes (text is not made of bitmaps)."""
-    decoder = getattr(track.template, "codec_context", None)
-    if decoder is None:
-        return False
     if track.kind == "audio":
         return _is_known(track)
-    return track.kind == "subtitle" and not _is_bitmap(track) and not av.Codec(codec, "w").bitmap_sub
+    return track.kind == "subtitle" and not track.bitmap and not av.Codec(codec, "w").bitmap_sub
 
 
 def holds(container: str, plans: Sequence[TrackPlan]) -> bool:
@@ -249,7 +251,7 @@ def holds(container: str, plans: Sequence[TrackPlan]) -> bool:
             trial.add_stream(FIRST_VIDEO[container], rate=25)
         for plan in plans:
             if plan.action == "copy":
-                trial.add_stream_from_template(plan.track.template)
+                trial.add_stream_from_template(plan.stream)
             elif plan.action == "convert" and plan.track.kind == "audio":
                 trial.add_stream(plan.codec)
             elif plan.action == "convert":
@@ -267,40 +269,25 @@ def holds(container: str, plans: Sequence[TrackPlan]) -> bool:
 def _keeps_identity(plan: TrackPlan, container: str) -> bool:
     if plan.track.kind == "attachment":
         return plan.action == "copy" and container == "matroska"
-    name = _codec_id(plan.codec) if plan.action == "convert" else codec_id(plan.track)
+    name = _codec_id(plan.codec) if plan.action == "convert" else plan.track.codec
     if container in SILENT_LOSS and name not in SILENT_LOSS[container]:
         return False
     return plan.action == "convert" or not name.startswith(UNPLAYABLE.get(container, ("\0",)))
-
-
-def codec_id(track: Track) -> str:
-    """The name of the codec itself, not of the decoder that FFmpeg happens to choose (mp3, not mp3float)."""
-    context = getattr(track.template, "codec_context", None)
-    return str(context.codec.canonical_name) if context is not None else track.codec
 
 
 def _codec_id(encoder: str) -> str:
     return str(av.Codec(encoder, "w").canonical_name)
 
 
-def _channels(track: Track) -> int:
-    return int(track.template.codec_context.layout.nb_channels)
-
-
 def _is_known(track: Track) -> bool:
     """Whether FFmpeg has seen enough of a sound track to say what it is."""
-    return bool(track.template.codec_context.sample_rate and _channels(track))
-
-
-def _is_bitmap(track: Track) -> bool:
-    context: Any = getattr(track.template, "codec_context", None)
-    return context is not None and bool(context.codec.bitmap_sub)
+    return bool(track.sample_rate and track.channels)
 
 
 def add_track(container: OutputContainer, plan: TrackPlan) -> Any:
     """The output stream of a copied or converted track, with the tags and the disposition of the input's."""
     if plan.action == "copy":
-        stream: Any = container.add_stream_from_template(plan.track.template)
+        stream: Any = container.add_stream_from_template(plan.stream)
     else:
         stream = container.add_stream(plan.codec)
     stream.metadata.update(plan.track.metadata)

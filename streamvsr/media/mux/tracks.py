@@ -13,12 +13,12 @@ import av
 
 from streamvsr.config import OutputOptions
 from streamvsr.errors import UsageError
-from streamvsr.frames import Packet
+from streamvsr.frames import Packet, Track
 from streamvsr.media.av_errors import FOREIGN
 from streamvsr.media.av_packets import AvPacket, av_packet
 from streamvsr.media.encode.options import MOV_FAMILY, parse_rate
 from streamvsr.media.mux.silence import MAX_JUMP_SECONDS, TIMELESS, PauseFiller, plays_on
-from streamvsr.media.mux.track_plan import ONLY_RATE, TrackPlan, add_track, codec_id
+from streamvsr.media.mux.track_plan import ONLY_RATE, TrackPlan, add_track
 
 BITS_PER_CHANNEL = {
     "aac": 96_000,
@@ -63,12 +63,11 @@ class CopyWriter(TrackWriter):
         # A header that comes again, where recordings stand behind each other. FFmpeg 8.1 writes it into Matroska's own
         # header, over what stands behind its place there.
         self._drops_headers = container.format.name in ("matroska", "webm")
-        context = plan.track.template.codec_context
-        if fragmented and codec_id(plan.track) == "aac" and not context.extradata:
+        if fragmented and plan.track.codec == "aac" and not plan.track.extradata:
             # AAC from MPEG-TS carries its parameters in every packet. The muxer converts it, except in fragments.
-            self.stream.codec_context.extradata = audio_specific_config(context)
+            self.stream.codec_context.extradata = audio_specific_config(plan.track)
             # Not with the output stream as second argument: the filter would then set a tag that mp4 refuses.
-            self._filter = av.BitStreamFilterContext("aac_adtstoasc", plan.track.template)
+            self._filter = av.BitStreamFilterContext("aac_adtstoasc", plan.stream)
 
     def write(self, packet: Packet) -> Iterator[AvPacket]:
         if self._drops_headers and packet.side_data:
@@ -83,21 +82,19 @@ class CopyWriter(TrackWriter):
 
 def pause_filler(container: str, plan: TrackPlan, on_warning: Callable[[str], None]) -> PauseFiller | None:
     """What a copied sound track needs in a container that cannot say when it pauses; None elsewhere."""
-    track, codec = plan.track, codec_id(plan.track)
-    if track.kind != "audio" or not plays_on(container, codec):
+    track = plan.track
+    if track.kind != "audio" or not plays_on(container, track.codec):
         return None
-    context = track.template.codec_context
     name = f"audio track {track.index}"
-    return PauseFiller(container, codec, context.sample_rate, context.layout.nb_channels, name, on_warning)
+    return PauseFiller(container, track.codec, track.sample_rate, track.channels, name, on_warning)
 
 
-def audio_specific_config(context: Any) -> bytes:
+def audio_specific_config(track: Track) -> bytes:
     """The two bytes that stand in an mp4 for what ADTS repeats: object type, rate, channels of the AAC-LC core."""
-    profile = str(context.profile or "")
-    rate, channels = int(context.sample_rate), int(context.layout.nb_channels)
-    if "HE" in profile:
+    rate, channels = track.sample_rate, track.channels
+    if "HE" in track.profile:
         rate //= 2
-    if "v2" in profile:
+    if "v2" in track.profile:
         channels = 1
     index = ADTS_RATES.index(rate) if rate in ADTS_RATES else 4
     bits = (2 << 11) | (index << 7) | ({8: 7}.get(channels, channels) << 3)
@@ -151,7 +148,7 @@ class AudioWriter(TrackWriter):
         self.stream = add_track(container, plan)
         self._name = f"audio track {plan.track.index}"
         self._warn: Callable[[str], None] | None = on_warning
-        self._source = decoder or AudioDecoder(plan.track.template.codec_context)
+        self._source = decoder or AudioDecoder(plan.stream.codec_context)
         self._place = self._source.join()
         self._decoder: Any = self._source.context
         if not self._decoder.is_open and self._decoder.layout.name not in LAYOUTS.values():
@@ -309,7 +306,7 @@ class SubtitleWriter(TrackWriter):
         self._name = f"subtitle track {plan.track.index}"
         self._warn = on_warning
         self._ended = False
-        self._decoder: Any = plan.track.template.codec_context
+        self._decoder: Any = plan.stream.codec_context
         self._decoder.open(strict=False)
         encoder: Any = self.stream.codec_context
         encoder.subtitle_header = self._decoder.subtitle_header or ASS_HEADER

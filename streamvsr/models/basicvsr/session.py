@@ -31,6 +31,7 @@ from streamvsr.models.basicvsr.cleaning import RefineRule, clean
 from streamvsr.models.basicvsr.history import ForwardBranch, Mark, States
 from streamvsr.models.basicvsr.network import BasicVSRNet
 from streamvsr.models.basicvsr.parts import BasicVSRParts, Parts
+from streamvsr.models.checks import check_window
 from streamvsr.models.memory import is_out_of_memory, release
 from streamvsr.models.precision import Flag, looks_broken
 
@@ -123,16 +124,8 @@ class PropagationSession(Session, ABC, Generic[Context]):
         return self._run(frames, new, keep)
 
     def _check(self, frames: Tensor, new: int, keep: range) -> None:
-        if frames.ndim != 4 or frames.shape[1] != 3 or min(frames.shape[2:]) < self._least_px:
-            least = f"(T, 3, H, W) with H and W at least {self._least_px}"
-            raise ModelError(f"a window has to be {least}, but {tuple(frames.shape) = }")
-        weight = self._parts.weight
-        if frames.dtype not in (weight.dtype, *HALF) or frames.device != weight.device:
-            found = f"{frames.dtype} on {frames.device}"
-            raise ModelError(f"the frames are {found}, the network is {weight.dtype} on {weight.device}")
-        count = frames.shape[0]
-        if keep.step != 1 or not 0 <= keep.start <= keep.stop <= count:
-            raise ModelError(f"the frames to keep have to be a range within the window of {count}, but {keep = }")
+        check_window(frames, new, keep, self._parts.weight, least_px=self._least_px, also=HALF)
+        count = len(frames)
         if self._running:
             raise ModelError("the window before was not run to its end: reset the session first")
         if count - new != len(self._cleaned):
@@ -140,7 +133,7 @@ class PropagationSession(Session, ABC, Generic[Context]):
             raise ModelError(f"{count - new} frames of the window count as known, but the session knows {known}")
         size = next((t.shape[2:] for t in (*self._cleaned, self._last) if t is not None), frames.shape[2:])
         if frames.shape[2:] != size:
-            raise ModelError(f"the picture size changed to {tuple(frames.shape[2:])} within a scene: reset first")
+            raise ModelError(f"the frame size changed to {tuple(frames.shape[2:])} within a scene: reset first")
 
     @torch.no_grad()
     def _run(self, frames: Tensor, new: int, keep: range) -> Iterator[Tensor]:

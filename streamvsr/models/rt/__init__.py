@@ -9,8 +9,9 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from streamvsr.errors import CheckpointError
+from streamvsr.errors import CheckpointError, ModelError
 from streamvsr.models.base import Model, ModelInfo, Session
+from streamvsr.models.checks import check_window
 from streamvsr.models.rt.color import CHANNELS, RTColorNet
 from streamvsr.models.rt.network import SCALE, RTNet
 
@@ -81,7 +82,7 @@ class RTSession(Session):
     """
 
     def __init__(self, net: RTNet | RTColorNet, channels: int) -> None:
-        self.net, self._channels = net, channels
+        self.net, self._channels, self._weight = net, channels, next(net.parameters())
         self.reset()
 
     def reset(self) -> None:
@@ -90,12 +91,9 @@ class RTSession(Session):
 
     def window(self, frames: Tensor, new: int, keep: range) -> Iterator[Tensor]:
         """See ``Session.window``; ``frames`` is (T, C, H, W). Without a next frame a frame stands for its own."""
-        if frames.ndim != 4 or frames.shape[1] != self._channels or 0 in frames.shape:
-            raise ValueError(f"frames must be (T, {self._channels}, H, W) and not empty, {frames.shape = }")
-        if not (0 <= new <= len(frames) and 0 <= keep.start <= keep.stop <= len(frames) and keep.step == 1):
-            raise ValueError(f"{new = } and {keep = } do not fit {len(frames)} frames")
+        check_window(frames, new, keep, self._weight, channels=self._channels)
         if self._hidden is not None and self._hidden.shape[2:] != frames.shape[2:]:
-            raise ValueError(f"{frames.shape = } after frames of {tuple(self._hidden.shape[2:])}: reset first")
+            raise ModelError(f"{frames.shape = } after frames of {tuple(self._hidden.shape[2:])}: reset first")
         return self._run(frames, keep)
 
     def _run(self, frames: Tensor, keep: range) -> Iterator[Tensor]:

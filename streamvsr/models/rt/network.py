@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from streamvsr.media.color.resample import cubic
 from streamvsr.models.state import check_fit
 
 SCALE = 4
@@ -36,11 +37,7 @@ def bicubic_kernel(a: float = -0.75) -> Tensor:
     for phase in range(SCALE):
         centre = (phase + 0.5) / SCALE - 0.5
         for tap in range(_TAPS):
-            x = abs(tap - _TAPS // 2 - centre)
-            if x <= 1:
-                row[phase, tap] = ((a + 2) * x - (a + 3)) * x * x + 1
-            elif x < 2:
-                row[phase, tap] = ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
+            row[phase, tap] = cubic(tap - _TAPS // 2 - centre, a)
     return torch.einsum("pi,qj->pqij", row, row).reshape(SCALE * SCALE, 1, _TAPS, _TAPS).float()
 
 
