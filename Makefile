@@ -16,7 +16,7 @@ export PIP_CONSTRAINT = $(CURDIR)/constraints.txt
 export PIP_BUILD_CONSTRAINT = $(PIP_CONSTRAINT)
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo setup test test-io test-oldest check bench fuzz fuzz-night kills wheel-check man docs clean
+.PHONY: demo setup test test-io test-oldest check bench fuzz fuzz-night explore kills wheel-check man docs clean
 
 demo: $(VENV)/.product
 	$(VENV)/bin/streamvsr -y demo/city_180p.mp4 demo_x4.mp4
@@ -60,6 +60,11 @@ fuzz: $(VENV)/.dev
 
 fuzz-night: $(VENV)/.dev
 	$(VENV)/bin/python -m tests.fuzz --minutes 600 --seed $$(date +%Y%m%d) --keep build/fuzz
+
+# Properties with new examples, for a night; CI draws the same ones each time.
+explore: $(VENV)/.dev
+	$(VENV)/bin/python -m pytest --hypothesis-profile=explore tests/test_seek.py tests/test_segmented.py tests/test_parts.py \
+		tests/test_cuts.py tests/test_windows.py tests/test_source_clock.py tests/test_interleaving.py
 
 # One job killed at fifty random moments, and gone on with each time.
 kills: $(VENV)/.dev
