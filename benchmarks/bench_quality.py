@@ -27,11 +27,11 @@ from material import CLIPS, DATA, ROOT, need
 
 from streamvsr.config import Config, InputOptions, ModelOptions, OutputOptions
 from streamvsr.errors import StreamvsrError
-from streamvsr.metrics.compare import open_reader
 from streamvsr.metrics.evaluate import Method, evaluate, prepare, safe
 from streamvsr.metrics.options import EvaluateOptions
 from streamvsr.metrics.report import shown
 from streamvsr.models import registry
+from streamvsr.reading import open_reader
 
 KEPT = ROOT / "build" / "quality"
 PAGE = ROOT / "docs" / "quality.md"

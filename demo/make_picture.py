@@ -1,10 +1,14 @@
-"""Makes docs/before_after.png: a crop of the demo clip, enlarged by bicubic interpolation and by the model that ships.
+"""Makes the pictures of the README: ``python demo/make_picture.py [WATER.mp4]``.
 
-python demo/make_picture.py
+docs/before_after.png: a crop of the demo clip, enlarged by bicubic interpolation and by the model that ships.
+docs/wipe.webp: the same clip, with a line that slides over both.
+docs/real.jpg, where the clip is given: ordinary compressed footage, ``stream-of-water.mp4`` of MDN's examples (CC0).
 """
 
 from __future__ import annotations
 
+import sys
+import tempfile
 from itertools import islice
 from pathlib import Path
 
@@ -12,11 +16,13 @@ import cv2
 import numpy as np
 
 import streamvsr
+from streamvsr.cli import main as program
 
 ROOT = Path(__file__).resolve().parent.parent
 CLIP = ROOT / "demo" / "city_180p.mp4"
 NUMBER = 50
 TOP, LEFT, SIZE = 120, 400, 480
+WIPE = "crop=640:360:200:160"
 
 
 def picture(model: str) -> np.ndarray:
@@ -26,9 +32,28 @@ def picture(model: str) -> np.ndarray:
     return frame.numpy()[TOP : TOP + SIZE, LEFT : LEFT + SIZE]
 
 
+def wipe(target: Path) -> None:
+    chains = ["--with", f"bicubic=4,{WIPE}", "--with", f"vsr=model=rt,{WIPE}"]
+    look = ["--label", "bicubic", "--label", "streamvsr", "--frame-rate", "12"]
+    output = ["-t", "3", "-quality", "55", "-loop", "0", "-f", "webp", "-y", "--quiet", str(target)]
+    assert program(["compare", str(CLIP), *chains, *look, *output]) == 0
+
+
+def real(clip: str, target: Path) -> None:
+    """The moment and the part that ``streamvsr preview`` chooses, half as large."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = str(Path(folder) / "made.png")
+        assert program(["preview", clip, made, "--quiet"]) == 0
+        half = cv2.resize(cv2.imread(made), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    cv2.imwrite(str(target), half, [cv2.IMWRITE_JPEG_QUALITY, 88])
+
+
 def main() -> None:
     both = np.hstack([picture("bicubic"), picture("rt")])
     cv2.imwrite(str(ROOT / "docs" / "before_after.png"), both[..., ::-1])
+    wipe(ROOT / "docs" / "wipe.webp")
+    for clip in sys.argv[1:2]:
+        real(clip, ROOT / "docs" / "real.jpg")
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ class OutputOptions:
     )
     filters: str | None = option(
         None, "-vf", "-filter:v", "-filter", metavar="CHAIN",
-        help="filters instead of vsr alone, as bwdif,vsr,unsharp",
+        help="filters instead of vsr alone, as nlmeans,vsr,unsharp",
     )  # fmt: skip
     video_codec: str | None = option(None, "-c:v", "-codec:v", "-vcodec", help="video encoder", metavar="NAME")
     audio_codec: str = option(

@@ -228,6 +228,7 @@ VALUES: dict[str, st.SearchStrategy[str]] = {
     "--open-timeout": st.integers(1, 99).map(str),
     "--read-timeout": st.integers(1, 99).map(str),
     "--workers": st.integers(1, 99).map(str),
+    "--progress": st.sampled_from(["bar", "lines", "json", "none"]),
     "--ray": st.sampled_from(["auto", "host:6379"]),
 }
 SWITCHES = (
@@ -236,6 +237,7 @@ SWITCHES = (
     "--quiet",
     "--debug",
     "--stats",
+    "--dry-run",
     "--print-config",
     "--live",
     "--resume",

@@ -18,12 +18,12 @@ from torch.nn import functional
 
 from streamvsr.errors import CheckpointError, MissingExtraError, StreamvsrError, UsageError
 from streamvsr.frames import PIXEL_FORMATS, Color, Frame, StreamInfo
+from streamvsr.media.color.samples import cropped, luma, matrix_of, rgb
 from streamvsr.metrics import natural, perceptual, tools
 from streamvsr.metrics.fidelity import mse, psnr, ssim
 from streamvsr.metrics.measure import Measure, pairs
 from streamvsr.metrics.motion import find_motion, flicker, warping_error
 from streamvsr.metrics.options import MeasureOptions
-from streamvsr.metrics.samples import cropped, luma, matrix_of, rgb
 
 BT601, BT709 = 6, 1
 LIMITED = Color(matrix=BT601, full_range=False)

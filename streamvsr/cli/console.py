@@ -101,7 +101,7 @@ class Console:
         self._line(text)
 
     def traceback(self, error: BaseException) -> None:
-        self._line("".join(traceback.format_exception(error)).rstrip())
+        self._line(encodable("".join(traceback.format_exception(error)).rstrip(), self.stream or sys.stderr))
 
     def ask(self, question: str) -> bool:
         """A question on the terminal; anything but a yes is a no, so is the end of the input."""

@@ -26,9 +26,9 @@ import numpy as np
 from streamvsr.build import build
 from streamvsr.config import Config, InputOptions, OutputOptions
 from streamvsr.errors import SinkError, SourceError, UsageError
+from streamvsr.media.color.samples import Values, codes, rgb
 from streamvsr.media.color.shrink import antialiased
-from streamvsr.metrics.compare import UNTOUCHED, open_reader
-from streamvsr.metrics.samples import Values, codes, rgb
+from streamvsr.reading import UNTOUCHED, open_reader
 
 SCALE = 4
 BLUR_SIGMA, BLUR_PX = 1.6, 13

@@ -22,9 +22,9 @@ from streamvsr.media.av_frames import HD_HEIGHT, HD_WIDTH, target_format
 from streamvsr.media.demux import open_source
 from streamvsr.media.encode.options import encoder_name, output_format, split_options
 from streamvsr.media.encode.pixel_formats import choose_format
-from streamvsr.media.mux import open_sink, outputs
-from streamvsr.media.mux.atomic_file import STDOUT, is_url
-from streamvsr.media.mux.image_sequence import is_pictures, place
+from streamvsr.media.mux import kind_of, open_sink, outputs
+from streamvsr.media.mux.atomic_file import STDOUT
+from streamvsr.media.mux.image_sequence import place
 from streamvsr.media.mux.options import inner_format, stream_tags
 from streamvsr.media.mux.track_plan import ALIKE
 
@@ -65,11 +65,11 @@ class Written:
 def read_back(output: OutputOptions, media: MediaInfo) -> Iterator[Written]:
     """What each of the outputs keeps. ``media.video``: the frames that it will get."""
     for one in outputs(output):
-        yield _pictures(one, media) if _is_pictures(one) else _container(one, media)
-
-
-def _is_pictures(output: OutputOptions) -> bool:
-    return output.format in (None, "image2") and not is_url(output.path) and is_pictures(output.path)
+        kind = kind_of(one)
+        if kind == "pictures":
+            yield _pictures(one, media)
+        elif kind == "container":
+            yield _container(one, media)
 
 
 def _pictures(output: OutputOptions, media: MediaInfo) -> Written:

@@ -20,8 +20,8 @@ from streamvsr.jobs.sink import JobSink
 from streamvsr.jobs.store import JobStore, job_folder
 from streamvsr.media.demux.base import Source
 from streamvsr.media.encode.options import output_format
+from streamvsr.media.mux import kind_of
 from streamvsr.media.mux.atomic_file import is_url, local_path
-from streamvsr.media.mux.image_sequence import is_pictures
 from streamvsr.media.mux.options import SEVERAL_FILES
 
 LONG_SECONDS = 60
@@ -39,11 +39,13 @@ def cannot_resume(config: Config, media: MediaInfo, *, timeless: bool, networks:
     if not os.path.isfile(local_path(source.path)):
         return "the input is not a single file"
     path = local_path(output.path)
-    if is_pictures(output.path):
+    if kind_of(output) in ("pictures", "tee"):
         return "the output is several files"
+    if kind_of(output) != "container":
+        return "the output is not encoded"
     if output.path == "-" or is_url(output.path) or (os.path.exists(path) and not os.path.isfile(path)):
         return "the output is not a file"
-    if output.format in ("tee", "image2", "image2pipe") or output_format(output, stdout=False) in SEVERAL_FILES:
+    if output.format == "image2pipe" or output_format(output, stdout=False) in SEVERAL_FILES:
         return "the output is several files"
     if not timeless or output.rate is not None:
         return "filters that may change the number of frames, count them or remember them cannot be begun in the middle"

@@ -11,12 +11,11 @@ from fractions import Fraction
 import cv2
 import numpy as np
 
-from streamvsr.build import build
 from streamvsr.config import Config, ModelOptions, OutputOptions
 from streamvsr.errors import SourceError
 from streamvsr.footage.sample import Footage
 from streamvsr.media.color.arrays import Pixels, rgb_array
-from streamvsr.pipeline.frame_sink import FrameReader, FrameSink
+from streamvsr.reading import UNTOUCHED, open_reader
 
 WARM_UP_FRAMES = 5
 """Frames before the one that is shown: a carried state has settled by then."""
@@ -29,11 +28,10 @@ def frame_at(
 
     ``chain``: as ``-vf``. Raises what reading the input raises, and ``SourceError`` where there is no frame.
     """
-    output = OutputOptions(frames=WARM_UP_FRAMES + 1, filters=chain, no_audio=True, no_subtitles=True, no_data=True)
+    output = OutputOptions(frames=WARM_UP_FRAMES + 1, filters=chain)
     begin = (config.input.start or Fraction(0)) + start
     one = replace(config, input=replace(config.input, start=begin or None), output=output, model=model)
-    frame_sink = FrameSink()
-    with closing(FrameReader(build(one, warn=warn, frame_sink=frame_sink), frame_sink)) as reader:
+    with closing(open_reader(one, warn)) as reader:
         last = deque(reader, maxlen=1)
     if not last:
         raise SourceError(f"{config.input.path}: there is no frame at {float(begin):.2f} s")
@@ -44,7 +42,7 @@ def liveliest(
     config: Config, footage: Footage, start: Fraction, size: tuple[int, int], warn: Callable[[str], None]
 ) -> tuple[int, int]:
     """The left upper corner of the part (width, height) of a frame in which most is to be seen, good or bad."""
-    pixels = frame_at(config, start, None, ModelOptions(model="identity"), warn)
+    pixels = frame_at(config, start, None, UNTOUCHED, warn)
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
     energy = cv2.boxFilter(np.abs(cv2.Laplacian(grey, cv2.CV_32F)), -1, size, normalize=True)
     height, width = grey.shape

@@ -6,26 +6,17 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 
-from streamvsr.build import build
-from streamvsr.config import Config, ModelOptions, OutputOptions
+from streamvsr.config import Config, OutputOptions
 from streamvsr.frames import StreamInfo
+from streamvsr.media.color.samples import matrix_of
 from streamvsr.media.demux.image_sequence import is_pictures
 from streamvsr.metrics.measure import Measure, Scores, pairs
 from streamvsr.metrics.options import MeasureOptions, frames_at
-from streamvsr.metrics.samples import matrix_of
 from streamvsr.metrics.tools import load
-from streamvsr.pipeline.frame_sink import FrameReader, FrameSink
+from streamvsr.reading import UNTOUCHED, open_reader
 
-UNTOUCHED = ModelOptions(model="identity")
 Told = Callable[[int, int | None], None]
 """Gets the number of frames measured and the number expected."""
-
-
-def open_reader(config: Config, warn: Callable[[str], None]) -> FrameReader:
-    """The frames of ``config``'s input after its filters, and nothing of its sound; to be closed."""
-    output = replace(config.output, no_audio=True, no_subtitles=True, no_data=True)
-    frame_sink = FrameSink()
-    return FrameReader(build(replace(config, output=output), warn=warn, frame_sink=frame_sink), frame_sink)
 
 
 def compare(

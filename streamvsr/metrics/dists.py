@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from streamvsr.errors import CheckpointError
+from streamvsr.media.color.samples import PEAK, Values
 from streamvsr.metrics.perceptual import LEAST_PX, one_line, read_state
-from streamvsr.metrics.samples import PEAK, Values
 
 STAGES = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))
 """Convolutions by torchvision's numbers within ``features``; a stage begins with pooling, but for the first."""

@@ -15,14 +15,15 @@ from streamvsr.degrade.standard import Recipe, make_clip, parse_recipe
 from streamvsr.errors import SinkError, UsageError
 from streamvsr.frames import Frame
 from streamvsr.media.color.arrays import rgb_array
+from streamvsr.media.color.samples import matrix_of
 from streamvsr.media.color.shrink import split_shrink
-from streamvsr.metrics.compare import UNTOUCHED, Told, open_reader
+from streamvsr.metrics.compare import Told
 from streamvsr.metrics.datasets import VIDEOLQ_FRAMES, Clip, find_clips
 from streamvsr.metrics.measure import Measure, Scores, pairs
 from streamvsr.metrics.options import EvaluateOptions, frames_at
-from streamvsr.metrics.samples import matrix_of
 from streamvsr.metrics.tools import Tools, load
 from streamvsr.pipeline.frame_sink import FrameReader
+from streamvsr.reading import UNTOUCHED, open_reader
 
 CONFIGS = (".py",)
 WEIGHTS = (".pth", ".pt", ".safetensors")

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from streamvsr.metrics.samples import PEAK, Values
+from streamvsr.media.color.samples import PEAK, Values
 
 MOST_PSNR = 100.0
 """dB, also for pictures that do not differ at all, so that means, plots and JSON stay finite. 8-bit pictures of 4K that

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 from streamvsr.errors import StreamvsrError
 from streamvsr.frames import Frame
+from streamvsr.media.color.samples import Values, cropped, luma, resized, rgb
 from streamvsr.metrics.fidelity import mse, psnr, ssim
 from streamvsr.metrics.motion import find_motion, flicker, warping_error
-from streamvsr.metrics.samples import Values, cropped, luma, resized, rgb
 from streamvsr.metrics.table import METRICS
 from streamvsr.metrics.tools import Tools
 

@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from streamvsr.metrics.samples import Values, codes
+from streamvsr.media.color.samples import Values, codes
 
 LEAST_PX = 16
 """Smaller pictures have no patches that their motion could be found with."""

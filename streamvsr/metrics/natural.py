@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamvsr.errors import MissingExtraError, StreamvsrError, UsageError
+from streamvsr.media.color.samples import BLACK, PEAK, STEPS, Values
 from streamvsr.media.color.shrink import antialiased
-from streamvsr.metrics.samples import BLACK, PEAK, STEPS, Values
 
 Array = NDArray[np.float64]
 

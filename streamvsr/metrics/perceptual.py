@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from streamvsr.errors import CheckpointError, MissingExtraError
-from streamvsr.metrics.samples import PEAK, Values, codes
+from streamvsr.media.color.samples import PEAK, Values, codes
 
 LEAST_PX = 64
 """AlexNet's last features of a smaller picture are none, or a point; SSIMULACRA 2 has six scales."""

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from streamvsr.errors import MissingExtraError, UsageError
+from streamvsr.media.color.samples import Values
 from streamvsr.metrics.options import MeasureOptions
-from streamvsr.metrics.samples import Values
 from streamvsr.metrics.table import METRICS
 
 

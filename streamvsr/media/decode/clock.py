@@ -93,7 +93,7 @@ class ConstantClock:
         self.frame_rate = frame_rate
         self.parts = ticks_per_tick(1 / frame_rate, start_seconds)
         self.time_base = 1 / frame_rate / self.parts
-        self._next = -(start_seconds // self.time_base)
+        self._next = -start_seconds // self.time_base
 
     def __call__(self, pts: int | None, dts: int | None, duration: int) -> int:  # noqa: ARG002
         self._next += self.parts

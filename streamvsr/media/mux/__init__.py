@@ -20,6 +20,7 @@ __all__ = [
     "Sink",
     "described",
     "holds_rotation",
+    "kind_of",
     "open_sink",
     "outputs",
     "same_file",
@@ -80,6 +81,11 @@ SINKS: tuple[SinkKind, ...] = (
 
 def _kind(output: OutputOptions) -> SinkKind:
     return next(kind for kind in SINKS if kind.fits(output))
+
+
+def kind_of(output: OutputOptions) -> str:
+    """The name of the kind of output that is meant, in ``SINKS``."""
+    return _kind(output).name
 
 
 def outputs(output: OutputOptions) -> list[OutputOptions]:
