@@ -57,13 +57,14 @@ bench: $(VENV)/.dev
 explore: $(VENV)/.dev
 	$(VENV)/bin/python -m pytest --hypothesis-profile=explore -p no:cacheprovider $$(grep -l hypothesis tests/test_*.py)
 
-# Damaged inputs, each made from the seed and its number: some minutes, and what a night is for.
+# Damaged inputs, each made from the seed and its number: some minutes, and what a night is for. Nights add up to a
+# million inputs: .fuzz/tally.json counts them, and what failed lies beside it. `make clean` leaves it.
 FUZZ_SEED ?= 1
 fuzz: $(VENV)/.dev
 	$(VENV)/bin/python -m tests.fuzz --runs 300 --minutes 10 --seed $(FUZZ_SEED)
 
 fuzz-night: $(VENV)/.dev
-	$(VENV)/bin/python -m tests.fuzz --minutes 600 --seed $$(date +%Y%m%d) --keep build/fuzz
+	$(VENV)/bin/python -m tests.fuzz --minutes 600 --seed $$(date +%Y%m%d) --keep .fuzz
 
 # One job killed at fifty random moments, and gone on with each time.
 kills: $(VENV)/.dev

@@ -32,7 +32,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {', '.join(close)}?" if close else ""
 
 
-_DISTRIBUTIONS = {"cv2": "opencv-python", "PIL": "pillow", "mmcv": "mmcv-full", "google": "protobuf"}
+_DISTRIBUTIONS = {"cv2": "opencv-python-headless", "PIL": "pillow", "mmcv": "mmcv-full", "google": "protobuf"}
 """What pip calls packages that are imported by another name."""
 
 

@@ -34,12 +34,13 @@ REASONABLE: Mapping[tuple[str, ...], Sequence[str]] = {
     ("split",): [GOOD, "OUT.d/%d.png", "-y"],
     ("merge",): [FOLDER, OUT, "-y"],
     ("filters",): ["unsharp"],
+    ("completion",): ["bash"],
     ("metrics",): [GOOD, GOOD, "--metric", "psnr_y"],
     ("train",): ["rt", GOOD, "--out", "OUT.safetensors", "--run", "OUT.run", "--steps", "1", "--patch", "32",
                  "--frames", "2", "--batch", "1"],
     ("evaluate",): ["bicubic", FOLDER, "--degrade", "bicubic", "--metric", "psnr_y"],
 }  # fmt: skip
-"""A call of each command that succeeds. One that is missing here fails the test that walks over them."""
+"""A call of each command that succeeds; one that is not here yet is asked for its help, and given the other words."""
 
 SHAPES = (
     [NAME],

@@ -1,7 +1,9 @@
 """Mutated inputs: no crash, no hang, no "internal", no fewer frames than ffmpeg without a word.
 
     python -m tests.fuzz --runs 300 --seed 7         what `make fuzz` does
-    python -m tests.fuzz --minutes 600 --keep DIR    a night; what failed is kept in DIR
+    python -m tests.fuzz --minutes 600 --keep DIR    a night; what failed is kept in DIR, and DIR/tally.json counts
+
+Nights add up: the tally says how many of the million are done, and the same seed goes on where it was.
 
 Every input follows from the seed and its number, so that a failure is made again by `--seed S --first N --runs 1`.
 What failed once and is small is kept in tests/corpus, which tests/test_damage.py reads in each run.
@@ -10,6 +12,7 @@ What failed once and is small is kept in tests/corpus, which tests/test_damage.p
 from __future__ import annotations
 
 import argparse
+import json
 import multiprocessing
 import os
 import random
@@ -28,10 +31,14 @@ from streamvsr.config import InputOptions, OutputOptions
 from streamvsr.errors import StreamvsrError
 from streamvsr.frames import Frame
 from streamvsr.media.demux.container import ContainerSource
+from streamvsr.part_file import write_file
 from tests.damage import decoded_by_ffmpeg
 
 MAX_SECONDS = 60
 """So long may a clip of a second take; many inputs wait for ffmpeg and for this beside each other."""
+
+WANTED_INPUTS = 1_000_000
+"""Of all nights together."""
 
 RUN_EVERY = 20
 """A whole run takes the time of twenty that are only read."""
@@ -169,25 +176,53 @@ def check_run(path: Path, threads: int) -> str:
     return f"left behind: {parts[0].name}" if parts else ""
 
 
+class Tally:
+    """What was tried so far, in a folder that outlives a night."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "tally.json"
+        folder.mkdir(parents=True, exist_ok=True)
+        self.inputs = self.failed = 0
+        self.reached: dict[str, int] = {}
+        """Seed -> the number of its next input."""
+        if self._path.exists():
+            known = json.loads(self._path.read_text())
+            self.inputs, self.failed, self.reached = known["inputs"], known["failed"], known["reached"]
+
+    def add(self, seed: int, number: int, *, failed: bool) -> None:
+        self.inputs += 1
+        self.failed += failed
+        self.reached[str(seed)] = max(number + 1, self.reached.get(str(seed), 0))
+        if self.inputs % 100 == 0 or failed:
+            self.save()
+
+    def save(self) -> None:
+        known = {"inputs": self.inputs, "failed": self.failed, "reached": self.reached}
+        write_file(self._path, json.dumps(known, indent=1).encode())
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=0, help="how many inputs (0: until --minutes are over)")
     parser.add_argument("--minutes", type=float, default=float("inf"))
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--first", type=int, default=0, help="the number of the first input")
-    parser.add_argument("--keep", type=Path, help="a folder for what failed")
+    parser.add_argument("--first", type=int, help="the number of the first input (0, or where the tally stands)")
+    parser.add_argument("--keep", type=Path, help="a folder for what failed, and for the tally of all nights")
     given = parser.parse_args()
     ffmpeg = shutil.which("ffmpeg")
     if ffmpeg is None:
         parser.error("ffmpeg is needed, to make inputs and to compare with")
     until = time.monotonic() + given.minutes * 60
+    tally = None if given.keep is None else Tally(given.keep)
+    reached = 0 if tally is None else tally.reached.get(str(given.seed), 0)
+    first = reached if given.first is None else given.first
     failed = number = 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         seeds = make_seeds(ffmpeg, folder)
-        number = given.first
+        number = first
         reader = Reader()
-        while (not given.runs or number < given.first + given.runs) and time.monotonic() < until:
+        while (not given.runs or number < first + given.runs) and time.monotonic() < until:
             rng = random.Random(f"{given.seed} {number}")
             seed = rng.choice(seeds)
             threads = rng.choice([1, 2, 4, 16])
@@ -201,12 +236,16 @@ def main() -> int:
                 failed += 1
                 print(f"--seed {given.seed} --first {number} --runs 1 ({seed.name}, {threads} threads): {wrong}")
                 if given.keep is not None:
-                    given.keep.mkdir(parents=True, exist_ok=True)
                     shutil.copy(path, given.keep / path.name)
+            if tally is not None:
+                tally.add(given.seed, number, failed=bool(wrong))
             path.unlink()
             number += 1
         reader.close()
-    print(f"{number - given.first} inputs, {failed} failed (seed {given.seed}, {os.cpu_count()} cores)")
+    print(f"{number - first} inputs, {failed} failed (seed {given.seed}, {os.cpu_count()} cores)")
+    if tally is not None:
+        tally.save()
+        print(f"{tally.inputs} of {WANTED_INPUTS} inputs so far, {tally.failed} of them failed")
     return 1 if failed else 0
 
 

@@ -8,8 +8,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
@@ -21,6 +23,7 @@ from streamvsr.jobs import job as job_module
 from streamvsr.jobs import store as store_module
 from streamvsr.jobs.plan import InputIdentity, Plan, Segment, regular_borders, stated_options
 from streamvsr.jobs.store import JobStore, job_folder, read_packets
+from streamvsr.media.demux.demuxer import Demuxer
 from tests.kills import PLACES, kills, make_clip
 
 SECONDS = 2
@@ -279,3 +282,30 @@ def test_sound_is_cut_as_the_video_is(clip: Path) -> None:
     with av.open(str(whole)) as one, av.open(str(single)) as other:
         sounds = [[(p.pts, bytes(p)) for p in c.demux(audio=0) if p.size] for c in (one, other)]
     assert sounds[0] == sounds[1]
+
+
+def test_an_input_that_breaks_off_is_kept_and_gone_on_with(
+    clip: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A bad sector, a network drive that went away: what is done can be seen, and the same command goes on."""
+    whole = undisturbed(clip)
+    out = clip.with_name("out.mp4")
+    reading = Demuxer.packets
+
+    def breaking(self: Demuxer, streams: Any) -> Iterator[Any]:
+        for packet in reading(self, streams):
+            if len(streams) > 1 and packet.stream.type == "video" and float(packet.pts * packet.time_base) > 4.5:
+                self.broken = OSError(errno.EIO, "Input/output error")
+                return
+            yield packet
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Demuxer, "packets", breaking)
+        assert main([str(clip), str(out), *FAST]) == 1
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert "Input/output error" in line
+    assert "breaks off at 4." in line
+    assert not out.exists()
+    assert 20 < len(frames_of(clip.with_name("out.incomplete.mp4"))) < 70
+    assert main([str(clip), str(out), *FAST]) == 0
+    assert out.read_bytes() == whole

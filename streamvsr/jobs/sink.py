@@ -15,7 +15,7 @@ from fractions import Fraction
 from typing import Any
 
 from streamvsr.config import OutputOptions
-from streamvsr.errors import SinkError
+from streamvsr.errors import SinkError, StreamLostError
 from streamvsr.frames import MediaInfo, Packet
 from streamvsr.jobs.segment_sink import SegmentSink
 from streamvsr.jobs.store import JobStore, read_packets
@@ -114,7 +114,9 @@ class JobSink(SegmentSink):
             media = replace(self._media, tracks=source.info.tracks)
             self._joining = muxer = Muxer(self._output, media, source.streams, self._codec, on_warning=self._tell)
             muxer.start(self._template)
-            packets = (item for item in source if isinstance(item, Packet))
+            if self._broken_off:
+                muxer.break_off()
+            packets = self._copied(source)
             interleaver = Interleaver(lambda: next(packets, None))
             for packet in self._video_packets():
                 while (copied := interleaver.next(packet.seconds)) is not None:
@@ -123,7 +125,15 @@ class JobSink(SegmentSink):
             for copied in interleaver.rest(last if self._stopped else None):
                 muxer.write_packet(copied)
             muxer.finish()
-        self._joining = None
+        self._kept, self._joining = muxer.kept, None
+
+    def _copied(self, source: Source) -> Iterator[Packet]:
+        """The packets to copy; where the input breaks off for the frames, it does so for these."""
+        try:
+            yield from (item for item in source if isinstance(item, Packet))
+        except StreamLostError:
+            if not self._broken_off:
+                raise
 
     def _video_packets(self) -> Iterator[Packet]:
         """Those of all segments that are finished without a gap, and what there is of the one at hand."""
