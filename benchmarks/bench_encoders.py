@@ -35,7 +35,7 @@ ENCODERS = {
     "libx264": "mp4", "libx265": "mp4", "libsvtav1": "mp4", "libvpx-vp9": "webm", "libvpx": "webm",
     "mpeg4": "mp4", "mpeg2video": "mpg", "mpeg1video": "mpg", "mjpeg": "avi", "prores_ks": "mov", "dnxhd": "mov",
     "wmv1": "asf", "wmv2": "asf", "msmpeg4": "avi", "msmpeg4v2": "avi", "h263p": "avi", "flv": "flv",
-    "snow": "nut", "jpeg2000": "mov", "cfhd": "mov", "speedhq": "nut",
+    "jpeg2000": "mov", "cfhd": "mov", "speedhq": "nut",
     "asv2": "avi", "libwebp_anim": "webp", "gif": "gif",
     "ffv1": "mkv", "utvideo": "avi", "huffyuv": "avi", "ffvhuff": "avi", "png": "mov", "apng": "apng",
     "qtrle": "mov", "magicyuv": "avi",

@@ -101,9 +101,10 @@ SOFTWARE_TWIN = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1", "vp9"
 
 HARDWARE = re.compile(r"_(nvenc|qsv|amf|vaapi|v4l2m2m|videotoolbox|mf|vulkan|omx|mediacodec|d3d12va|rkmpp)$")
 
-DEFAULT_QUALITY = {"libx264": 18, "libx265": 20, "libsvtav1": 28, "libvpx-vp9": 28, "libvpx": 40}
-"""Near-transparent -crf values: who waits for a network wants to see its details in the file. Presets stay the
-encoders' own (x264, x265: medium), because encoding is not what takes the time."""
+DEFAULT_QUALITY = {"libx264": 18, "libx265": 20, "libsvtav1": 28, "libvpx-vp9": 31, "libvpx": 24}
+"""Near-transparent -crf values: who waits for a network wants to see its details in the file. Those of the others, and
+``QSCALE``, are the nearest to x264's in PSNR (``benchmarks/bench_encoders.py``). Presets stay the encoders' own (x264,
+x265: medium), because encoding is not what takes the time."""
 
 VP8_CEILING = "1000M"
 """More than any picture needs: -crf decides."""
@@ -111,13 +112,21 @@ VP8_CEILING = "1000M"
 HARDWARE_QUALITY = {"h264_nvenc": 19, "hevc_nvenc": 22, "av1_nvenc": 28}
 """NVENC has no crf; its constant quality is called cq."""
 
-QSCALE = {"mjpeg": 2, "mpeg4": 2, "mpeg2video": 2, "mpeg1video": 2, "msmpeg4v3": 2}
+QSCALE = {"mjpeg": 5, "speedhq": 4} | dict.fromkeys(
+    (
+        *("mpeg4", "mpeg2video", "mpeg1video", "msmpeg4", "msmpeg4v2", "wmv1", "wmv2"),
+        *("flv", "h261", "h263", "h263p", "rv10", "rv20"),
+    ),
+    4,
+)
 """Encoders whose own default is 200 kbit/s get a fixed quantiser instead."""
 
 DEFAULTS = {
     "libvpx-vp9": {"row-mt": "1", "cpu-used": "4"},
     "libx265": {"x265-params": "log-level=error"},
     "ffv1": {"level": "3", "slicecrc": "1"},
+    "libwebp_anim": {"quality": "95"},
+    "libwebp": {"quality": "95"},
 }
 """Measured on two cores at 960x540: libvpx's own cpu-used=1 without row-mt takes 2.6 times as long for 4 % of size and
 0.4 dB. x265 writes twenty lines about itself to stderr."""
@@ -185,7 +194,7 @@ def encoder_name(given: str | None, container: str, kind: str = "video") -> str:
     aliases = {"video": VIDEO_ALIASES, "audio": AUDIO_ALIASES, "subtitle": SUBTITLE_ALIASES}[kind]
     name = aliases.get(given, given)
     if name == "copy" and kind == "video":
-        raise UsageError("-c:v copy is not possible: the pictures are made anew")
+        raise UsageError("-c:v copy is not possible: the frames are encoded anew")
     if not is_encoder(name, kind):
         known = {n for n in av.codecs_available if is_encoder(n, kind)} if _is_near(name) else set()
         raise UsageError(f"unknown {kind} encoder {given!r}{did_you_mean(given, known | set(aliases))}")
@@ -276,6 +285,20 @@ def split_options(options: Mapping[str, str], video_codec: str, audio_codec: str
     return split
 
 
+CRF_RANGES = {"libx264": (0.0, 63.0), "libx265": (0.0, 51.0)}
+"""Of encoders whose option is declared without an end. x264 stops at 51 for 8 bits, at 63 for 10."""
+
+
+def value_range(codec: str, option: str) -> tuple[float, float]:
+    """The least and the greatest value of an encoder's own option that is a number, as FFmpeg declares it."""
+    if codec in CRF_RANGES and option == "crf":
+        return CRF_RANGES[codec]
+    declared = {o.name: o for o in av.CodecContext.create(codec, "w").supported_options.private}
+    found = declared[option]
+    # -1 stands for "not given" wherever a quality counts from 0.
+    return max(0.0, float(found.min)), float(found.max)
+
+
 def with_quality(output: OutputOptions, codec: str, given: Mapping[str, str]) -> dict[str, str]:
     """The encoder's options with -crf, -preset and our defaults; UsageError where one does not apply."""
     known = option_names(codec)
@@ -284,10 +307,15 @@ def with_quality(output: OutputOptions, codec: str, given: Mapping[str, str]) ->
         if key.endswith("-params") and key in given:
             options[key] = f"{ours}:{given[key]}"
     chosen = {"crf", "qp", "q", "cq", "b", "global_quality", "lossless"} & set(given)
+    if "q" in given and codec in (*DEFAULT_QUALITY, *HARDWARE_QUALITY):
+        raise UsageError(f"{codec} has no -q:v; use -crf")
     if output.crf is not None:
         key = "crf" if "crf" in known else "cq" if "cq" in known else ""
         if not key:
             raise UsageError(f"{codec} has no -crf{'; use -q:v or -b:v' if codec in QSCALE else ''}")
+        least, most = value_range(codec, key)
+        if not least <= output.crf <= most:
+            raise UsageError(f"-crf {output.crf:g}: {codec} takes {least:g} to {most:g}, less is better")
         options[key] = f"{output.crf:g}"
     elif not chosen and output.bit_rate is None:
         if codec in DEFAULT_QUALITY:

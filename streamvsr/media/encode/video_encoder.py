@@ -28,6 +28,9 @@ GRID_CONTAINERS = frozenset({"avi", "mxf", "yuv4mpegpipe", "rawvideo"})
 """Containers without time stamps: frames count in steps of the frame rate. AVI fills every tick between two frames
 with an empty packet, so a finer time base makes it enormous or is refused."""
 
+DECODING_TIMES = frozenset({"avi", "asf", "asf_stream", "wtv"})
+"""Containers that know when a frame is decoded, and not when it is shown."""
+
 MAX_RATE = 480
 """Frames per second above which a stated rate is taken for a mistake (files that claim 1000 or 90000)."""
 
@@ -39,6 +42,9 @@ ANY_TIME_BASE = frozenset({"libx264", "libx265", "libsvtav1", "libvpx-vp9", "lib
 
 LAMBDA_PER_QUANTISER = 118
 """FFmpeg's FF_QP2LAMBDA: the unit in which encoders are told a quantiser."""
+
+DNXHR = {"yuv422p10le": "dnxhr_hqx", "yuv444p10le": "dnxhr_444", "gbrp10le": "dnxhr_444"}
+"""The profile of each depth."""
 
 MAX_DENOMINATOR = 65535
 """MPEG-4's limit for ticks a second."""
@@ -89,9 +95,12 @@ class VideoEncoder:
         self._said: list[str] = []
         self.stream = self._add(container)
         self._describe(media)
-        if self._container == "avi" and "bf" in option_names(codec):
-            # AVI knows decoding times only: with B-frames every player shows the video late against the audio.
+        if self._container in DECODING_TIMES and "bf" in option_names(codec):
+            # With B-frames every player would show the video late against the audio.
             options = {"bf": "0", **options}
+        if codec == "dnxhd":
+            # Its older profiles know a few sizes only.
+            options = {"profile": DNXHR.get(pixel_format, "dnxhr_hq"), **options}
         if codec == "libvpx" and pixel_format.startswith("yuva"):
             # It refuses transparency together with its own default.
             options = {"auto-alt-ref": "0", **options}
@@ -150,6 +159,8 @@ class VideoEncoder:
         quantiser = options.pop("q", None)
         if quantiser is not None:
             context.qscale, context.global_quality = True, round(float(quantiser) * LAMBDA_PER_QUANTISER)
+            # MPEG's encoders read the quantiser off each frame, where PyAV cannot write it; this is their least one.
+            options = {"qmin": str(max(1, round(float(quantiser)))), **options}
         if output.bit_rate is not None:
             context.bit_rate = parse_rate(output.bit_rate, "-b:v")
         if output.gop is not None:

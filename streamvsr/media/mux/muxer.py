@@ -129,7 +129,7 @@ class Muxer:
                 self._warn(f"attachments are not sent to '{mask_url(self._path)}'")
                 continue
             if plan.action == "copy":
-                writer: TrackWriter = CopyWriter(container, plan, fragmented=in_front)
+                writer: TrackWriter = CopyWriter(container, plan, fragmented=in_front, on_warning=self._warn)
             elif plan.action == "convert" and plan.track.kind == "audio":
                 context = plan.stream.codec_context
                 decoder = decoders.setdefault(plan.track.index, AudioDecoder(context))

@@ -29,6 +29,8 @@ SILENT_LOSS = {
     ),
     # What FFmpeg has an RTP payload for; it refuses the rest only when it has connected.
     "rtsp": frozenset(["aac", "mp2", "mp3", "opus"]),
+    # FFmpeg 8 ends the process with a failed assertion where it has no FourCC for a codec.
+    "flv": frozenset(["aac", "mp3", "ac3", "eac3", "opus", "flac"]),
 }
 """Containers that take any codec and lose most: what they really hold."""
 
@@ -54,15 +56,21 @@ USUAL_AUDIO = {
 
 USUAL_SUBTITLE = {**dict.fromkeys(MOV_FAMILY, "mov_text"), "webm": "webvtt", "matroska": "subrip", "nut": "ass"}
 
-LOSSLESS_AUDIO = {"matroska": "flac", "nut": "flac", **dict.fromkeys(MOV_FAMILY - {"mov"}, "alac")}
+LOSSLESS_AUDIO = {**dict.fromkeys(("matroska", "nut", "ogg", "flv"), "flac"), **dict.fromkeys(MOV_FAMILY, "alac")}
 """What sound becomes that is not compressed, or only a little, where the container does not take it as it is."""
 
+PCM_AUDIO = {"mov": 64, "matroska": 64, "nut": 64, "avi": 64, "asf": 32, "mxf": 24}
+"""Containers of little-endian samples, and the most bits of one."""
+
 NEARLY_RAW = (
-    *("pcm_", "adpcm_", "g722", "g726", "wmav", "wmapro", "wmalossless"),
-    *("truehd", "mlp", "tta", "ape", "alac", "flac"),
+    *("pcm_", "adpcm_", "g722", "adpcm_g722", "g726", "wmav", "wmapro", "wmalossless"),
+    *("truehd", "mlp", "tta", "ape", "alac", "flac", "wavpack", "s302m"),
 )
 """Codecs (by how their names begin) that are not encoded anew with loss where a lossless form is at hand: raw and
 lossless ones, and those that FFmpeg itself copies to Matroska, which PyAV does not."""
+
+ONLY_RATE = {"mxf": 48_000}
+"""Containers that take one sampling rate."""
 
 MORE_THAN_24_BITS = ("pcm_f", "pcm_s32", "pcm_u32", "wma")
 """Codecs whose samples are finer than FLAC and ALAC keep."""
@@ -147,14 +155,13 @@ def _plan_one(
     copy = TrackPlan(track, stream, "copy")
     if wanted is None and holds(container, [*before, copy]):
         return copy
-    lossless = lossless_codecs(track, container) if wanted is None and keep else []
+    lossless = lossless_codecs(track, stream, container) if wanted is None and keep else []
     for codec in (*lossless, wanted or usual_codec(track, container)):
         convert = TrackPlan(track, stream, "convert", codec)
         if codec and can_convert(track, codec) and holds(container, [*before, convert]):
             if wanted is None:
-                deep = codec in ("flac", "alac") and track.codec.startswith(MORE_THAN_24_BITS)
-                how = "" if codec not in lossless else " of 24 bits" if deep else " (nothing is lost)"
-                on_warning(f"{name} becomes {codec}{how}: it cannot be copied to {container} as it is")
+                how = _precision(track, codec, container) if codec in lossless else ""
+                on_warning(f"{name} becomes {codec}{how}: {_why_not_copied(track, container)}")
             return convert
     if track.kind == "audio" and not _is_known(track):
         on_warning(
@@ -167,24 +174,52 @@ def _plan_one(
         reason += ", and pictures cannot become text"
     elif wanted is not None:
         reason = f"it cannot become {wanted} in {container}"
-    kept = "" if container == "matroska" else "; .mkv would keep it"
+    kept = "; .mkv would keep it" if container != "matroska" and _matroska_keeps(track, stream) else ""
     on_warning(f"{name} is left out: {reason}{kept}")
     return TrackPlan(track, None, "drop")
 
 
-def lossless_codecs(track: Track, container: str) -> list[str]:
+def _matroska_keeps(track: Track, stream: Any) -> bool:
+    if holds("matroska", [TrackPlan(track, stream, "copy")]):
+        return True
+    codec = usual_codec(track, "matroska")
+    return bool(codec) and can_convert(track, codec)
+
+
+def _why_not_copied(track: Track, container: str) -> str:
+    if container == "matroska" and track.kind == "audio":
+        return "PyAV does not copy it to matroska, as ffmpeg -c copy does"
+    return f"it cannot be copied to {container} as it is"
+
+
+def _precision(track: Track, codec: str, container: str) -> str:
+    """What remains of the samples in a lossless form, in words."""
+    if container in ONLY_RATE and track.sample_rate != ONLY_RATE[container]:
+        return f" of {ONLY_RATE[container]} Hz"
+    deep = track.codec.startswith(MORE_THAN_24_BITS)
+    return " of 24 bits" if deep and codec in ("flac", "alac", "pcm_s24le") else " (nothing is lost)"
+
+
+def lossless_codecs(track: Track, stream: Any, container: str) -> list[str]:
     """Encoders that keep the samples of this sound (FLAC and ALAC up to 24 bits), the nearest first; none for sound
     that is compressed with loss."""
     name = track.codec
-    if track.kind != "audio" or not name.startswith(NEARLY_RAW):
+    # What PyAV does not copy to Matroska, and ffmpeg does, is not encoded with loss a second time.
+    if track.kind != "audio" or not (container == "matroska" or name.startswith(NEARLY_RAW)):
         return []
-    found: list[str] = []
-    if (raw := re.fullmatch(r"pcm_([suf])(\d+)(?:le|be|_planar|le_planar|be_planar)?", name)) is not None:
-        kind, bits = ("f" if raw[1] == "f" else "s"), max(16, int(raw[2]))
-        found = [f"pcm_{kind}{bits}le"] if container not in UNPLAYABLE or "pcm_" not in UNPLAYABLE[container] else []
-    elif name.startswith("pcm_") and container in ("mov", "avi", "mxf"):
-        found = ["pcm_s16le"]
-    return [*found, LOSSLESS_AUDIO[container]] if container in LOSSLESS_AUDIO else found
+    packed = [LOSSLESS_AUDIO[container]] if container in LOSSLESS_AUDIO else []
+    if container not in PCM_AUDIO:
+        return packed
+    samples = stream.codec_context.format
+    raw = re.fullmatch(r"pcm_([suf])(\d+)(?:le|be|_planar|le_planar|be_planar)?", name)
+    kind, bits = (raw[1], int(raw[2])) if raw is not None else ("s", samples.bits)
+    if kind == "f" and bits > PCM_AUDIO[container]:
+        kind = "s"
+    plain = f"pcm_{'f' if kind == 'f' else 's'}{max(16, min(bits, PCM_AUDIO[container]))}le"
+    if bits > PCM_AUDIO[container] and packed:
+        return packed
+    # Samples stay samples; what was packed is packed again.
+    return [plain, *packed] if name.startswith("pcm_") and raw is not None else [*packed, plain]
 
 
 def usual_codec(track: Track, container: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -17,11 +17,8 @@ from streamvsr.frames import Packet, Track
 from streamvsr.media.av_errors import FOREIGN
 from streamvsr.media.av_packets import AvPacket, av_packet
 from streamvsr.media.encode.options import MOV_FAMILY, parse_rate
-from streamvsr.media.mux.track_plan import TrackPlan, add_track
-
-MAX_JUMP_SECONDS = Fraction(1, 100)
-"""How far audio stamps may be from counted samples before they are believed: more than the rounding of containers with
-millisecond stamps, less than anybody hears."""
+from streamvsr.media.mux.silence import MAX_JUMP_SECONDS, TIMELESS, PauseFiller, plays_on
+from streamvsr.media.mux.track_plan import ONLY_RATE, TrackPlan, add_track
 
 BITS_PER_CHANNEL = {
     "aac": 96_000,
@@ -33,9 +30,6 @@ BITS_PER_CHANNEL = {
 }
 
 LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
-
-ONLY_RATE = {"mxf": 48_000}
-"""Containers that take one sampling rate."""
 
 ADTS_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
 
@@ -60,8 +54,11 @@ class TrackWriter(ABC):
 class CopyWriter(TrackWriter):
     """Bytes, stamps and side data as they came."""
 
-    def __init__(self, container: Any, plan: TrackPlan, *, fragmented: bool) -> None:
+    def __init__(
+        self, container: Any, plan: TrackPlan, *, fragmented: bool, on_warning: Callable[[str], None] = lambda _: None
+    ) -> None:
         self.stream = add_track(container, plan)
+        self._pauses = pause_filler(container.format.name, plan, on_warning)
         self._filter: av.BitStreamFilterContext | None = None
         # A header that comes again, where recordings stand behind each other. FFmpeg 8.1 writes it into Matroska's own
         # header, over what stands behind its place there.
@@ -76,10 +73,20 @@ class CopyWriter(TrackWriter):
         if self._drops_headers and packet.side_data:
             kept = tuple(side for side in packet.side_data if side[0] != "new_extradata")
             packet = replace(packet, side_data=kept)
-        made = av_packet(packet)
-        for filtered in [made] if self._filter is None else self._filter.filter(made):
-            filtered.stream = self.stream
-            yield filtered
+        for one in [packet] if self._pauses is None else self._pauses.fill(packet):
+            made = av_packet(one)
+            for filtered in [made] if self._filter is None else self._filter.filter(made):
+                filtered.stream = self.stream
+                yield filtered
+
+
+def pause_filler(container: str, plan: TrackPlan, on_warning: Callable[[str], None]) -> PauseFiller | None:
+    """What a copied sound track needs in a container that cannot say when it pauses; None elsewhere."""
+    track = plan.track
+    if track.kind != "audio" or not plays_on(container, track.codec):
+        return None
+    name = f"audio track {track.index}"
+    return PauseFiller(container, track.codec, track.sample_rate, track.channels, name, on_warning)
 
 
 def audio_specific_config(track: Track) -> bytes:
@@ -151,6 +158,7 @@ class AudioWriter(TrackWriter):
         self._resampler: av.AudioResampler | None = None
         self._shape: tuple[str, str, int] | None = None
         self._samples: int | None = None
+        self._container = str(container.format.name)
 
     def _configure(self, codec: str, output: OutputOptions, options: dict[str, str]) -> None:
         encoder: Any = self.stream.codec_context
@@ -211,8 +219,14 @@ class AudioWriter(TrackWriter):
             self._shape = shape
             self._resampler = av.AudioResampler(encoder.format, encoder.layout, encoder.sample_rate)
         assert self._resampler is not None
+        if self._samples is None and self._container in TIMELESS:
+            self._samples = 0
         if self._samples is None or (start is not None and self._jumped(start)):
-            self._samples = round((start or 0) * encoder.sample_rate)
+            stamp = round((start or 0) * encoder.sample_rate)
+            if self._samples is not None and plays_on(self._container, encoder.codec.canonical_name):
+                yield from self._feed(silence(encoder, stamp - self._samples))
+            else:
+                self._samples = stamp
         frame.pts = None
         yield from self._feed(self._resampler.resample(frame))
 
@@ -223,7 +237,7 @@ class AudioWriter(TrackWriter):
     def _drain(self) -> list[Any]:
         return [] if self._resampler is None else [f for f in self._resampler.resample(None) if f is not None]
 
-    def _feed(self, frames: list[Any]) -> Iterator[AvPacket]:
+    def _feed(self, frames: Iterable[Any]) -> Iterator[AvPacket]:
         rate = self.stream.codec_context.sample_rate
         for frame in frames:
             frame.pts, frame.time_base = self._samples, Fraction(1, rate)
@@ -234,6 +248,18 @@ class AudioWriter(TrackWriter):
         if self._warn is not None:
             self._warn(f"{self._name}: a damaged packet was passed over ({exc})")
             self._warn = None
+
+
+def silence(encoder: Any, count: int) -> Iterator[Any]:
+    """So many silent samples in an encoder's own format, a second at a time; none for a count below 1."""
+    while count > 0:
+        samples = min(count, encoder.sample_rate)
+        frame: Any = av.AudioFrame(encoder.format.name, encoder.layout.name, samples)
+        frame.sample_rate = encoder.sample_rate
+        for plane in frame.planes:
+            plane.update((b"\x80" if encoder.format.name.startswith("u8") else b"\0") * plane.buffer_size)
+        yield frame
+        count -= samples
 
 
 def _takes(codec: str, like: Any, layout: Any, bit_rate: int = 0) -> bool:
