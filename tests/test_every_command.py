@@ -158,6 +158,7 @@ def test_a_bare_number_for_a_user(place: Path) -> None:
     prefix = setpriv(
         "--reuid=54321", "--regid=54321", "--clear-groups", f"--inh-caps={rights}", f"--ambient-caps={rights}"
     )
+    place.chmod(0o777)
     check(run_all(reasonable(place), place, env=NO_HOME, prefix=prefix), succeed=True)
 
 
