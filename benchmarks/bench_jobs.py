@@ -37,7 +37,7 @@ def make(path: Path, seconds: int, *, scenes: bool) -> None:
     if scenes:
         # Another part of another picture every few seconds.
         change = f"floor(t/{SCENE_SECONDS})"
-        filters = f"mandelbrot=s={SIZE}:r={RATE},trim=0:{seconds},hue=h='{change}*97':b='4*sin({change}*2)'"
+        filters += f",hue=h='{change}*97':b='6*sin({change}*2)'"
     command = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", filters, "-c:v", "libx264", str(path)]
     subprocess.run(command, check=True)
 

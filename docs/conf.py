@@ -35,7 +35,16 @@ nitpicky = False
 
 CONTENTS = {
     "Begin": ["docs/install", "docs/recipes", "docs/look", "docs/models", "docs/messages"],
-    "Use": ["docs/filters", "docs/outputs", "docs/live", "docs/runs", "docs/resume", "docs/progress", "docs/compare"],
+    "Use": [
+        "docs/filters",
+        "docs/outputs",
+        "docs/live",
+        "docs/runs",
+        "docs/resume",
+        "docs/scale",
+        "docs/progress",
+        "docs/compare",
+    ],
     "Measure": ["docs/metrics", "docs/quality", "docs/compatibility", "benchmarks/RESULTS"],
     "Build on it": ["docs/python", "docs/api", "docs/training", "docs/engine", "ARCHITECTURE", "CONTRIBUTING"],
     "About": ["README.zh-CN", "demo/README", "checkpoints/rt", "checkpoints/rt-real", "CHANGELOG"],

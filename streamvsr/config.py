@@ -116,7 +116,7 @@ class OutputOptions:
     no_subtitles: bool = option(False, "-sn", help="no subtitles", kind="flag", anywhere=True, as_ffmpeg=True)
     no_data: bool = option(False, "-dn", help="no data tracks", kind="flag", anywhere=True, as_ffmpeg=True)
     deinterlace: Literal["auto", "off"] = option(
-        "auto", "-deinterlace", help="interlaced pictures: auto (bwdif), or off", metavar="WHEN", anywhere=True,
+        "auto", "-deinterlace", help="interlaced frames: auto (bwdif), or off", metavar="WHEN", anywhere=True,
         choices=("auto", "off"),
     )  # fmt: skip
     autorotate: bool | None = option(
@@ -184,7 +184,7 @@ class ModelOptions:
     tile: str = option(
         "auto",
         "--tile",
-        help="tiles for large pictures: auto, off, or N pixels",
+        help="tiles for large frames: auto, off, or N pixels",
         metavar="N",
         in_chain=True,
         tuning=True,
@@ -239,10 +239,10 @@ class LiveOptions:
         300.0, "--reconnect", help="seconds to try for a lost input; 0: not", kind="number", metavar="S", least=0
     )
     open_timeout: float = option(
-        15.0, "--open-timeout", help="seconds to wait for the first picture", kind="number", metavar="S", least=0.1
+        15.0, "--open-timeout", help="seconds to wait for the first frame", kind="number", metavar="S", least=0.1
     )
     read_timeout: float = option(
-        15.0, "--read-timeout", help="seconds to wait for the next picture", kind="number", metavar="S", least=0.1
+        15.0, "--read-timeout", help="seconds to wait for the next frame", kind="number", metavar="S", least=0.1
     )
 
 
@@ -330,7 +330,7 @@ def check(config: Config) -> None:
     if run.same_device_only and run.workers is None and run.ray is None:
         raise UsageError("--same-device-only is for --workers and --ray")
     if config.output.video_codec == "copy":
-        raise UsageError("-c:v copy: the picture goes through the network, so it has to be encoded: name an encoder")
+        raise UsageError("-c:v copy: the video goes through the network, so it has to be encoded: name an encoder")
     model = config.model
     check_backend(model)
     tile_px(model.tile)

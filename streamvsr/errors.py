@@ -10,7 +10,7 @@
     ├── SinkError                  an output cannot be opened or written
     │   └── ReaderLeftError        exit code 141: the reader of our pipe has gone
     ├── FilterError                a filter cannot work with these options or this picture format
-    ├── ModelError                 a model is unknown, cannot be built, or gave a broken picture
+    ├── ModelError                 a model is unknown, cannot be built, or gave a broken frame
     │   └── CheckpointError        a checkpoint is missing, damaged, or of another network
     ├── WorkerError                workers on Ray do not come up, or fail again and again
     ├── MissingExtraError          a package is needed that is not installed; the message says how to install it

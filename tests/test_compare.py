@@ -172,7 +172,7 @@ class TestPainter:
         assert len(np.unique(one[:, :8, 0])) > len(np.unique(small[:, :2]))
 
     def test_zoom_has_to_lie_in_the_picture(self) -> None:
-        with pytest.raises(UsageError, match="reaches out of the picture, which is 64x48"):
+        with pytest.raises(UsageError, match="reaches out of the frame, which is 64x48"):
             self.paint("wipe", (64, 48), (16, 12), zoom="60:0:8:8")
 
     def test_turned_pictures_are_shown_upright(self) -> None:

@@ -396,3 +396,12 @@ def test_the_command_line_with_workers_on_this_machine(clip: Path, whole: bytes,
     if not out.exists():
         assert main([*words, "--resume"]) == 0
     assert out.read_bytes() == whole
+
+
+def test_no_cluster_there_is_one_line(clip: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("ray", reason="the extra ray is not installed")
+    words = [str(clip), str(tmp_path / "o.mp4"), "--model", "bicubic", "-nostdin", "--ray", "nowhere"]
+    assert main(words) == 1
+    errors = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error:")]
+    assert errors == [line for line in errors if "Ray cannot be used at nowhere" in line]
+    assert len(errors) == 1

@@ -87,7 +87,7 @@ def test_interlaced_pictures_are_de_interlaced_one_for_one(
 ) -> None:
     source, target = woven(make, order), tmp_path / "out.mkv"
     assert run(source, *LOSSLESS[:-1], target) == 0
-    assert capsys.readouterr().err.count("interlaced pictures are de-interlaced first") == 1
+    assert capsys.readouterr().err.count("interlaced frames are de-interlaced first") == 1
     after = times(ffprobe, target)
     assert [t - after[0] for t in after] == [t - times(ffprobe, source)[0] for t in times(ffprobe, source)]
     before, plain = pictures(source), pictures(target)

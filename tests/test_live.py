@@ -103,7 +103,7 @@ def test_a_stream_that_falls_silent_is_given_up_in_the_time_that_was_set(
         run.wait_for(STARTED)
         server.stall()
         assert run.end() == 1
-    assert "no picture for 1 s" in run.text
+    assert "no frame for 1 s" in run.text
     assert Shown(ffprobe, out).times(Shown(ffprobe, out).of("video")[0]), "what came before is whole"
 
 
@@ -118,7 +118,7 @@ def test_a_camera_that_never_gives_a_picture(tmp_path: Path) -> None:
         assert (mute.connections, half.connections) == (1, 1)
         assert half.sent_half
     for run in (one, other):
-        assert re.fullmatch(r"error: 'rtsp://.*': no picture within 4 s; .*", run.text)
+        assert re.fullmatch(r"error: 'rtsp://.*': no frame within 4 s; .*", run.text)
     assert not list(tmp_path.iterdir())
 
 

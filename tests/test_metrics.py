@@ -106,7 +106,7 @@ def test_a_grey_reference_has_no_matrix_of_its_own() -> None:
 def test_the_border_is_left_out() -> None:
     values = np.arange(48, dtype=np.float32).reshape(6, 8)
     assert np.array_equal(cropped(values, 2), values[2:4, 2:6])
-    with pytest.raises(StreamvsrError, match="nothing is left of pictures of 8x6"):
+    with pytest.raises(StreamvsrError, match="nothing is left of frames of 8x6"):
         cropped(values, 3)
 
 

@@ -46,7 +46,7 @@ def test_a_broken_picture_is_made_again_in_float32(monkeypatch: pytest.MonkeyPat
     session = half_model(said).session()
     pictures = [p for p, _ in carried(session, frames.bfloat16(), 3, 1)]
     assert len(pictures) == 5
-    assert said == ["half precision gave a broken picture: going on in fp32, no frame is lost"]
+    assert said == ["half precision gave a broken frame: going on in fp32, no frame is lost"]
     assert [p.dtype for p in pictures] == [torch.bfloat16] * at + [torch.float32] * (5 - at)
     assert torch.stack([p.float() for p in pictures]).isfinite().all()
     if at == 0:

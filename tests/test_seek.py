@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from streamvsr.config import InputOptions, OutputOptions
 from streamvsr.frames import Frame
-from streamvsr.media.demux import Source, open_source
+from streamvsr.media.demux import Source, TrimmedSource, open_source
 from streamvsr.media.demux.frame_index import SPARE_FRAMES, CannotSeekError, FrameIndex
 
 pytestmark = pytest.mark.io
@@ -131,3 +131,31 @@ def test_the_entry_is_the_last_key_frame_with_enough_before() -> None:
     assert index.entry(35, 100) is None
     with pytest.raises(CannotSeekError, match="same"):
         FrameIndex.of(Fraction(1), [(1, True), (1, False)])
+
+
+@pytest.mark.parametrize("name", ["b-frames.mp4", "open.mkv", "vp9.webm"])
+@settings(max_examples=12, deadline=None)
+@given(data=st.data())
+def test_a_frame_is_kept_where_it_does_not_begin_before_the_cut(clips: Path, name: str, data: st.DataObject) -> None:
+    """Cuts at, right before and right behind a frame's stamp, finer than the stream's ticks; and anywhere."""
+    frames, _ = whole(clips / name, "whole")
+    stamps = [frame.seconds for frame in frames[:100]]
+    beside = st.tuples(st.sampled_from(stamps), st.sampled_from([0, 1, -1, 7, -7])).map(
+        lambda drawn: drawn[0] + Fraction(drawn[1], 70_001)
+    )
+    anywhere = st.fractions(0, stamps[-1], max_denominator=1000)
+    start = data.draw(st.one_of(beside, anywhere, st.sampled_from([Fraction(1, 7), Fraction(2, 3)])))
+    if start <= 0:
+        return
+    source = open_source(InputOptions(str(clips / name), start=start), OutputOptions())
+    kept = [item for item in source if isinstance(item, Frame)]
+    source.close()
+    wanted = [frame for frame in frames if frame.seconds >= start]
+    assert len(kept) == len(wanted), f"-ss {start}"
+    tick = frames[0].time_base
+    assert all(abs(f.seconds + start - g.seconds) < tick for f, g in zip(kept, wanted, strict=True)), f"-ss {start}"
+    source = open_source(InputOptions(str(clips / name)), OutputOptions(start=start))
+    behind = TrimmedSource(source, start, None)
+    kept = [item for item in behind if isinstance(item, Frame)]
+    behind.close()
+    assert len(kept) == len(wanted), f"-ss {start} of the output"

@@ -31,7 +31,7 @@ EXPECTED = (
     "data stream",
     "HDR10+ data",
     "Dolby Vision data",
-    "interlaced pictures are de-interlaced",
+    "interlaced frames are de-interlaced",
     "a run enlarges one",
 )
 """What is told of clips that are as they should be."""

@@ -57,7 +57,7 @@ def test_ffmpegs_words(text: str, branches: list[Branch]) -> None:
         ("[f]a", "key=value"),
         ("[f=rtsp]", "names no output"),
         ("[onfail=cry]a.mkv", "abort or ignore"),
-        ("[select=a]a.mkv", "each output has the picture"),
+        ("[select=a]a.mkv", "each output has the video"),
         ("[bsfs/v=dump_extra]a.mkv", "bsfs"),
     ],
 )

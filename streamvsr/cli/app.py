@@ -19,6 +19,7 @@ from streamvsr.cli.output_check import settle_output
 from streamvsr.cli.parser import parse
 from streamvsr.cli.progress import Display, NoDisplay, done_fraction, duration, eta_seconds, make_display, size, summary
 from streamvsr.cli.secret_words import config_secrets, typed_secrets
+from streamvsr.cli.texts import help_texts
 from streamvsr.config import Config
 from streamvsr.errors import ReaderLeftError, StreamvsrError, UsageError, missing_package
 
@@ -111,7 +112,7 @@ def _command(words: Sequence[str]) -> int:
     if not words:
         from streamvsr.cli.help import short_usage
 
-        print(short_usage(), file=sys.stderr)
+        print(short_usage(help_texts(sys.stderr)), file=sys.stderr)
         return 2
     # A file of that name is what the user means: it was there before the command was.
     if words[0] in COMMANDS and not os.path.exists(words[0]):
@@ -126,7 +127,7 @@ def _command(words: Sequence[str]) -> int:
     if invocation.show == "help":
         from streamvsr.cli.help import full_help
 
-        print(full_help())
+        print(full_help(help_texts(sys.stdout)))
         return 0
     if invocation.config is None:
         print(f"streamvsr {import_module('streamvsr').__version__}")

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, TextIO
 
+from streamvsr.cli.texts import error_texts
 from streamvsr.secrets import HIDDEN, mask
 
 MAX_ERROR_CHARS = 2000
@@ -86,6 +87,8 @@ class Console:
 
     def error(self, text: object) -> None:
         said = one_line(str(text))
+        if not self.as_json:
+            said = error_texts(self.stream)(said)
         self._line(said if len(said) <= MAX_ERROR_CHARS else f"{said[:MAX_ERROR_CHARS]}...", "error")
 
     def warning(self, text: object) -> None:

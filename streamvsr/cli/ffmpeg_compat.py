@@ -44,7 +44,7 @@ REFUSED: Mapping[str, str] = {
     "-filter:a": _AUDIO_FILTER,
     "-c": _NAME_THE_STREAM,
     "-codec": _NAME_THE_STREAM,
-    "-vn": "the picture is what streamvsr works on; ffmpeg -vn -c copy takes the sound alone",
+    "-vn": "the video is what streamvsr works on; ffmpeg -vn -c copy takes the sound alone",
     "-pass": _PASSES,
     "-passlogfile": _PASSES,
     "-shortest": "the output ends where the input ends; -t TIME or -to TIME after the input cuts all streams",

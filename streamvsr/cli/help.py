@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 
 from streamvsr.cli.catalogue import RUN_GROUPS
+from streamvsr.cli.texts import Translate, same
 from streamvsr.options import Option, options_of
 
 WIDTH = 79
@@ -35,29 +36,30 @@ subtitles, chapters, tags and every time stamp are kept."""
 MORE = {"options of the output": "Any other option goes to the encoder or the muxer."}
 
 
-def short_usage() -> str:
-    return f"{USAGE}\n\nstreamvsr --help explains the options."
+def short_usage(translate: Translate = same) -> str:
+    return f"{USAGE}\n\n{translate('streamvsr --help explains the options.')}"
 
 
-def full_help() -> str:
+def full_help(translate: Translate = same) -> str:
     """The whole text, at most ``WIDTH`` columns wide."""
     parts = [
-        f"streamvsr makes low-quality video four times larger and clean.\n\n{USAGE}",
-        PATHS,
-        EXAMPLES,
-        *(_group(f"{title}:", group, MORE.get(title, "")) for title, group in RUN_GROUPS.items()),
-        "exit codes: 0 done, 1 failed, 2 usage, 130 interrupted, 141 reader left",
+        f"{translate('streamvsr makes low-quality video four times larger and clean.')}\n\n{USAGE}",
+        translate(PATHS),
+        EXAMPLES.replace("examples:", translate("examples:")),
+        *(_group(title, group, MORE.get(title, ""), translate) for title, group in RUN_GROUPS.items()),
+        translate("exit codes: 0 done, 1 failed, 2 usage, 130 interrupted, 141 reader left"),
     ]
     return "\n\n".join(parts)
 
 
-def _group(title: str, group: type, more: str = "") -> str:
+def _group(title: str, group: type, more: str, translate: Translate) -> str:
     options = [option for _, option in options_of(group)]
-    lines = [title, *(_explained(option) for option in options if not option.as_ffmpeg)]
+    lines = [f"{translate(title)}:", *(_explained(option, translate) for option in options if not option.as_ffmpeg)]
     named = [_call(option) for option in options if option.as_ffmpeg]
     if named:
         # Non-breaking while wrapping: an option stays on one line with its value.
-        text = f"As in ffmpeg: {', '.join(call.replace(' ', chr(0)) for call in named)}. {more}".strip()
+        calls = ", ".join(call.replace(" ", chr(0)) for call in named)
+        text = f"{translate('As in ffmpeg')}: {calls}. {translate(more)}".strip()
         wrapped = textwrap.fill(
             text, WIDTH, initial_indent="  ", subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
         )
@@ -71,5 +73,5 @@ def _call(option: Option) -> str:
     return f"{option.flags[0]} {option.metavar}".rstrip()
 
 
-def _explained(option: Option) -> str:
-    return f"  {_call(option) + ' ':<{_COLUMN}}{option.help}"
+def _explained(option: Option, translate: Translate) -> str:
+    return f"  {_call(option) + ' ':<{_COLUMN}}{translate(option.help)}"

@@ -157,7 +157,7 @@ def _check_config(config: Config) -> None:
     """Of the options of a run only those that say what is read."""
     output = replace(config.output, frames=None, overwrite=None, path="")
     if output != OutputOptions() or config.model != ModelOptions() or config.input.size or config.input.pixel_format:
-        raise UsageError("metrics takes -ss, -t, -to and -r of the input, -frames:v and -y; it changes no picture")
+        raise UsageError("metrics takes -ss, -t, -to and -r of the input, -frames:v and -y; it changes no frame")
 
 
 def _metrics_help() -> str:

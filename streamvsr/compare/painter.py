@@ -70,7 +70,7 @@ class Painter:
             x, y, width, height = self._zoom
             if x + width > largest.width or y + height > largest.height:
                 raise UsageError(
-                    f"--zoom {options.zoom} reaches out of the picture, which is {largest.width}x{largest.height}"
+                    f"--zoom {options.zoom} reaches out of the frame, which is {largest.width}x{largest.height}"
                 )
             # A whole number of times, so that every pixel of the region becomes a square.
             factor = max(1, min(largest.width // width, largest.height // height))

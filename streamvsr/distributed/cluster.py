@@ -15,6 +15,9 @@ from streamvsr.errors import MissingExtraError, WorkerError
 LOCAL_STORE_BYTES = 128 << 20
 """Ray's object store on this machine. What goes through it is JSON: packets lie in the job's folder."""
 
+STARTS = 3
+"""How often Ray is started on this machine: it gives up after 30 s, which a busy one may need."""
+
 MOST_THREADS = 4
 """CPU threads of a worker on a cluster, where the user does not say and its smallest machine has as many."""
 
@@ -62,30 +65,32 @@ class Cluster:
         # Read when it is imported. Nothing is told to anybody.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        # Ray's own is 15: workers on this machine have the priority that the user has given to the run.
+        os.environ.setdefault("RAY_worker_niceness", "0")
         try:
             import ray
         except ImportError as error:
             raise MissingExtraError("--workers and --ray need Ray: pip install 'streamvsr[ray]'") from error
         self._ray: Any = ray
         self._joined = ray.is_initialized()
-        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL, "configure_logging": True}
-        try:
-            if self._joined:
-                pass
-            elif address is None:
-                cpus = max(os.cpu_count() or 1, (workers or 1) * (threads or 1))
-                ray.init(
-                    address="local",
-                    num_cpus=cpus,
-                    object_store_memory=LOCAL_STORE_BYTES,
-                    include_dashboard=False,
-                    **quiet,
-                )
-            else:
-                ray.init(address=address, **quiet)
-        except (ConnectionError, OSError, RuntimeError, ValueError, TimeoutError) as error:
-            where = "on this machine" if address is None else f"at {address}"
-            raise WorkerError(f"Ray cannot be used {where}: {str(error).strip().splitlines()[0]}") from error
+        if not self._joined:
+            self._start(address, max(os.cpu_count() or 1, (workers or 1) * (threads or 1)))
+
+    def _start(self, address: str | None, cpus: int) -> None:
+        own = {"num_cpus": cpus, "object_store_memory": LOCAL_STORE_BYTES, "include_dashboard": False}
+        for left in reversed(range(1 if address else STARTS)):
+            try:
+                self._ray.init(
+                    address=address or "local", log_to_driver=False, logging_level=logging.CRITICAL,
+                    **({} if address else own),
+                )  # fmt: skip
+                return
+            except Exception as error:  # what it raises where it does not start has no type of its own
+                self._ray.shutdown()
+                if left:
+                    continue
+                where = f"at {address}" if address else "on this machine"
+                raise WorkerError(f"Ray cannot be used {where}: {str(error).strip().splitlines()[0]}") from error
 
     def __enter__(self) -> Self:
         return self

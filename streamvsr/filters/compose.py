@@ -179,6 +179,6 @@ def size_column(steps: Sequence[Step], reached: Sequence[StreamInfo], info: Stre
 def _check_size(made_by: Filter, info: StreamInfo) -> None:
     if (info.width + 128) * 8 * (info.height + 128) >= MOST_BYTES:
         raise FilterError(
-            f"{made_by.name} makes pictures of {info.width}x{info.height}, and FFmpeg takes none much larger than"
+            f"{made_by.name} makes frames of {info.width}x{info.height}, and FFmpeg takes none much larger than"
             " 16000x16000: choose a smaller size"
         )

@@ -107,7 +107,7 @@ def _fitted(reference: Frame, result: Frame) -> Frame:
         return reference
     raise StreamvsrError(
         f"the result is {result.width}x{result.height}, the reference {reference.width}x{reference.height}: "
-        "only pictures of one size can be compared; -s WxH makes results of another size"
+        "only frames of one size can be compared; -s WxH makes results of another size"
     )
 
 

@@ -50,5 +50,5 @@ class Deadline:
             way = "a smaller --max-seq-len, " if length > 1 else ""
             self._warn(
                 f"--max-latency {self._latency:g} cannot be held: {length} frames take {seconds:.2g} s; choose {way}"
-                "a faster model, or a smaller picture"
+                "a faster model, or smaller frames"
             )

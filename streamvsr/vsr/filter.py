@@ -103,9 +103,7 @@ class VsrFilter(Filter):
         """The last frame, as long as it is not known whether a scene begins with it."""
         self.lookahead = self._windows.lookahead + (1 if self._scenes else 0)
         if size is not None and not 1 <= min(size) <= max(size) <= MOST_SIDE_PX:
-            raise FilterError(
-                f"vsr cannot make a picture of {size[0]}x{size[1]}: a side has 1 to {MOST_SIDE_PX} pixels"
-            )
+            raise FilterError(f"vsr cannot make frames of {size[0]}x{size[1]}: a side has 1 to {MOST_SIDE_PX} pixels")
         if output_format is not None and output_format not in PIXEL_FORMATS:
             raise FilterError(
                 f"vsr cannot make pixel format {output_format!r}; choose one of {', '.join(PIXEL_FORMATS)}"
@@ -138,7 +136,7 @@ class VsrFilter(Filter):
         """The picture grows by the model's scale, or to ``size``; rate and time base stay."""
         target = PIXEL_FORMATS[self._output_format] if self._output_format else info.format
         if info.width < 1 or info.height < 1:
-            raise FilterError(f"vsr cannot work on a picture of {info.width}x{info.height}")
+            raise FilterError(f"vsr cannot work on frames of {info.width}x{info.height}")
         rgb_domain = self._model.info.domain != "luma"
         if {info.format.family, target.family, "rgb" if rgb_domain else "yuv"} >= {"yuv", "rgb"}:
             forward_matrix(color_read(info.color, info.format, info.width, info.height).matrix)
@@ -346,7 +344,7 @@ class VsrFilter(Filter):
                 yield self._finished(pending.popleft())
             with torch.inference_mode():
                 if next(results, None) is not None:
-                    raise ModelError(f"model {self._model.info.name} gave more pictures than its window was to keep")
+                    raise ModelError(f"model {self._model.info.name} gave more frames than its window was to keep")
             if self._deadline is not None:
                 # With the time that the next stage took: where that is slow, frames wait just as long.
                 self._deadline.observe(len(held), new, time.perf_counter() - begin)
@@ -369,7 +367,7 @@ class VsrFilter(Filter):
         # One sum shows every NaN and infinity, and costs a thirtieth of a millisecond a megapixel.
         if pending.broken.read():
             raise ModelError(
-                f"model {self._model.info.name} gave a broken picture (not a number) for frame {pending.number} at"
+                f"model {self._model.info.name} gave a broken frame (not a number) for frame {pending.number} at"
                 f" {float(pending.frame.seconds):.3f} s in {str(self._dtype).removeprefix('torch.')}; "
                 "try --precision fp32"
             )
@@ -387,11 +385,9 @@ class VsrFilter(Filter):
         """The result without its padding; ``ModelError`` where it is none."""
         model = self._model.info
         if result is None:
-            raise ModelError(f"model {model.name} gave fewer pictures than its window was to keep (frame {number})")
+            raise ModelError(f"model {model.name} gave fewer frames than its window was to keep (frame {number})")
         least, scale = model.min_size_px, model.scale
         shape = (model.channels, max(least, frame.height) * scale, max(least, frame.width) * scale)
         if tuple(result.shape) != shape:
-            raise ModelError(
-                f"model {model.name} gave a picture of another shape: {tuple(result.shape) = }, {shape = }"
-            )
+            raise ModelError(f"model {model.name} gave a frame of another shape: {tuple(result.shape) = }, {shape = }")
         return result[:, : frame.height * scale, : frame.width * scale]

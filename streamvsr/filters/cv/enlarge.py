@@ -42,7 +42,7 @@ class _Enlarge(FrameFilter):
         width, height = self._size
         if width < info.width or height < info.height:
             raise FilterError(
-                f"{self.name} makes pictures larger: {info.width}x{info.height} cannot become {width}x{height};"
+                f"{self.name} makes frames larger: {info.width}x{info.height} cannot become {width}x{height};"
                 " scale makes them smaller"
             )
         if max(width, height) > MAX_SIDE_PX:

@@ -55,7 +55,7 @@ def _check_pads(link: Link, about: LibavInfo) -> None:
     if inputs is None or outputs is None or about.in_a_chain:
         return
     if False in (*inputs, *outputs):
-        raise wrong(link.column, f"{about.name} is a filter for sound, and only pictures are filtered here")
+        raise wrong(link.column, f"{about.name} is a filter for sound, and only video is filtered here")
     raise wrong(link.column, _no_link(about.name, len(inputs), len(outputs)))
 
 

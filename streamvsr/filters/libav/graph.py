@@ -94,12 +94,12 @@ class LibavFilter(Filter):
     def _drain(self, graph: Graph, made: av.VideoFrame | None) -> Iterator[Frame]:
         for out in graph.run(made):
             if out.pts is None:
-                raise FilterError(f"filter {written(self._spec)} gave a picture without a time stamp")
+                raise FilterError(f"filter {written(self._spec)} gave a frame without a time stamp")
             frame = self._frame(out, out.pts)
             if (frame.width, frame.height) != self._size:
                 size = "{}x{}".format(*self._size)
                 raise FilterError(
-                    f"filter {written(self._spec)} gave a picture of {frame.width}x{frame.height}"
+                    f"filter {written(self._spec)} gave a frame of {frame.width}x{frame.height}"
                     f" after those of {size}: put scale={size} behind it"
                 )
             if self._cuts and frame.seconds >= self._cuts[0]:

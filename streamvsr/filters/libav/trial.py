@@ -167,7 +167,7 @@ def _first(
                 return out, fed
         for out in graph.run(None):
             return out, fed
-    raise FilterError(f"filter {written(spec)} gives no picture after {fed} of them")
+    raise FilterError(f"filter {written(spec)} gives no frame after {fed} of them")
 
 
 def _rate_and_aspect(

@@ -61,7 +61,7 @@ def cropped(values: Values, border: int) -> Values:
         return values
     height, width = values.shape[:2]
     if min(height, width) <= 2 * border:
-        raise StreamvsrError(f"--crop-border {border}: nothing is left of pictures of {width}x{height}")
+        raise StreamvsrError(f"--crop-border {border}: nothing is left of frames of {width}x{height}")
     return np.ascontiguousarray(values[border:-border, border:-border])
 
 

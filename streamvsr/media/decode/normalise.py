@@ -99,7 +99,7 @@ class Normaliser:
         )
 
     def _interlaced(self) -> None:
-        self._on_warning(": interlaced pictures are de-interlaced first (bwdif); -deinterlace off leaves them")
+        self._on_warning(": interlaced frames are de-interlaced first (bwdif); -deinterlace off leaves them")
 
     def _size_changed(self, what: str) -> None:
         self._on_warning(f", at {float(self._at * self._clock.time_base):.2f} s: {what}")

@@ -91,7 +91,7 @@ class Connection(Generic[AnySource]):
                         continue
                     if time.monotonic() >= until:
                         return
-                    raise StallError(f"no picture for {seconds:g} s")
+                    raise StallError(f"no frame for {seconds:g} s")
                 if self._woken or time.monotonic() >= until:
                     return
                 if not self._items:
@@ -104,7 +104,7 @@ class Connection(Generic[AnySource]):
             if isinstance(item, Frame):
                 last = time.monotonic()
             elif time.monotonic() - last > seconds:
-                raise StallError(f"no picture for {seconds:g} s")
+                raise StallError(f"no frame for {seconds:g} s")
             yield item
 
     def wake(self) -> None:

@@ -244,9 +244,7 @@ class LiveSource(Source):
         try:
             source = self._connection.opened(seconds)
         except StallError as error:
-            raise SourceError(
-                f"'{mask_url(self._path)}': no picture within {seconds:g} s; check the address"
-            ) from error
+            raise SourceError(f"'{mask_url(self._path)}': no frame within {seconds:g} s; check the address") from error
         self._open_seconds = min(self._open_seconds, time.monotonic() - begin)
         return source
 
@@ -289,7 +287,7 @@ class LiveSource(Source):
         if (old.width, old.height, old.format) != (new.width, new.height, new.format):
             raise StreamLostError(
                 f"'{name}': it came back as {new.width}x{new.height} {new.format.name} instead of "
-                f"{old.width}x{old.height} {old.format.name}, so the output ends here; start again for the new picture"
+                f"{old.width}x{old.height} {old.format.name}, so the output ends here; start again for the new video"
             )
         self._returned = True
         self._tracks, self._sent_before = {}, dict(self._last_sent)

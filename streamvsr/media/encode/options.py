@@ -194,7 +194,7 @@ def encoder_name(given: str | None, container: str, kind: str = "video") -> str:
     aliases = {"video": VIDEO_ALIASES, "audio": AUDIO_ALIASES, "subtitle": SUBTITLE_ALIASES}[kind]
     name = aliases.get(given, given)
     if name == "copy" and kind == "video":
-        raise UsageError("-c:v copy is not possible: the pictures are made anew")
+        raise UsageError("-c:v copy is not possible: the frames are encoded anew")
     if not is_encoder(name, kind):
         known = {n for n in av.codecs_available if is_encoder(n, kind)} if _is_near(name) else set()
         raise UsageError(f"unknown {kind} encoder {given!r}{did_you_mean(given, known | set(aliases))}")

@@ -100,7 +100,7 @@ def _branch(text: str) -> Branch:
             raise UsageError(f"-f tee: {key} is not known here; pipe that output through ffmpeg -c copy -bsf")
     select = frozenset(spec.strip() for spec in given.pop("select", "v,a,s").split(","))
     if not {"v"} <= select <= {"v", "a", "s"}:
-        raise UsageError(f"-f tee: select={','.join(sorted(select))}: v, v,a or v,a,s; each output has the picture")
+        raise UsageError(f"-f tee: select={','.join(sorted(select))}: v, v,a or v,a,s; each output has the video")
     format = given.pop("f", None)
     options = {key: value for key, value in given.items() if key not in _PASSED_OVER}
     return Branch(rest, options, format, on_fail, select)  # type: ignore[arg-type]

@@ -203,8 +203,8 @@ class PropagationSession(Session, ABC, Generic[Context]):
     def _go_on_in_float32(self, rest: Tensor) -> None:
         """``rest``: the frames that are not committed yet. They are worked on anew."""
         if self._widen is None:
-            raise ModelError("half precision gave a broken picture; try --precision fp32")
-        self._warn("half precision gave a broken picture: going on in fp32, no frame is lost")
+            raise ModelError("half precision gave a broken frame; try --precision fp32")
+        self._warn("half precision gave a broken frame: going on in fp32, no frame is lost")
         self._widen()
         self._half = False
         for branch in self._branches:

@@ -81,7 +81,7 @@ class NanoVSRSession(Session):
             known = len(self._features)
             raise ModelError(f"{len(frames) - new} frames of the window count as known, but the session knows {known}")
         if self._size not in (None, frames.shape[2:]):
-            raise ModelError(f"the picture size changed to {tuple(frames.shape[2:])} within a scene: reset first")
+            raise ModelError(f"the frame size changed to {tuple(frames.shape[2:])} within a scene: reset first")
         return self._run(frames, new, keep)
 
     # no_grad rather than inference_mode: the caller may go on to change the picture in place, outside of either.
