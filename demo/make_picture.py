@@ -34,9 +34,10 @@ def picture(model: str) -> np.ndarray:
 
 def wipe(target: Path) -> None:
     chains = ["--with", f"bicubic=4,{WIPE}", "--with", f"vsr=model=rt,{WIPE}"]
-    look = ["--label", "bicubic", "--label", "streamvsr", "--frame-rate", "12"]
-    output = ["-t", "3", "-quality", "55", "-loop", "0", "-f", "webp", "-y", "--quiet", str(target)]
-    assert program(["compare", str(CLIP), *chains, *look, *output]) == 0
+    look = ["--label", "bicubic", "--label", "streamvsr", "--frame-rate", "12", "--start-frame", "4"]
+    look += ["--pause-frame", "20", "--repeat-when-pause", "8", "--slide-step", "18"]
+    output = ["-quality", "55", "-loop", "0", "-f", "webp", "-y", "--quiet", str(target)]
+    assert program(["compare", "-t", "1.6", str(CLIP), *chains, *look, *output]) == 0
 
 
 def real(clip: str, target: Path) -> None:

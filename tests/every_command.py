@@ -121,7 +121,7 @@ def run_all(
 
 def wrong(done: Done) -> str:
     """What is wrong with how a call ended, whatever it was; nothing where all is well."""
-    bad = ("internal", "in stage '", "\x1b[31m", *(["Traceback"] if "--debug" not in done.words else []))
+    bad = ("internal: ", "in stage '", "\x1b[31m", *(["Traceback"] if "--debug" not in done.words else []))
     if found := [one for one in bad if one in done.shown]:
         return f"shows {found}"
     if done.code not in ALLOWED_CODES:

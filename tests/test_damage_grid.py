@@ -1,7 +1,8 @@
 """What comes in by each kind of door, damaged in each way, with 1, 3 and 16 threads, against ffmpeg: frames and times.
 
 No fewer frames than ffmpeg decodes, and one at each time at which ffmpeg has one; where frames are missing, a line.
-Two differences are known, and explained where they are allowed for: ``FRAMES_OFF``, and what a live sender sends early.
+One difference is known, and explained where it is allowed for: ``FRAMES_OFF``. What is live may drop frames, and is
+not here (test_live_parts).
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import http.server
 import os
 import random
-import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -23,7 +23,6 @@ from streamvsr.config import InputOptions, LiveOptions, OutputOptions
 from streamvsr.errors import SourceError
 from streamvsr.frames import Frame
 from streamvsr.media.demux import demuxer, open_source
-from streamvsr.media.demux.connection import Connection
 from streamvsr.media.demux.stdin import open_stdin
 from tests.damage import damage
 
@@ -40,7 +39,6 @@ DOORS = (
     "http.mp4",
     "hls.ts",
     "concat.mkv",
-    "tcp.ts",
 )
 THREADS = (1, 3, 16)
 DAMAGES = ("none", "overwrite", "drop", "double", "cut", "end", "truncated", "bytes", "header", "refused", "late")
@@ -120,9 +118,6 @@ def opened(door: str, kind: str, path: Path) -> Iterator[Door]:
         text = "".join(f"file '{path.parent / name}'\n" for name in names)
         (path.parent / "list.txt").write_text(text)
         yield Door(str(path.parent / "list.txt"), {**options, "safe": "0"}, format="concat")
-    elif how == "tcp":
-        with sent(path) as url:
-            yield Door(url, options)
     else:
         yield Door(str(path), options)
 
@@ -155,22 +150,6 @@ def served(path: Path, most: int | None) -> Iterator[str]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/{path.name}"
         server.shutdown()
-
-
-@contextmanager
-def sent(path: Path) -> Iterator[str]:
-    """The URL of a server that sends the file to whoever comes, and closes."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve() -> None:
-            with suppress(OSError):
-                while True:
-                    connection, _ = listener.accept()
-                    with connection, suppress(OSError):
-                        connection.sendall(path.read_bytes())
-
-        threading.Thread(target=serve, daemon=True).start()
-        yield f"tcp://127.0.0.1:{listener.getsockname()[1]}"
 
 
 def playlist(path: Path, *, lost: bool) -> Path:
@@ -246,8 +225,6 @@ def test_frames_and_times(
 ) -> None:
     (tmp_path / "clip.mkv").write_bytes((clips / "clip.mkv").read_bytes())
     whole = FRAMES_OF.get((door, kind), RATE * SECONDS)
-    # What a live sender sends before anybody reads is let go, as many frames as that takes: no matter of damage.
-    monkeypatch.setattr(Connection, "request_stop", lambda self: None)
     seed = DOORS.index(door)
     path = spoiled(clips, tmp_path / f"damaged.{door.partition('.')[2]}", kind, seed)
     with opened(door, kind, path) as given:
