@@ -82,9 +82,10 @@ def test_everything_comes_out(
 ) -> None:
     source, target = shared_data / "clips" / name, tmp_path / f"out.{suffix}"
     limit = [] if frames is None else ["-frames:v", str(frames)]
-    assert main([str(source), *FAST, *limit, "--model", model, str(target)]) == 0
-    before, after = probe(ffprobe, source), probe(ffprobe, target)
     scale = 1 if model == "identity" else 4
+    size = [] if scale == 1 else ["--scale", str(scale)]
+    assert main([str(source), *FAST, *limit, *size, "--model", model, str(target)]) == 0
+    before, after = probe(ffprobe, source), probe(ffprobe, target)
 
     check_time(before, after, frames)
     check_audio(before, after, cut=frames is not None)
