@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -158,8 +159,13 @@ def test_a_bare_number_for_a_user(place: Path) -> None:
     prefix = setpriv(
         "--reuid=54321", "--regid=54321", "--clear-groups", f"--inh-caps={rights}", f"--ambient-caps={rights}"
     )
-    place.chmod(0o777)
-    check(run_all(reasonable(place), place, env=NO_HOME, prefix=prefix), succeed=True)
+    # Not below pytest's own folder, which is for its owner alone.
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o755)
+        mine = Path(shutil.copytree(place.parent, Path(name) / "all")) / place.name
+        for folder in (mine.parent, mine):
+            folder.chmod(0o777)
+        check(run_all(reasonable(mine), mine, env=NO_HOME, prefix=prefix), succeed=True)
 
 
 def test_what_may_be_neither_read_nor_written(original: Path, place: Path) -> None:
