@@ -97,7 +97,7 @@ def test_what_is_wrong_with_the_text(chain: str, column: int, says: str) -> None
         ("fps=abc", 1, "'abc'"),
         ("bicubic=16x16", 1, "larger"),
         ("bicubic,lanczos=60000x60000", 9, "at most 32767"),
-        ("hflip,nearest=16256x16256", 7, "nearest makes pictures of 16256x16256, and FFmpeg takes none much larger"),
+        ("hflip,nearest=16256x16256", 7, "nearest makes frames of 16256x16256, and FFmpeg takes none much larger"),
         ("format=yuv420p10le,cv.median=7", 20, "3 or 5"),
     ],
 )

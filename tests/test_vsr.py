@@ -272,8 +272,8 @@ def test_chroma_of_the_luma_domain_keeps_flat_areas_exact() -> None:
     [
         ("nan", r"frame 2 at 0.088 s in bfloat16"),
         ("inf", "not a number"),
-        ("short", "fewer pictures"),
-        ("long", "more pictures"),
+        ("short", "fewer frames"),
+        ("long", "more frames"),
         ("shape", "another shape"),
     ],
 )
