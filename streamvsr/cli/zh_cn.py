@@ -108,7 +108,7 @@ ERRORS: Mapping[str, str] = {
     "{} {}: choose one of {}": "{} {}：只能是 {}",
     "{} goes with -o FOLDER": "{} 要与 -o FOLDER 一起使用",
     "-o {}: is a file; name a folder": "-o {}：这是一个文件；请指定文件夹",
-    "-c:v copy: the picture goes through the network, so it has to be encoded: name an encoder": (
+    "-c:v copy: the video goes through the network, so it has to be encoded: name an encoder": (
         "-c:v copy：画面要经过网络，必须重新编码：请指定编码器"
     ),
     "--tile {}: say auto, off, or a side of at least {} pixels": "--tile {}：auto、off，或不小于 {} 像素的边长",
