@@ -138,7 +138,8 @@ def found(ffmpeg: str, ffprobe: str, path: Path) -> Found:
         "chapters": len(said["chapters"]),
         "title": tags.get("title"),
     }
-    raw = [ffmpeg, "-v", "error", "-noautorotate", "-i", str(path), "-frames:v", "1"]
+    # One thread: with several, FFmpeg 5 now and then gives nothing of so short a HEVC.
+    raw = [ffmpeg, "-v", "error", "-threads", "1", "-noautorotate", "-i", str(path), "-frames:v", "1"]
     done = subprocess.run([*raw, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"], capture_output=True, check=True)
     shape = (stream["height"], stream["width"], 3)
     return Found(properties, family, np.frombuffer(done.stdout, np.uint8).reshape(shape).astype(float))

@@ -36,6 +36,7 @@ from streamvsr.media.decode.hardware import accelerator
 from streamvsr.media.decode.normalise import Normaliser
 from streamvsr.media.demux.base import Source
 from streamvsr.media.demux.clip import ClipHead, write_clip
+from streamvsr.media.demux.concat_list import without_video
 from streamvsr.media.demux.demuxer import (
     LIVE_SCHEMES,
     OPEN_TIMEOUT_SECONDS,
@@ -255,6 +256,9 @@ class ContainerSource(Source):
             return
         if (error := self._broken()) is not None:
             raise StreamLostError(f"{error}{self._reading_on()}") from demuxer.broken
+        if demuxer.container.format.name == "concat":
+            for name in without_video(self._path):
+                self._warn(f": '{name}' in it has no video that can be read, and is missing")
         if not self._live and (lost := cut_off(demuxer.container, self._video, self._reached)):
             self._warn(f" {lost}")
 
