@@ -75,7 +75,7 @@ class FakeChain:
 
 
 class FakeSink:
-    frames_before = 0
+    frames_before = encoded_bytes = 0
 
     def __init__(self, fail_at: int | str | None = None, hold: threading.Event | None = None) -> None:
         self.fail_at, self.hold = fail_at, hold

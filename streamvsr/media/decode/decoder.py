@@ -70,8 +70,9 @@ class VideoDecoder:
         self._expects = not {"skip_frame", "discard"} & options.keys()
         self.reset()
 
-    def reset(self) -> None:
-        """Begin anew, as after a seek."""
+    def reset(self, *, sought: bool = False) -> None:
+        """Begin anew; ``sought``: at a place where no recording begins."""
+        self._sought = sought
         self.damaged = self.frames = self.missing = self.leading = 0
         """Packets or frames that are damaged; frames that came; packets without one, and those before the
         first key frame, which cannot have one."""
@@ -117,8 +118,8 @@ class VideoDecoder:
             parts.append(f"{self.damaged} damaged packets or frames in all")
         if self.missing:
             parts.append(f"{self.missing} of {self._count} packets of video gave no frame: these frames are missing")
-        if self.leading and not self._low_delay:
-            # A live stream is joined in the middle as a matter of course.
+        if self.leading and not (self._low_delay or self._sought):
+            # A live stream is joined in the middle as a matter of course, and so is a recording that was sought in.
             parts.append(f"it begins between key frames: its first {self.leading} packets of video give no frame")
         if parts:
             yield f": {'; '.join(parts)}"

@@ -200,7 +200,7 @@ class ContainerSource(Source):
                 break
             try:
                 self._demuxer.seek(target - back, self._video)
-                first = self._read_on()
+                first = self._read_on(sought=True)
             except _UNSEEKABLE:
                 continue
             stamp = first.pts if first.pts is not None else first.dts
@@ -208,9 +208,9 @@ class ContainerSource(Source):
                 return first
         return None
 
-    def _read_on(self) -> av.VideoFrame:
+    def _read_on(self, *, sought: bool = False) -> av.VideoFrame:
         """Read up to the first frame from here; what is read is kept for the iteration."""
-        self._decoder.reset()
+        self._decoder.reset(sought=sought)
         self._events = self._read()
         self._forget_pending()
         read = 0
@@ -293,7 +293,7 @@ class ContainerSource(Source):
         self._close_events()
         self._forget_pending()
         packets = demuxer.packets_from(self._video, shift.back(key), SEEK_BACK_SECONDS)
-        self._decoder.reset()
+        self._decoder.reset(sought=True)
         self._normaliser.restart()
         self._events = self._decoded(packets, shift.back(key))
 
