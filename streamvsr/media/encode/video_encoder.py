@@ -245,8 +245,9 @@ class VideoEncoder:
             ):
                 # x265 says anything where the video is shorter than its B-frames reach.
                 packet.dts = None
-            if not packet.duration and duration is not None:
-                # Without it the last frame of an mp4 lasts as long as the one before, or not at all.
+            if duration is not None:
+                # Without it the last frame of an mp4 lasts as long as the one before, or not at all; and x265 gives now
+                # and then what lay in memory (seen: 0x4040404040404040), from which muxers derive decoding times.
                 packet.duration = duration
             yield packet
 
