@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy  # noqa: F401 - safetensors and hashing go through it, and torch without it fails in words of its own
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
