@@ -10,6 +10,7 @@ import warnings
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy  # noqa: F401 - onnx cannot be imported without, which torch then tells as something else
 import torch
 from torch import Tensor, nn
 
