@@ -346,7 +346,7 @@ def _job(
 def _part_of(
     job: Job | PartJob, source: Source, open_input: Callable[[], Source], maker: NetworkMaker, sink: SegmentSink
 ) -> Source:
-    """The part of ``source`` that is to be computed; everything behind it is told where to cut."""
+    """The part of ``source`` that is to be computed; everything behind it gets its borders."""
     job.begin(maker.weights, maker.context, maker.scene_threshold, open_input)
     assert job.plan is not None
     unit, segments = job.plan.time_base, job.plan.segments

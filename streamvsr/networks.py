@@ -49,7 +49,7 @@ class NetworkMaker:
         self.weights: list[tuple[str, Path | None]] = []
         """Name and strength of each network created, and the file of its weights."""
         self.segmented: list[SegmentedVsr] = []
-        """The filters that are to be told where to cut."""
+        """The filters that get the borders of segments."""
 
     def resolved(self, options: ModelOptions) -> ModelOptions:
         """``options`` with what ``auto`` has chosen here."""

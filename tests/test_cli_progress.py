@@ -173,6 +173,7 @@ def test_json_lines() -> None:
     console.warning("careful\n")
     console.error("http://u:p@h/ is lost")
     display.close(replace(HALF_WAY, frames_out=312))
+    display.close(HALF_WAY)
     first, warning, error, last = map(json.loads, out.getvalue().splitlines())
     assert first == {
         "type": "progress", "state": "running", "frames": 120, "frames_total": 312, "done": 120 / 312, "fps": 8.0,

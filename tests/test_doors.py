@@ -17,20 +17,8 @@ from streamvsr.errors import UsageError
 from streamvsr.frames import MediaInfo
 from streamvsr.models import resources
 from streamvsr.presets import folders, names
+from tests.hostile_names import HOSTILE_NAMES
 from tests.outputs import CFR, info, write
-
-HOSTILE_NAMES = [
-    "caf\udce9.mkv",
-    "новое видео.mkv",
-    "a b'c\"d.mkv",
-    "line\nbreak.mkv",
-    "\x1b[31mred.mkv",
-    "100%d%s{}.mkv",
-    "-dash.mkv",
-    "12:30.mkv",
-    "𐍈" * 50 + ".mkv",
-    "[f=mp4]x|y.mkv",
-]
 
 
 @pytest.fixture(scope="module")

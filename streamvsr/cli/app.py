@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 0.15
 """How often the main thread looks up from waiting: for progress, and for signals, which do not wake it on Windows."""
 FORECAST_SECONDS, FORECAST_FRAMES, FORECAST_SIZE_FRAMES = 5.0, 5, 100
-"""So much of a run is looked at to say how long the rest takes."""
+"""What an estimate of time, and of size, is based on at least."""
 LONG_SECONDS = 60.0
-"""Nobody needs to be told of less."""
+"""Shorter runs print no estimate."""
 ABORT_SECONDS = 15.0
 """How long a run that is being dropped may take to close its files."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 
 from streamvsr.cli.console import Console
 from streamvsr.cli.interrupts import Interrupts
@@ -51,7 +52,8 @@ def preview_command(words: Sequence[str]) -> int:
         from streamvsr.look.crops import png
         from streamvsr.look.preview import preview
 
-        made = preview(config, PreviewOptions(**own), warn=console.warning)
+        # The input is opened three times.
+        made = preview(config, PreviewOptions(**own), warn=cache(console.warning))
     write(paths[1], png(made.pixels), config.output.overwrite)
     console.note(f"{paths[1]}: {made.line}")
     return 0

@@ -76,7 +76,7 @@ def eta_seconds(progress: Progress) -> float | None:
 
 
 def finishing(progress: Progress) -> bool:
-    """Whether all frames are with the encoder, which may keep some dozens back, or the run was told to stop."""
+    """Whether all frames are with the encoder, which may keep some dozens back, or the run was asked to stop."""
     return progress.stopping or done_fraction(progress) == 1.0
 
 
@@ -220,18 +220,20 @@ class JsonLines(Display):
     def __init__(self, console: Console, interval_seconds: float = JSON_INTERVAL_SECONDS) -> None:
         self._console, self._interval = console, interval_seconds
         self._last = -math.inf
+        self._closed = False
 
     def update(self, progress: Progress) -> None:
         now = time.monotonic()
         if now - self._last >= self._interval:
             self._last = now
-            self._tell(progress, "finishing" if finishing(progress) else "running")
+            self._write(progress, "finishing" if finishing(progress) else "running")
 
     def close(self, progress: Progress | None) -> None:
-        if progress is not None:
-            self._tell(progress, "ended")
+        if progress is not None and not self._closed:
+            self._write(progress, "ended")
+        self._closed = True
 
-    def _tell(self, progress: Progress, state: str) -> None:
+    def _write(self, progress: Progress, state: str) -> None:
         position = progress.position_seconds
         self._console.object(
             type="progress",

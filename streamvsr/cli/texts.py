@@ -1,4 +1,4 @@
-"""Help and main errors in the language of the user: English stands in the source, other languages in tables beside it.
+"""Help and main errors in the language of the user: English stands in the source, other languages have tables.
 
 A table has whole texts of the help, and errors with ``{}`` for what is filled in. What a table lacks stays English.
 """

@@ -62,7 +62,7 @@ class Cluster:
 
         Raises ``MissingExtraError``, ``WorkerError`` where there is no cluster.
         """
-        # Read when it is imported. Nothing is told to anybody.
+        # Read when it is imported. No usage statistics are sent.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         # Ray's own is 15: workers on this machine have the priority that the user has given to the run.

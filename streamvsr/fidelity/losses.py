@@ -1,9 +1,9 @@
 """Each property of a video, as it comes in and as it goes out, and what to say where the two differ.
 
-What was asked for is not told: a size, what ``-pix_fmt`` and ``-r`` say, what a filter is there for (``format``,
+What was asked for is not reported: a size, what ``-pix_fmt`` and ``-r`` say, what a filter is there for (``format``,
 ``setsar``, ``colorspace``). Colours count as kept where a player shows the same: converted to another matrix or range
-they are told, because 8 bits lose a little by it; tags of primaries and transfer are told where players, without them,
-assume something else. Time stamps are rounded to the output's unit, as in ffmpeg.
+they are reported, because 8 bits lose a little by it; so are tags of primaries and transfer where players, without
+them, assume something else. Time stamps are rounded to the output's unit, as in ffmpeg.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ ASKING = {
 
 COLOR_OPTIONS = frozenset({"colorspace", "color_range", "color_primaries", "color_trc", "chroma_sample_location"})
 FIELD_FLAGS = ("ildct", "ilme", "tff=1", "bff=1", "interlaced=1", "field=")
-"""In an encoder's options: it is told to write fields."""
+"""Encoder options that ask for interlaced coding."""
 
 IGNORED_TAGS = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "timecode"})
-"""Container tags that describe the file that was read, in lower case, or that are told by themselves."""
+"""Container tags that describe the file that was read, in lower case, or that have a message of their own."""
 
 SD_OR_HD = frozenset({1, 2, 4, 5, 6, 7})
 """H.273 primaries that players take untagged video for."""

@@ -23,7 +23,7 @@ class Stage:
     filters: tuple[str, ...] = ()
     """The names of FFmpeg's filters that the user has written; empty for ours."""
     keeps_frame_data: bool = False
-    """Whether what frames carry beside their samples gets through."""
+    """Whether the side data of frames gets through."""
 
 
 def stages_of(

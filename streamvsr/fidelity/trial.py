@@ -50,10 +50,10 @@ class Written:
 
     media: MediaInfo
     codec: str
-    """The encoder; for pictures, their suffix."""
+    """The encoder; for image sequences, the suffix."""
     output: OutputOptions
     container: str
-    """FFmpeg's name of the format; empty for pictures."""
+    """FFmpeg's name of the format; empty for image sequences."""
     tried: bool = True
     """False where nothing could be read back, and only the samples' format is known."""
 

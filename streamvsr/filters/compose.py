@@ -148,7 +148,7 @@ def keeps_count(steps: Sequence[Step]) -> bool:
 
 
 def is_timeless(steps: Sequence[Step]) -> bool:
-    """Whether it is known that what comes of a frame depends on that frame alone (of the filters beside ``vsr``)."""
+    """Whether it is known that what comes of a frame depends on that frame alone, ``vsr`` left aside."""
     return not cut_place(steps)
 
 

@@ -94,7 +94,7 @@ def _scenes(source: Source, index: FrameIndex, first: int, last: int, threshold:
     source.begin_at(entry)
     detector, found = SceneDetector(threshold), []
     previous: Frame | None = None
-    # A scene is told by the frames around its first one.
+    # A scene is detected from the frames around its first one.
     begin = index.pts[max(0, bisect_left(index.pts, first) - 2)]
     for item in source:
         if not isinstance(item, Frame) or item.pts < begin:

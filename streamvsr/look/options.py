@@ -1,4 +1,4 @@
-"""What ``streamvsr look`` and ``streamvsr preview`` can be told."""
+"""Options of ``streamvsr look`` and ``streamvsr preview``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One moment of an input before and after: bicubic enlargement beside the network's result."""
+"""One moment of an input before and after: bicubic upscaling next to the network's result."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ MOVING = {
     Type.STEREO3D: "the layout of stereo 3D",
     Type.SPHERICAL: "the projection of spherical video",
 }
-"""What frames carry beside samples. PyAV cannot put it on a frame that a network or OpenCV has made."""
+"""Side data of frames. PyAV cannot put it on a frame that a network or OpenCV has made."""
 
 CARRIED_BY = {
     "closed captions": frozenset({"libx264", "libx265", "mpeg2video"}),

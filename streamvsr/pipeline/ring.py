@@ -238,7 +238,7 @@ class PacketSpool:
             self._memory.clear()
 
     def close(self) -> None:
-        """The reader has enough: what is there is let go, and so is what still comes."""
+        """The reader has enough: what is there is discarded, and so is what still comes."""
         with self._lock:
             self._closed = True
             self._memory.clear()

@@ -74,7 +74,7 @@ class SourceStage(Stage):
         self, source: SourceLike, output: Ring, spool: PacketSpool | None, name: str = "decode", *,
         realtime: bool = False,
     ) -> None:  # fmt: skip
-        """``spool``: None where the sink takes no packets; they are let go. ``realtime``: hold each frame back until
+        """``spool``: None where the sink takes no packets; they are discarded. ``realtime``: hold each frame back until
         its time has come, counted from the first one's."""
         super().__init__()
         self.name = name

@@ -40,7 +40,7 @@ class Progress:
     stage_seconds: tuple[tuple[str, float], ...] = ()
     """Name of each stage, and how long it worked."""
     stopping: bool = False
-    """Told to end early: what is on its way is being finished."""
+    """A stop was requested: frames in flight are being finished."""
 
 
 @dataclass(frozen=True, slots=True)

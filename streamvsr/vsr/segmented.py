@@ -25,7 +25,7 @@ from streamvsr.vsr.repeats import Repeats
 
 
 class Cut(NamedTuple):
-    """Where a segment begins, and what is run beside the segments before and behind it."""
+    """Where a segment begins, and how many frames of context are run before and behind it."""
 
     seconds: Fraction
     """A frame at or after it belongs behind it."""

@@ -88,7 +88,7 @@ class Deinterlacer(Generic[T]):
         self._graph: FilterGraph | None = None
         self._kind: tuple[int, int, str] | None = None
         self._before: av.VideoFrame | None = None
-        """The last picture that was passed on as it is: the neighbour of the first that is not."""
+        """The last frame that was passed on as it is: the neighbour of the first that is not."""
         self._inside: dict[int, T] = {}
         self._count = 0
 
@@ -125,7 +125,7 @@ class Deinterlacer(Generic[T]):
         self._inside.clear()
 
     def _numbered(self, picture: av.VideoFrame) -> av.VideoFrame:
-        """With its number for a time stamp; the filter halves the unit, for those who want a picture of each field."""
+        """With its number for a time stamp; the filter halves the unit, for those who want a frame of each field."""
         picture.pts, picture.time_base = self._count, Fraction(1)
         self._count += 1
         return picture

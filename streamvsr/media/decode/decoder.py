@@ -223,7 +223,7 @@ class VideoDecoder:
 
 
 def alpha_decoder(stream: Any) -> Any:
-    """libvpx's decoder for VP8 and VP9 whose transparency lies in a second picture beside each packet (WebM's
+    """libvpx's decoder for VP8 and VP9 whose transparency is a second frame in the side data of each packet (WebM's
     AlphaMode), which FFmpeg's own decoders pass over; None for any other stream, or without libvpx."""
     name = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stream.codec_context.codec.canonical_name)
     stated = {key.lower(): value for key, value in stream.metadata.items()}

@@ -1,6 +1,6 @@
 """A piece of a video for a machine that does not see the file: its compressed packets, and what the file says of them.
 
-The packets travel in a NUT container, which takes any codec with its parameters; their time stamps travel beside it, in
+The packets travel in a NUT container, which takes any codec with its parameters; their time stamps are kept apart, in
 the file's own ticks. A ``ClipSource`` gives the frames that the file's own source gives from the same key frame on.
 """
 
@@ -61,7 +61,7 @@ def write_clip(head: ClipHead, stream: Any, packets: Iterable[av.Packet[Any]]) -
         for number, packet in enumerate(packets):
             stamps.append((packet.pts, packet.dts, packet.duration or 0, packet.is_keyframe))
             packet.stream = copied
-            # The muxer wants stamps that grow; the file's own are beside it.
+            # The muxer wants stamps that grow; the file's own are kept separately.
             packet.time_base, packet.pts, packet.dts = copied.time_base, number, number
             container.mux(packet)
     data = to_json(replace(head, stamps=tuple(stamps)))

@@ -1,4 +1,4 @@
-"""Where the frames of a video are, told by its packets alone: what has to be decoded for the frames of a given time.
+"""Where the frames of a video are, from its packets alone: what has to be decoded for the frames of a given time.
 
 A fast pass over the input without decoding. Where the packets tell every frame's time stamp, a run may begin at any key
 frame and has, from there on, the frames of a run that began at the beginning: the same samples, the same stamps.

@@ -242,7 +242,7 @@ def read_picture(name: str) -> tuple[tuple[Plane, ...], PixelFormat]:
 
 
 def _silence(cv2: Any) -> None:
-    """What OpenCV finds odd about a file it prints in the middle of our lines; what it cannot read is told here."""
+    """Keep OpenCV from logging to the terminal: what it cannot read becomes an error of ours."""
     if hasattr(cv2, "setLogLevel"):
         cv2.setLogLevel(0)
     else:  # from OpenCV 5 on

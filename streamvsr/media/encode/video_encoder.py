@@ -41,7 +41,7 @@ ANY_TIME_BASE = frozenset({"libx264", "libx265", "libsvtav1", "libvpx-vp9", "lib
 """Encoders that are known to take any unit of time; others are asked before they are opened for good."""
 
 LAMBDA_PER_QUANTISER = 118
-"""FFmpeg's FF_QP2LAMBDA: the unit in which encoders are told a quantiser."""
+"""FFmpeg's FF_QP2LAMBDA: the unit of an encoder's global_quality."""
 
 DNXHR = {"yuv422p10le": "dnxhr_hqx", "yuv444p10le": "dnxhr_444", "gbrp10le": "dnxhr_444"}
 """The profile of each depth."""

@@ -212,7 +212,7 @@ class Muxer:
                 self.transport.mux(whole)
 
     def write_packet(self, packet: Packet) -> None:
-        """One packet of the input's tracks; those that have no place here are let go."""
+        """One packet of the input's tracks; those that have no place here are discarded."""
         if packet.track not in self._writers:
             return
         with self._translated():
