@@ -271,3 +271,11 @@ def test_weights_that_do_not_fit() -> None:
     offsets = "deform_align.backward_1.conv_offset.6.weight"
     with pytest.raises(CheckpointError, match="offsets of 100 channels"):
         load(state | {offsets: torch.zeros(100, 8, 3, 3)}, {})
+
+
+def test_a_new_network_has_numbers_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ``torch.empty`` gives is whatever lay in memory: NaN here, so that nothing of it may be left."""
+    empty = torch.empty
+    monkeypatch.setattr(torch, "empty", lambda *size, **how: empty(*size, **how).fill_(torch.nan))
+    state = BasicVSRPlusPlusNet(4, 1, groups=2).state_dict()
+    assert [name for name, value in state.items() if not value.isfinite().all()] == []

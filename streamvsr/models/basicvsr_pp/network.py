@@ -14,6 +14,7 @@ first and give a frame of the input's size.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
@@ -50,7 +51,8 @@ class Alignment(nn.Module):
         self.groups = groups
         self.max_residue = max_residue
         self.weight = nn.Parameter(torch.empty(channels, 2 * channels, 3, 3))
-        self.bias = nn.Parameter(torch.empty(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))  # as torch's own convolutions begin
         widths = (3 * channels + 4, channels, channels, channels)
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise(widths):
