@@ -12,7 +12,7 @@ from streamvsr.options import option
 class LookOptions:
     json: bool = option(False, "--json", help="print it as JSON", kind="flag")
     sheet: str | None = option(None, "--sheet", help="a PNG with the candidates at three moments", metavar="FILE")
-    no_trial: bool = option(False, "--no-trial", help="no forecast: it works for a second", kind="flag")
+    no_trial: bool = option(False, "--no-trial", help="no forecast: it works for a few seconds", kind="flag")
 
 
 @dataclass(frozen=True, slots=True)
