@@ -73,3 +73,25 @@ def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert f"{tmp_path / 'out.mkv'}: 640x384, libx265, 25 frames a second\nmodel rt-real: " in err
     assert "frames a second, " in err.splitlines()[-1]
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_preview_apart(tmp_path: Path) -> None:
+    path = write(tmp_path / "in.mkv", moving(), "ffv1")
+    assert main(["preview", str(path), "--at", "0.2", "--apart", "--whole", str(tmp_path / "p.png")]) == 0
+    before, after = (cv2.imread(str(tmp_path / f"p.{side}.png")) for side in ("before", "after"))
+    assert before.shape == after.shape
+    assert before.shape[0] % 4 == 0
+    assert main(["preview", str(path), "--apart", str(tmp_path / "p.png")]) == 2, "nothing is overwritten unasked"
+    words = [str(path), "-vf", "gaussian", "--at", "0.2", "--apart", "--whole", str(tmp_path / "q.png")]
+    assert main(["preview", *words]) == 0
+    assert cv2.imread(str(tmp_path / "q.after.png")).shape[0] * 4 == before.shape[0], "a chain without a network"
+
+
+def test_a_strip_and_what_the_file_holds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path / "in.mkv", moving(), "ffv1")
+    assert main(["look", str(path), "--no-trial", "--json", "--strip", str(tmp_path / "strip.png")]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["contents"]["tracks"] == []
+    strip = cv2.imread(str(tmp_path / "strip.png"))
+    assert strip.shape[0] == 120
+    assert len({strip[:, at : at + 20].tobytes() for at in range(0, strip.shape[1] - 20, strip.shape[1] // 6)}) > 1

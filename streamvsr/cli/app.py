@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from streamvsr.cli.console import Console, encodable, forget_secrets, hide, hides, redact
@@ -194,6 +195,11 @@ def run_config(
                 # Inside an import (torch takes seconds) it may come out as any error.
                 raise KeyboardInterrupt from error
             raise
+        if config.run.live_pair is not None:
+            from streamvsr.look.live_pair import LivePair
+
+            pair = LivePair(Path(config.run.live_pair))
+            run.tap(pair.written, pair.read)
         interrupts.arm()
         display: Display = NoDisplay()
         run.start()

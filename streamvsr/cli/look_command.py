@@ -58,6 +58,7 @@ def look_command(words: Sequence[str]) -> int:
         raise UsageError("look takes one input: streamvsr look INPUT")
     config = replace(config, input=replace(config.input, path=paths[0]))
     refuse("--sheet", options.sheet, config.output.overwrite)
+    refuse("--strip", options.strip, config.output.overwrite)
     console = Console(quiet=config.run.quiet or options.json)
     # As build() does, but before anything here imports torch.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -80,8 +81,18 @@ def look_command(words: Sequence[str]) -> int:
 
             picture = png(sheet(config, footage, choice, warn=console.warning))
             write(options.sheet, picture, config.output.overwrite)
+        if options.strip is not None:
+            from streamvsr.look.crops import png
+            from streamvsr.look.strip import strip
+
+            write(options.strip, png(strip(config, footage, warn=console.warning)), config.output.overwrite)
+        contents = None
+        if options.json:
+            from streamvsr.look.strip import contents_of
+
+            contents = contents_of(config)
     if options.json:
-        print(json.dumps(_json(footage, choice, hints(footage), found), indent=2))
+        print(json.dumps({**_json(footage, choice, hints(footage), found), "contents": contents}, indent=2))
     else:
         print(encodable(_text(footage, choice, hints(footage), found), sys.stdout))
     return 0

@@ -237,17 +237,14 @@ class VideoEncoder:
     def _stamped(self, packets: list[av.Packet[Any]]) -> Iterator[av.Packet[Any]]:
         for packet in packets:
             duration = self._durations.pop(packet.pts if packet.pts is not None else -1, None)
-            stamps = packet.pts, packet.dts
-            if (
-                stamps[0] is not None
-                and stamps[1] is not None
-                and stamps[0] - stamps[1] > self._most_reordered + self._longest_step
-            ):
-                # x265 says anything where the video is shorter than its B-frames reach.
-                packet.dts = None
+            if packet.pts is not None and packet.dts is not None:
+                ahead = packet.pts - packet.dts
+                if not 0 <= ahead <= self._most_reordered + self._longest_step:
+                    # x265 gives what lay in memory where the video is shorter than its B-frames reach; mp4's muxer
+                    # ends the process over a step of more than 31 bits.
+                    packet.dts = None
             if duration is not None:
-                # Without it the last frame of an mp4 lasts as long as the one before, or not at all; and x265 gives now
-                # and then what lay in memory (seen: 0x4040404040404040), from which muxers derive decoding times.
+                # Without it the last frame of an mp4 lasts as long as the one before, or not at all.
                 packet.duration = duration
             yield packet
 
