@@ -6,7 +6,7 @@ Each shows what one has, enlarged by bicubic interpolation, beside what the reci
 part. They show the usual case, not the best.
 
 All come from CC0 clips and a drawing: demo/city_180p.mp4 of this repository, ``stream-of-water.mp4`` and ``flower.mp4``
-of MDN's examples, looked for in ``--clips`` (as water_cc0_360p.mp4 and flower_cc0_540p.mp4), and AnimeSR's checkpoint in
+of MDN's examples, looked for in ``--clips`` (water_cc0_360p.mp4, flower_cc0_540p.mp4), and AnimeSR's checkpoint in
 ``--weights`` where it has not been fetched. A picture whose clip is not there is left as it is.
 """
 
