@@ -239,8 +239,7 @@ class VideoEncoder:
             if packet.pts is not None and packet.dts is not None:
                 ahead = packet.pts - packet.dts
                 if not 0 <= ahead <= self._most_reordered + self._longest_step:
-                    # x265 gives what lay in memory where the video is shorter than its B-frames reach; mp4's muxer
-                    # ends the process over a step of more than 31 bits.
+                    # x265 gives what lay in memory where the video is shorter than its B-frames reach.
                     packet.dts = None
             if duration is not None:
                 # Without it the last frame of an mp4 lasts as long as the one before, or not at all.
