@@ -5,8 +5,11 @@ runs = $(shell for p in $(1); do $$p -c '' >/dev/null 2>&1 && { echo $$p; break;
 PYTHON ?= $(call runs,python3.11 python3.12 python3)
 # Sources, sinks and the pipeline are tested on the next PyAV and FFmpeg major as well, which needs Python 3.12.
 PYTHON_IO ?= $(call runs,python3.12 $(wildcard $(HOME)/.pyenv/versions/3.12*/bin/python))
+# A few minutes of telling tests run on the newest Python of all.
+PYTHON_NEWEST ?= $(call runs,python3.14 python3.13 $(wildcard $(HOME)/.pyenv/versions/3.1[34]*/bin/python))
 VENV ?= .venv
 VENV_IO ?= .venv-io
+VENV_NEWEST ?= .venv-newest
 VENV_OLDEST ?= .venv-oldest
 TEST_PACKAGES = hypothesis pytest pytest-timeout scikit-image
 PIP_ARGS ?=
@@ -16,7 +19,7 @@ export PIP_CONSTRAINT = $(CURDIR)/constraints.txt
 export PIP_BUILD_CONSTRAINT = $(PIP_CONSTRAINT)
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo setup test test-io test-oldest check bench explore fuzz fuzz-night kills wheel-check man docs clean
+.PHONY: demo setup test test-io test-oldest test-newest check bench explore fuzz fuzz-night kills wheel-check man docs clean
 
 demo: $(VENV)/.product
 	$(VENV)/bin/streamvsr -y demo/city_180p.mp4 demo_x4.mp4
@@ -25,7 +28,7 @@ demo: $(VENV)/.product
 setup: $(VENV)/.dev
 
 # What needs no network runs on the newest PyAV and on the oldest versions, the rest on what constraints.txt names.
-test: $(VENV)/.dev test-io test-oldest
+test: $(VENV)/.dev test-newest test-io test-oldest
 	$(VENV)/bin/python -m pytest -m "not io"
 
 test-io:
@@ -37,6 +40,21 @@ else ifeq ($(CI),true)
 	$(error CI has to test on Python 3.12 too, and there is none)
 else
 	@echo "no python3.12 here: the tests on PyAV 19 are left out"
+endif
+
+# The newest Python, without torch: every module is imported, and what may differ between Pythons is tried.
+ON_NEWEST = api api_frames cli_help cli_run completion imports main_job manual pipes plain_json ring runner sinks sources start tee texts
+test-newest:
+ifneq ($(PYTHON_NEWEST),)
+	test -d $(VENV_NEWEST) || $(PYTHON_NEWEST) -m venv $(VENV_NEWEST)
+	$(VENV_NEWEST)/bin/pip install -q $(PIP_ARGS) av msgspec numpy opencv-python-headless rich $(TEST_PACKAGES)
+	PYTHONPATH=$(CURDIR) $(VENV_NEWEST)/bin/python -m pytest -m io -p no:cacheprovider $(ON_NEWEST:%=tests/test_%.py)
+	mkdir -p build
+	PYTHONPATH=$(CURDIR) $(VENV_NEWEST)/bin/python -m streamvsr -y demo/city_180p.mp4 -vf scale=iw*4:-2 build/newest.mp4
+else ifeq ($(CI),true)
+	$(error CI has to test on Python 3.13 or newer too, and there is none)
+else
+	@echo "no Python after 3.12 here: the tests on it are left out"
 endif
 
 # The oldest versions that pyproject.toml admits.
@@ -71,15 +89,22 @@ fuzz-night: $(VENV)/.dev
 kills: $(VENV)/.dev
 	$(VENV)/bin/python -m tests.kills --runs 50 --seed $$(date +%Y%m%d)
 
-# The wheel alone, in an empty environment and another folder, has to do the main job.
+# The wheel alone, in an empty environment and another folder, has to do the main job: with the newest versions, and
+# beside the oldest numpy and OpenCV. What it loads must not ask for libGL, which servers and slim containers lack.
+WITHOUT_GL = import cv2, pathlib; print("numpy", __import__("numpy").__version__, "OpenCV", cv2.__version__); \
+    assert "libGL" not in pathlib.Path("/proc/self/maps").read_text()
 wheel-check:
-	rm -rf build/wheel build/wheel-venv && mkdir -p build/wheel
+	rm -rf build/wheel build/wheel-venv build/wheel-oldest && mkdir -p build/wheel
 	$(PYTHON) -m pip wheel -q --no-deps -w build/wheel .
 	$(PYTHON) -m venv build/wheel-venv
 	build/wheel-venv/bin/pip install -q $(PIP_ARGS) build/wheel/streamvsr-*.whl
 	cd build/wheel && ../wheel-venv/bin/streamvsr -y $(CURDIR)/demo/city_180p.mp4 -frames:v 10 demo_x4.mkv
 	test -s build/wheel-venv/share/man/man1/streamvsr.1
 	test -s build/wheel-venv/share/bash-completion/completions/streamvsr
+	$(PYTHON) -m venv build/wheel-oldest
+	PIP_CONSTRAINT=$(CURDIR)/constraints-oldest.txt build/wheel-oldest/bin/pip install -q $(PIP_ARGS) build/wheel/streamvsr-*.whl
+	build/wheel-oldest/bin/python -c '$(WITHOUT_GL)'
+	cd build/wheel && ../wheel-oldest/bin/streamvsr -y $(CURDIR)/demo/city_180p.mp4 -frames:v 10 demo_oldest.mkv
 
 # The manual page: `man -l build/streamvsr.1`. A wheel has it in share/man.
 man: $(VENV)/.product
@@ -91,7 +116,7 @@ docs: $(VENV)/.dev
 	$(VENV)/bin/python -m sphinx -q -E -W --keep-going -c docs -d build/doctrees . build/site
 
 clean:
-	rm -rf $(VENV) $(VENV_IO) $(VENV_OLDEST) build dist demo_x4.mp4
+	rm -rf $(VENV) $(VENV_IO) $(VENV_NEWEST) $(VENV_OLDEST) build dist demo_x4.mp4
 
 $(VENV)/.product: pyproject.toml constraints.txt
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)

@@ -34,7 +34,7 @@ from streamvsr.jobs.job import LONG_SECONDS, Job, Part, PartJob, cannot_resume
 from streamvsr.jobs.part_source import PartSource
 from streamvsr.jobs.segment_sink import SegmentSink
 from streamvsr.jobs.sink import JobSink
-from streamvsr.media.demux import Source, TrimmedSource, open_source, output_range, trimmed_input
+from streamvsr.media.demux import Source, TrimmedSource, check_begin, open_source, output_range, trimmed_input
 from streamvsr.media.demux.clip import ClipSource
 from streamvsr.media.mux import (
     Sink,
@@ -174,6 +174,8 @@ def _open(
     for line in source.warnings:
         warn(line)
     source.on_warning = warn
+    if own_input and part is None and source.info.duration == 0:
+        check_begin(config.input, partial(_input, config, steps, upright=False))
     cut = next((step.ready for step in steps if isinstance(step.ready, Cut)), None)
     parted: TrimmedSource | None = None
     if (written := output_range(config.output)) != (None, None):

@@ -273,6 +273,10 @@ class RunOptions:
     same_device_only: bool = option(
         False, "--same-device-only", help="workers of one kind: no CPUs beside GPUs", kind="flag"
     )
+    live_pair: str | None = option(
+        None, "--live-pair", help="the current frame, before and after, as JPEGs", metavar="FOLDER"
+    )
+    """Only while somebody touches the file ``watched`` in it; docs/progress.md."""
     no_stdin: bool = option(False, "-nostdin", help="never ask anything", kind="flag", as_ffmpeg=True)
 
 

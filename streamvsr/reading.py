@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from streamvsr.build import build
+from streamvsr.build import build, check_chain
 from streamvsr.config import Config, ModelOptions
 from streamvsr.pipeline.frame_sink import FrameReader, FrameSink
+
+__all__ = ["UNTOUCHED", "check_chain", "open_reader"]
 
 UNTOUCHED = ModelOptions(model="identity")
 """No network."""

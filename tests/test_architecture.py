@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "fidelity": MEDIA | {"filters", "media.demux", "media.encode", "media.mux"},
     "jobs": MEDIA | {"media.demux", "media.encode", "media.mux", "pipeline", "vsr"},
     "footage": MEDIA | {"media.demux", "models"},
-    "look": MEDIA | {"build", "compare", "footage", "models", "pipeline", "reading"},
+    "look": MEDIA | {"build", "compare", "filters", "footage", "media.demux", "models", "pipeline", "reading"},
     "networks": BASICS | {"filters", "footage", "models", "vsr"},
     "build": BASICS | {"fidelity", "jobs", "media.demux", "media.mux", "filters", "networks", "vsr", "pipeline"},
     "distributed": BASICS | {"build", "jobs", "media.demux", "models", "networks", "pipeline"},

@@ -229,6 +229,7 @@ VALUES: dict[str, st.SearchStrategy[str]] = {
     "--read-timeout": st.integers(1, 99).map(str),
     "--workers": st.integers(1, 99).map(str),
     "--progress": st.sampled_from(["bar", "lines", "json", "none"]),
+    "--live-pair": st.sampled_from(["pairs", "here/pairs"]),
     "--ray": st.sampled_from(["auto", "host:6379"]),
 }
 SWITCHES = (

@@ -230,6 +230,13 @@ class TestTexts:
             assert main([word, "in.mp4"]) == 2
             assert capsys.readouterr().err == f"error: there is no file '{word}'; did you mean streamvsr {meant}?\n"
 
+    def test_a_command_behind_options(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["-y", "--preset", "archive", "compare", "a b.mp4", "b.mp4"]) == 2
+        wanted = "streamvsr compare -y --preset archive 'a b.mp4' b.mp4"
+        assert capsys.readouterr().err == f"error: 'compare' is a command, and a command comes first: {wanted}\n"
+        assert main(["--preset", "look", "nosuch.mp4"]) == 2
+        assert "a command comes first" not in capsys.readouterr().err, "a value is no command"
+
     def test_a_videos_output_without_extension(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:

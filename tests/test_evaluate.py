@@ -206,6 +206,8 @@ def test_metrics_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
         ("evaluate", 2, ""),
         ("evaluate rt", 2, "takes models and a data set"),
         ("evaluate nosuch set", 2, "unknown model 'nosuch'"),
+        ("evaluate bicubic,rtreal set", 2, "unknown model 'rtreal'; did you mean rt-real?"),
+        ("evaluate bicubic set --with nosuchfilter", 2, "nosuchfilter"),
         ("evaluate bicubic,bicubic set", 2, "two of them have one name"),
         ("evaluate bicubic none", 1, "no such file or folder: 'none'"),
         ("evaluate bicubic set --degrade blur", 2, "--degrade blur: expected bicubic"),
@@ -359,3 +361,19 @@ def test_measures_are_streamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     )  # fmt: skip
     # Two inputs with a ring of 16 decoded frames and one of 4 finished ones each, and what is in hand.
     assert 0 < most <= 2 * (16 + 4 + 4)
+
+
+def test_videos_of_two_lengths_are_told_before_a_frame_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from streamvsr.metrics import compare
+
+    video(tmp_path / "long.mp4", 6)
+    video(tmp_path / "short.mp4", 4)
+    line = f"metrics {tmp_path}/long.mp4 {tmp_path}/short.mp4 --metric mse_y --quiet"
+    assert run(f"{line} --shortest", capsys)[0] == 0
+    assert run(f"{line.replace(' --quiet', '')} -frames:v 3", capsys)[0] == 0
+    monkeypatch.setattr(compare, "load", lambda *_, **__: pytest.fail("something is measured"))
+    code, _, err = run(line, capsys)
+    assert code == 1
+    assert "short.mp4' has 4 frames, " in err

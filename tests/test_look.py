@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 from dataclasses import replace
@@ -13,13 +12,15 @@ import cv2
 import numpy as np
 import pytest
 
-from streamvsr.cli.app import main
 from streamvsr.config import InputOptions
 from streamvsr.errors import SourceError
 from streamvsr.footage.choose import BETTER, CLEAN, RESTORING, choose, faults, hints, like_h264
 from streamvsr.footage.measure import Luma, blockiness, combing, detail, noise
 from streamvsr.footage.sample import CannotLookError, Footage, look
+from streamvsr.look.forecast import SETTLED_FRAMES, settled_rate
 from streamvsr.models import registry
+
+pytestmark = pytest.mark.io
 
 CLEAN_FOOTAGE = Footage(640, 360, "h264", 25.0, 10.0, 1.0, 28, 0.3, 1.05, 0.7, 12.0, False, False, 0.0)
 
@@ -237,59 +238,13 @@ def test_hints() -> None:
     assert "scale=iw/2" in hints(replace(CLEAN_FOOTAGE, detail=0.1))[0]
 
 
-def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = write(tmp_path / "clip.mp4", moving(40), "libx264", crf="32")
-    picture = tmp_path / "sheet.png"
-    before = sorted(tmp_path.iterdir())
-    assert main(["look", str(path), "--json", "--sheet", str(picture)]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["choice"]["model"] == RESTORING
-    assert found["forecast"]["trial_frames"] >= 1
-    assert found["forecast"]["seconds"] > 0
-    assert found["forecast"]["output_bytes"] > 0
-    assert sorted(tmp_path.iterdir()) == sorted([*before, picture]), "the trial leaves nothing behind"
-    pixels = cv2.imread(str(picture))
-    assert pixels is not None
-    assert pixels.shape[0] == 3 * 300
-    assert pixels.shape[1] % 400 == 0
-    assert main(["look", str(path), "--no-trial", "--sheet", str(picture)]) == 2, "no sheet is overwritten unasked"
-    capsys.readouterr()
-    assert main(["look", str(path), "--no-trial"]) == 0
-    assert "--model rt-real: " in capsys.readouterr().out
-
-
-def test_a_run_says_what_auto_saw(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = write(tmp_path / "clip.mp4", moving(12), "libx264", crf="34")
-    assert main([str(path), str(tmp_path / "out.mp4"), "-frames:v", "2"]) == 0
-    said = capsys.readouterr().err
-    assert "model rt-real: strongly compressed (h264, quantiser" in said
-    assert (tmp_path / "out.mp4").stat().st_size > 0
-
-
-def test_a_preview(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path, picture = write(tmp_path / "clip.mp4", moving(30), "libx264", crf="32"), tmp_path / "p.png"
-    assert main(["preview", str(path), "--at", "0.6", str(picture)]) == 0
-    assert "left bicubic, right rt-real, at 0.60 s, 320x192 of 320x192 pixels" in capsys.readouterr().err
-    pixels = cv2.imread(str(picture)).astype(float)
-    assert pixels.shape == (4 * 192, 2 * 4 * 320, 3)
-    before, after = pixels[100:, : 4 * 320], pixels[100:, 4 * 320 :]
-    assert 0.2 < np.abs(before - after).mean() < 10, "two enlargements of the same frame"
-    # The frame of that moment, and not one before: enlarged by another program's bicubic filter.
-    container = av.open(str(path))
-    wanted = [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)][15]
-    large = cv2.resize(wanted, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC).astype(float)
-    assert np.abs(before - large[100:]).mean() < 1
-    assert main(["preview", str(path), str(picture)]) == 2, "no image is overwritten unasked"
-    assert main(["preview", str(path), "p.jpg"]) == 2
-    assert main(["preview", str(path), "--at", "10", str(picture), "-y"]) == 1
-    assert "there was no frame to write: the input has none in the chosen range" in capsys.readouterr().err
-
-
-def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = write(tmp_path / "clip.mp4", moving(30), "libx264", crf="32")
-    assert main(["--dry-run", str(path), str(tmp_path / "out.mkv"), "-c:v", "libx265", "--scale", "2"]) == 0
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert f"{tmp_path / 'out.mkv'}: 640x384, libx265, 25 frames a second\nmodel rt-real: " in err
-    assert "frames a second, " in err.splitlines()[-1]
-    assert list(tmp_path.iterdir()) == [path]
+def test_the_rate_of_a_trial_is_that_of_its_settled_part() -> None:
+    """An encoder takes its first 48 frames at a hundred a second, and then ten."""
+    start = [100 + n / 100 for n in range(SETTLED_FRAMES + 1)]
+    moments = start + [start[-1] + n / 10 for n in range(1, 60)]
+    assert settled_rate(moments, 99.0) == pytest.approx(10)
+    few = [10 + n / 4 for n in range(20)]
+    assert settled_rate(few, 9.0) == pytest.approx(4)
+    assert settled_rate([10.0, 12.0], 9.0) == pytest.approx(0.5)
+    assert settled_rate([10.0], 8.0) == pytest.approx(0.5)
+    assert settled_rate([], 8.0) is None

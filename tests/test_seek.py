@@ -159,3 +159,29 @@ def test_a_frame_is_kept_where_it_does_not_begin_before_the_cut(clips: Path, nam
     kept = [item for item in behind if isinstance(item, Frame)]
     behind.close()
     assert len(kept) == len(wanted), f"-ss {start} of the output"
+
+
+def test_a_beginning_behind_the_end_is_told_before_a_network_is_loaded(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from streamvsr import build
+    from streamvsr.cli.app import main
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("a network was wanted")
+
+    monkeypatch.setattr(build, "NetworkMaker", never)
+    for name in ("b-frames.mp4", "vfr.mkv", "vp9.webm", "fields.ts"):
+        assert main(["-ss", "7.5", str(clips / name), str(tmp_path / "out.mkv")]) == 1
+        assert capsys.readouterr().err == "error: -ss 7.5: the input ends before that\n"
+
+
+def test_a_header_that_is_wrong_about_the_length_ends_no_run(clips: Path) -> None:
+    from streamvsr.errors import NoVideoError
+    from streamvsr.media.demux import check_begin
+
+    late = InputOptions(str(clips / "b-frames.mp4"), start=Fraction(5))
+    check_begin(late, lambda: open_source(late, OutputOptions()))
+    behind = InputOptions(str(clips / "b-frames.mp4"), start=Fraction(9))
+    with pytest.raises(NoVideoError):
+        check_begin(behind, lambda: open_source(behind, OutputOptions()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,9 +12,10 @@ import pytest
 
 from streamvsr.config import OutputOptions
 from streamvsr.errors import SinkError, UsageError
-from streamvsr.frames import PIXEL_FORMATS, Color, Frame
+from streamvsr.frames import PIXEL_FORMATS, Color, Frame, MediaInfo
 from streamvsr.media.encode.options import encoder_name, parse_rate
 from streamvsr.media.encode.pixel_formats import choose_format
+from streamvsr.media.encode.video_encoder import VideoEncoder
 from streamvsr.media.mux import wanted_format
 from tests.outputs import CFR, Shown, frames, info, numbers, sink_for, write
 
@@ -175,6 +177,21 @@ def test_encoders_do_not_talk_over_the_progress_line(
 def test_hevc_in_mp4_has_the_tag_that_players_want(tmp_path: Path, ffprobe: str) -> None:
     write(tmp_path / "o.mp4", info(), CFR[:3], video_codec="hevc")
     assert Shown(ffprobe, tmp_path / "o.mp4").of("video")[0]["codec_tag_string"] == "hvc1"
+
+
+@pytest.mark.parametrize("nonsense", [0x4040404040404040, -0x4040404040404040, 3004])
+def test_decoding_times_that_cannot_be_are_dropped(nonsense: int) -> None:
+    """x265 gives what lay in memory for a video of two frames."""
+    with av.open(io.BytesIO(), "w", format="nut") as container:
+        encoder = VideoEncoder(
+            container, "libx264", {}, OutputOptions(path="out.mp4"), MediaInfo(info()), "yuv420p", "mp4", in_front=True
+        )
+        packets = []
+        for pts, dts in [(0, -6006), (3003, nonsense), (6006, 6006)]:
+            packet = av.Packet(b"picture")
+            packet.pts, packet.dts = pts, dts
+            packets.append(packet)
+        assert [packet.dts for packet in encoder._stamped(packets)] == [-6006, None, 6006]
 
 
 def test_odd_sizes_lose_no_row(tmp_path: Path, ffprobe: str) -> None:

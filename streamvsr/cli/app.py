@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from streamvsr.cli.console import Console, encodable, forget_secrets, hide, hides, redact
@@ -20,6 +22,7 @@ from streamvsr.cli.parser import parse
 from streamvsr.cli.progress import Display, NoDisplay, done_fraction, duration, eta_seconds, make_display, size, summary
 from streamvsr.cli.secret_words import config_secrets, typed_secrets
 from streamvsr.cli.texts import help_texts
+from streamvsr.cli.tokens import tokenize
 from streamvsr.config import Config
 from streamvsr.errors import ReaderLeftError, StreamvsrError, UsageError, missing_package
 
@@ -145,15 +148,33 @@ def _command(words: Sequence[str]) -> int:
 
 
 def _check_command(words: Sequence[str]) -> None:
-    """Raise ``UsageError`` for a first word that looks like a command's name misspelt, and is no file."""
-    if _PATH_LIKE.search(words[0]) or os.path.exists(words[0]):
+    """Raise ``UsageError`` for a first word that looks like a command's name misspelt and is no file, and for a command
+    behind options."""
+    name = words[0]
+    if name.startswith("-"):
+        _check_order(words)
+        return
+    if _PATH_LIKE.search(name) or os.path.exists(name):
         return
     import difflib
 
-    close = difflib.get_close_matches(words[0].lower(), [*COMMANDS, *_OTHER_NAMES], n=1, cutoff=0.7)
+    close = difflib.get_close_matches(name.lower(), [*COMMANDS, *_OTHER_NAMES], n=1, cutoff=0.7)
     if close:
-        name = _OTHER_NAMES.get(close[0], close[0])
-        raise UsageError(f"there is no file '{words[0]}'; did you mean streamvsr {name}?")
+        meant = _OTHER_NAMES.get(close[0], close[0])
+        raise UsageError(f"there is no file '{name}'; did you mean streamvsr {meant}?")
+
+
+def _check_order(words: Sequence[str]) -> None:
+    try:
+        first = next((token.value for token in tokenize(words) if token.flag is None), None)
+    except UsageError:
+        return  # the parser tells it, with what is known by then
+    if first is not None and first in COMMANDS and not os.path.exists(first):
+        rest = list(words)
+        rest.remove(first)
+        raise UsageError(
+            f"'{first}' is a command, and a command comes first: {shlex.join(['streamvsr', first, *rest])}"
+        )
 
 
 def run_config(
@@ -194,6 +215,11 @@ def run_config(
                 # Inside an import (torch takes seconds) it may come out as any error.
                 raise KeyboardInterrupt from error
             raise
+        if config.run.live_pair is not None:
+            from streamvsr.look.live_pair import LivePair
+
+            pair = LivePair(Path(config.run.live_pair))
+            run.tap(pair.written, pair.read)
         interrupts.arm()
         display: Display = NoDisplay()
         run.start()

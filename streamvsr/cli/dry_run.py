@@ -1,6 +1,8 @@
-"""``--dry-run``: what a run would write and what it would take here, after a second of it."""
+"""``--dry-run``: what a run would write and what it would take here, after a few seconds of it."""
 
 from __future__ import annotations
+
+import time
 
 from streamvsr.cli.console import Console
 from streamvsr.cli.interrupts import Interrupts
@@ -10,11 +12,12 @@ from streamvsr.config import Config
 
 def dry_run(config: Config, console: Console) -> int:
     """Tell, and write nothing; the exit code. Raises ``StreamvsrError``, also where the input can be read only once."""
+    begin = time.perf_counter()
     with Interrupts():
         from streamvsr.footage.sample import look
         from streamvsr.look.forecast import forecast
 
-        found = forecast(config, look(config.input), warn=console.warning)
+        found = forecast(config, look(config.input), warn=console.warning, since=begin)
     console.block(f"{config.output.path}: {found.writes}")
     for note in found.notes:
         console.block(note)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,7 @@ usage: streamvsr look [options] INPUT [OUTPUT options]
 
 Says what a video is like (noise, compression, blocks, fields, repeats), which
 network 'auto' takes for it and why, what would be better and what that costs,
-and, after a second of the real work, how long the whole takes on this machine,
+and, after a few seconds of the real work, how long the whole takes here,
 with how much memory, and how large the output gets. docs/look.md explains it.
 The input has to be a file or images: what can be read only once is left alone.
 
@@ -49,6 +50,7 @@ def look_command(words: Sequence[str]) -> int:
     if not words or asks_for_help(words):
         print(USAGE + options_help(LookOptions) + _REST)
         return 0 if words else 2
+    begin = time.perf_counter()
     own, rest = take(words, LookOptions)
     options = LookOptions(**own)
     config, paths = parse_paths(rest)
@@ -56,6 +58,7 @@ def look_command(words: Sequence[str]) -> int:
         raise UsageError("look takes one input: streamvsr look INPUT")
     config = replace(config, input=replace(config.input, path=paths[0]))
     refuse("--sheet", options.sheet, config.output.overwrite)
+    refuse("--strip", options.strip, config.output.overwrite)
     console = Console(quiet=config.run.quiet or options.json)
     # As build() does, but before anything here imports torch.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -71,15 +74,25 @@ def look_command(words: Sequence[str]) -> int:
         if not options.no_trial:
             from streamvsr.look.forecast import forecast
 
-            found = forecast(config, footage, warn=console.warning)
+            found = forecast(config, footage, warn=console.warning, since=begin)
         if options.sheet is not None:
             from streamvsr.look.crops import png
             from streamvsr.look.sheet import sheet
 
             picture = png(sheet(config, footage, choice, warn=console.warning))
             write(options.sheet, picture, config.output.overwrite)
+        if options.strip is not None:
+            from streamvsr.look.crops import png
+            from streamvsr.look.strip import strip
+
+            write(options.strip, png(strip(config, footage, warn=console.warning)), config.output.overwrite)
+        contents = None
+        if options.json:
+            from streamvsr.look.strip import contents_of
+
+            contents = contents_of(config)
     if options.json:
-        print(json.dumps(_json(footage, choice, hints(footage), found), indent=2))
+        print(json.dumps({**_json(footage, choice, hints(footage), found), "contents": contents}, indent=2))
     else:
         print(encodable(_text(footage, choice, hints(footage), found), sys.stdout))
     return 0

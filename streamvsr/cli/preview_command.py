@@ -18,8 +18,9 @@ USAGE = """\
 usage: streamvsr preview [options] INPUT OUT.png
 
 Writes what a moment looks like before and after: left enlarged by bicubic
-interpolation, right through the network that a run would take (or --model), at
-full size, of the part of the frame in which most is to be seen.
+interpolation, right through the network that a run would take (or --model, or
+-vf behind the input), at full size, of the part of the frame in which most is to
+be seen.
 
 """
 _REST = """
@@ -44,7 +45,11 @@ def preview_command(words: Sequence[str]) -> int:
     if len(paths) != 2 or not paths[1].lower().endswith(".png"):
         raise UsageError("preview takes an input and a PNG: streamvsr preview INPUT OUT.png")
     config = replace(config, input=replace(config.input, path=paths[0]))
-    refuse("preview", paths[1], config.output.overwrite)
+    options = PreviewOptions(**own)
+    stem = paths[1][: -len(".png")]
+    targets = [f"{stem}.before.png", f"{stem}.after.png"] if options.apart else [paths[1]]
+    for target in targets:
+        refuse("preview", target, config.output.overwrite)
     console = Console(quiet=config.run.quiet)
     # As build() does, but before anything here imports torch.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -53,7 +58,8 @@ def preview_command(words: Sequence[str]) -> int:
         from streamvsr.look.preview import preview
 
         # The input is opened three times.
-        made = preview(config, PreviewOptions(**own), warn=cache(console.warning))
-    write(paths[1], png(made.pixels), config.output.overwrite)
-    console.note(f"{paths[1]}: {made.line}")
+        made = preview(config, options, warn=cache(console.warning))
+    for target, pixels in zip(targets, [made.before, made.after] if options.apart else [made.pixels], strict=True):
+        write(target, png(pixels), config.output.overwrite)
+    console.note(f"{' and '.join(targets)}: {made.line}")
     return 0

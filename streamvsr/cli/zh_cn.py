@@ -78,6 +78,7 @@ HELP: Mapping[str, str] = {
     "processes that share the work (extra ray)": "分担工作的进程数（需要 ray 附加包）",
     "workers on this Ray cluster: HOST:PORT, auto": "使用此 Ray 集群的工作进程：HOST:PORT、auto",
     "workers of one kind: no CPUs beside GPUs": "只用一种工作进程：有 GPU 时不再用 CPU",
+    "the current frame, before and after, as JPEGs": "把当前帧处理前后的 JPEG 放在此文件夹",
     "archive, live, preview, yours, or a .toml file": "archive、live、preview、自己的预设，或 .toml 文件",
     "print what holds and why, run nothing": "显示生效的设置及其来源，不运行",
     "any number of inputs, each into this folder": "任意多个输入，结果都放进此文件夹",

@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from av.sidedata.sidedata import Type
 
 from streamvsr.config import InputOptions, LiveOptions, OutputOptions
 from streamvsr.errors import SourceError
 from streamvsr.footage.measure import Luma, Measures, measure
 from streamvsr.frames import Frame
 from streamvsr.media.av_errors import FOREIGN, source_error
+from streamvsr.media.av_frames import side_data
 from streamvsr.media.demux import open_source
 from streamvsr.media.demux.image_sequence import is_pictures
 from streamvsr.media.demux.options import demuxer_options
@@ -230,17 +232,15 @@ def _median(values: Sequence[float]) -> float:
 
 def _quantiser(frame: Any) -> float | None:
     """From FFmpeg's ``AVVideoEncParams``: the frame's quantiser plus the mean of its blocks' differences to it."""
-    for side in frame.side_data:
-        if side.type.name != "VIDEO_ENC_PARAMS":
-            continue
-        data = bytes(side)
-        # unsigned nb_blocks; size_t blocks_offset, block_size; int type, qp; ... then x, y, w, h, delta_qp of each.
-        count, offset, size, kind, base = struct.unpack_from("@INNii", data)
-        deltas = [struct.unpack_from("i", data, offset + n * size + 16)[0] for n in range(count)]
-        mean = float(base + (sum(deltas) / count if count else 0))
-        # FFmpeg gives twice the scale of the MPEG codecs.
-        return mean / 2 if kind == _MPEG else mean
-    return None
+    data = side_data(frame, Type.VIDEO_ENC_PARAMS)
+    if data is None:
+        return None
+    # unsigned nb_blocks; size_t blocks_offset, block_size; int type, qp; ... then x, y, w, h, delta_qp of each.
+    count, offset, size, kind, base = struct.unpack_from("@INNii", data)
+    deltas = [struct.unpack_from("i", data, offset + n * size + 16)[0] for n in range(count)]
+    mean = float(base + (sum(deltas) / count if count else 0))
+    # FFmpeg gives twice the scale of the MPEG codecs.
+    return mean / 2 if kind == _MPEG else mean
 
 
 def _of_images(input: InputOptions) -> Footage:

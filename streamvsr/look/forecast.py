@@ -1,4 +1,13 @@
-"""A second of the real work, and what the whole would take: time, memory and size."""
+"""A few seconds of the real work, and what the whole would take: time, memory and size.
+
+::
+
+    since          first frame            SETTLED_FRAMES later        stop        over
+      |-- loading ------|-- the encoder fills ----|-- frames a second ---|-- flush --|
+
+The whole takes loading + its frames at the settled rate + flush. Until an encoder has filled its look-ahead it takes
+frames and does next to nothing for them, while the network has the processor to itself.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +24,12 @@ from streamvsr.build import build
 from streamvsr.config import Config
 from streamvsr.footage.sample import Footage
 
-TRIAL_SECONDS = 1.0
+TRIAL_SECONDS = 2.0
 """Of work, counted from the first frame that is written."""
+SETTLED_FRAMES = 48
+"""x264's look-ahead of 40 frames and the rings before it are full by then."""
+MOST_SECONDS = 5.0
+"""After the first frame the trial goes on for this long, where twice as many frames take longer."""
 LONGEST_SECONDS = 30.0
 """A network whose first frame takes longer is given up."""
 
@@ -39,11 +52,13 @@ class Forecast:
     """On the choice of the network, and what else a run says first."""
 
 
-def forecast(config: Config, footage: Footage, *, warn: Callable[[str], None]) -> Forecast:
+def forecast(config: Config, footage: Footage, *, warn: Callable[[str], None], since: float | None = None) -> Forecast:
     """Run ``config`` from the middle of its input into a temporary file. Its own output is neither opened nor made.
 
-    Raises what the run raises.
+    ``since``: ``time.perf_counter()`` when the command began, whose loading the run has to do as well; now unless
+    given. Raises what the run raises.
     """
+    begin = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="streamvsr-look-") as folder:
         path = Path(folder) / f"trial{_suffix(config.output.path)}"
         start = (config.input.start or Fraction(0)) + Fraction(int(500 * (footage.seconds or 0)), 1000)
@@ -54,38 +69,57 @@ def forecast(config: Config, footage: Footage, *, warn: Callable[[str], None]) -
             run=replace(config.run, resume=False),
         )
         run = build(trial, warn=warn)
-        begin, first = time.perf_counter(), None
+        moments: list[float] = []
+        # Appending is atomic: no lock between the writing thread and this one.
+        run.tap(lambda _frame: moments.append(time.perf_counter()))
         run.start()
         try:
-            while not run.wait(0.02):
-                now, done = time.perf_counter(), run.progress().frames_out
-                if first is None and done:
-                    first = now
-                if (first is not None and now - first >= TRIAL_SECONDS) or now - begin > LONGEST_SECONDS:
-                    break
-            now, done = time.perf_counter(), run.progress().frames_out
-            # The first frame waits for the network to load; with one frame alone nothing better is known.
-            rate = (done - 1) / (now - first) if first is not None and done > 1 else done / (now - begin) or None
+            while not run.wait(0.02) and not _enough(moments, begin):
+                pass
+            stopped, done = time.perf_counter(), len(moments)
             run.stop()
         except BaseException:
             run.abort()
             run.wait()
             raise
         run.wait()
+        over = time.perf_counter()
         if done:
             run.result()
         written = run.progress().frames_out
         size = path.stat().st_size if path.is_file() else 0
+    rate = settled_rate(moments[:done], begin)
+    loading = (moments[0] if moments else over) - (begin if since is None else since)
     frames = footage.frame_rate * footage.seconds if footage.frame_rate and footage.seconds else None
     return Forecast(
         rate,
-        frames / rate if frames and rate else None,
+        loading + frames / rate + over - stopped if frames and rate else None,
         _peak_memory(),
         int(size / written * frames) if written and size and frames else None,
         done,
         run.writes.removeprefix(f"{path}: "),
         tuple(run.notes),
     )
+
+
+def _enough(moments: list[float], begin: float) -> bool:
+    now = time.perf_counter()
+    if not moments:
+        return now - begin > LONGEST_SECONDS
+    past = now - moments[0]
+    return past >= MOST_SECONDS or (past >= TRIAL_SECONDS and len(moments) >= 2 * SETTLED_FRAMES)
+
+
+def settled_rate(moments: list[float], begin: float) -> float | None:
+    """Frames a second of frames that were written at ``moments`` of a trial that began at ``begin``; None for none."""
+    if not moments:
+        return None
+    if len(moments) == 1:
+        # The first frame waits for the network to load; nothing better is known.
+        return 1 / (moments[0] - begin)
+    last = len(moments) - 1
+    first = min(SETTLED_FRAMES, last // 2)
+    return (last - first) / (moments[last] - moments[first])
 
 
 def _suffix(path: str) -> str:

@@ -12,9 +12,14 @@ from streamvsr.options import option
 class LookOptions:
     json: bool = option(False, "--json", help="print it as JSON", kind="flag")
     sheet: str | None = option(None, "--sheet", help="a PNG with the candidates at three moments", metavar="FILE")
-    no_trial: bool = option(False, "--no-trial", help="no forecast: it works for a second", kind="flag")
+    strip: str | None = option(
+        None, "--strip", help="a PNG with moments of the input beside each other", metavar="FILE"
+    )
+    no_trial: bool = option(False, "--no-trial", help="no forecast: it works for a few seconds", kind="flag")
 
 
 @dataclass(frozen=True, slots=True)
 class PreviewOptions:
     at: Fraction | None = option(None, "--at", help="the moment (default: the middle)", kind="time", metavar="TIME")
+    apart: bool = option(False, "--apart", help="two images: OUT.before.png and OUT.after.png", kind="flag")
+    whole: bool = option(False, "--whole", help="the whole frame, not only a part of it", kind="flag")

@@ -11,6 +11,8 @@ import numpy as np
 
 from streamvsr.compare.label import Label, fitting_scale
 from streamvsr.config import Config, ModelOptions
+from streamvsr.filters.compose import compose, has_vsr
+from streamvsr.filters.language import parse
 from streamvsr.footage.choose import choose
 from streamvsr.footage.sample import look
 from streamvsr.look.crops import WARM_UP_FRAMES, frame_at, liveliest
@@ -26,10 +28,16 @@ and a network is done with it in a second."""
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    pixels: Pixels
-    """(rows, columns, 3) uint8 R'G'B': bicubic left, the network's right."""
+    before: Pixels
+    after: Pixels
+    """(rows, columns, 3) uint8 R'G'B', of one size: bicubic, and the result of the network or of ``-vf``."""
     line: str
     """What is to be seen."""
+
+    @property
+    def pixels(self) -> Pixels:
+        """Both beside each other: before left, after right."""
+        return cast(Pixels, np.hstack([self.before, self.after]))
 
 
 def preview(config: Config, options: PreviewOptions, *, warn: Callable[[str], None]) -> Preview:
@@ -37,26 +45,31 @@ def preview(config: Config, options: PreviewOptions, *, warn: Callable[[str], No
     footage = look(config.input)
     model = config.model
     name = model.checkpoint or model.model
-    if model.model == AUTO and model.checkpoint is None and model.config is None:
+    chain = config.output.filters or "vsr"
+    if not has_vsr(compose(parse(chain))):
+        name = chain
+    elif model.model == AUTO and model.checkpoint is None and model.config is None:
         choice = choose(footage, gpu=choose_device(model.device).type == "cuda")
         name = choice.model
         model = replace(model, model=name, strength=choice.strength if model.strength is None else model.strength)
     wanted = options.at if options.at is not None else Fraction(int(500 * (footage.seconds or 0)), 1000)
     lead = Fraction(WARM_UP_FRAMES) / Fraction(footage.frame_rate or 25).limit_denominator(1001)
     start = max(Fraction(0), wanted - lead)
-    size = min(MOST[0], footage.width) & ~1 or 1, min(MOST[1], footage.height) & ~1 or 1
-    x, y = liveliest(config, footage, start, size, warn)
+    most = (footage.width, footage.height) if options.whole else MOST
+    size = min(most[0], footage.width) & ~1 or 1, min(most[1], footage.height) & ~1 or 1
+    x, y = (0, 0) if options.whole else liveliest(config, footage, start, size, warn)
     crop = f"crop={size[0]}:{size[1]}:{x}:{y}"
-    after = frame_at(config, start, f"{crop},vsr", model, warn)
+    after = frame_at(config, start, f"{crop},{chain}", model, warn)
     height, width = after.shape[:2]
     plain = ModelOptions(model="bicubic", scale=(width, height), device=model.device)
     before = frame_at(config, start, f"{crop},vsr", plain, warn)
     texts = ["bicubic", str(name)]
-    scale = min(fitting_scale(text, width, height, 0.9) for text in texts)
-    for pixels, text in zip((before, after), texts, strict=True):
-        Label(text, width, height, scale).draw(pixels, at_right=False)
+    if not options.apart:
+        scale = min(fitting_scale(text, width, height, 0.9) for text in texts)
+        for pixels, text in zip((before, after), texts, strict=True):
+            Label(text, width, height, scale).draw(pixels, at_right=False)
     line = (
         f"left bicubic, right {name}, at {float(wanted):.2f} s,"
         f" {size[0]}x{size[1]} of {footage.width}x{footage.height} pixels from {x},{y}"
     )
-    return Preview(cast(Pixels, np.hstack([before, after])), line)
+    return Preview(before, after, line)

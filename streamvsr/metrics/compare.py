@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 
-from streamvsr.config import Config, OutputOptions
+from streamvsr.config import Config, InputOptions, OutputOptions
+from streamvsr.errors import StreamvsrError
 from streamvsr.frames import StreamInfo
 from streamvsr.media.color.samples import matrix_of
+from streamvsr.media.demux import open_source
+from streamvsr.media.demux.frame_index import CannotSeekError
 from streamvsr.media.demux.image_sequence import is_pictures
-from streamvsr.metrics.measure import Measure, Scores, pairs
+from streamvsr.metrics.measure import Measure, Scores, lengths_differ, pairs
 from streamvsr.metrics.options import MeasureOptions, frames_at
 from streamvsr.metrics.tools import load
 from streamvsr.reading import UNTOUCHED, open_reader
@@ -35,6 +38,8 @@ def compare(
                 readers.append(open_reader(one, warn))
                 undo.callback(readers[-1].close)
         infos = [reader.media.video for reader in readers]
+        if reference is not None and not shortest and infos[0].frames_hint != infos[1].frames_hint:
+            _check_lengths(result, reference, config)
         if reference is not None and not (is_pictures(result) or is_pictures(reference)):
             _warn_of_rates(infos[0], infos[1], warn)
         single = all(info.frames_hint == 1 for info in infos)
@@ -52,6 +57,23 @@ def compare(
                 measure.add(frame, truth)
                 told(len(measure.scores), expected)
         return measure.scores
+
+
+def _check_lengths(result: str, reference: str, config: Config) -> None:
+    """Raise ``StreamvsrError`` where the containers' packets say that one has more frames, before any is measured. What
+    they do not say is seen at the end."""
+    if config.output.frames is not None or config.input != replace(InputOptions(), path=config.input.path):
+        return
+    counts = []
+    for path in (result, reference):
+        with closing(open_source(InputOptions(path), OutputOptions(), config.live)) as source:
+            try:
+                counts.append(len(source.frame_index().pts))
+            except CannotSeekError:
+                return
+    if counts[0] != counts[1]:
+        (count, short), (_, long) = sorted(zip(counts, (result, reference), strict=True))
+        raise StreamvsrError(lengths_differ(short, count, long))
 
 
 def _warn_of_rates(result: StreamInfo, reference: StreamInfo, warn: Callable[[str], None]) -> None:

@@ -22,8 +22,9 @@ from streamvsr.metrics.datasets import VIDEOLQ_FRAMES, Clip, find_clips
 from streamvsr.metrics.measure import Measure, Scores, pairs
 from streamvsr.metrics.options import EvaluateOptions, frames_at
 from streamvsr.metrics.tools import Tools, load
+from streamvsr.models.registry import select
 from streamvsr.pipeline.frame_sink import FrameReader
-from streamvsr.reading import UNTOUCHED, open_reader
+from streamvsr.reading import UNTOUCHED, check_chain, open_reader
 
 CONFIGS = (".py",)
 WEIGHTS = (".pth", ".pt", ".safetensors")
@@ -92,6 +93,8 @@ class Evaluation:
 
 def prepare(ways: Sequence[Method], dataset: str, options: EvaluateOptions, frames: int | None) -> Evaluation:
     """Find the clips and load what measures them. Raises ``StreamvsrError``."""
+    for way in ways:
+        _check_method(way)
     path, shrink = split_shrink(dataset)
     recipe = None if options.degrade is None else parse_recipe(options.degrade)
     if shrink > 1 and recipe is None:
@@ -102,6 +105,14 @@ def prepare(ways: Sequence[Method], dataset: str, options: EvaluateOptions, fram
         options = replace(options, at=VIDEOLQ_FRAMES)
     tools = load(options, reference=known)
     return Evaluation(ways, clips, options, tools, recipe, shrink, frames)
+
+
+def _check_method(way: Method) -> None:
+    """Raise for a chain or a network that there is not, before others are measured for minutes."""
+    if way.chain is not None:
+        check_chain(Config(InputOptions(""), OutputOptions(filters=way.chain), way.model))
+    elif way.model.backend == "native":
+        select(way.model.model, way.model.checkpoint, way.model.config)
 
 
 def evaluate(

@@ -125,10 +125,11 @@ def pairs(
     else:
         if shortest or next(references, None) is None:
             return
-        raise StreamvsrError(_lengths(names[0], count, names[1]))
+        raise StreamvsrError(lengths_differ(names[0], count, names[1]))
     if not shortest:
-        raise StreamvsrError(_lengths(names[1], count, names[0]))
+        raise StreamvsrError(lengths_differ(names[1], count, names[0]))
 
 
-def _lengths(short: str, count: int, long: str) -> str:
+def lengths_differ(short: str, count: int, long: str) -> str:
+    """The error's text: ``short`` has only ``count`` frames."""
     return f"'{short}' has {count} frames, '{long}' has more: they are no pair; --shortest measures what both have"

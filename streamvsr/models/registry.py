@@ -6,6 +6,7 @@ loads no torch: the network's module is imported when a model is loaded.
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -183,7 +184,10 @@ def select(
     if model != AUTO and model not in ENTRIES:
         named = next((k for k in known_checkpoints() if k.name == model), None)
         if named is None:
-            raise UsageError(f"unknown model {model!r}; there are {AUTO}, {', '.join(ENTRIES)}")
+            known = [AUTO, *ENTRIES]
+            near = difflib.get_close_matches(model, [*known, *(k.name for k in known_checkpoints())], n=1)
+            advice = f"did you mean {near[0]}? There" if near else "there"
+            raise UsageError(f"unknown model {model!r}; {advice} are {', '.join(known)}, and checkpoints by name")
         model = named.model
     described = _network_config(config)
     if described is not None:

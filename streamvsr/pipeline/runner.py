@@ -174,9 +174,12 @@ class Run:
         """One entry a stage, in the order of the flow."""
         return [stage.clock.stats(stage.name) for stage in self._stages]
 
-    def tap(self, on_frame: Callable[[Frame], None] | None) -> None:
-        """Show every written frame to ``on_frame``, in the writing thread: be quick, change nothing."""
-        self._sink.on_frame = on_frame
+    def tap(
+        self, on_frame: Callable[[Frame], None] | None, on_input: Callable[[Frame], None] | None = None
+    ) -> None:  # fmt: skip
+        """Show every written frame to ``on_frame``, in the writing thread, and every frame that was read to
+        ``on_input``, in the reading one: be quick, change nothing."""
+        self._sink.on_frame, self._source.on_frame = on_frame, on_input
 
     def _work(self, stage: Stage) -> None:
         """The one wrapper around every stage."""

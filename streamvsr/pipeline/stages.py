@@ -85,6 +85,7 @@ class SourceStage(Stage):
         self._begin: float | None = None
         self.latency: LatencyMeter | None = None
         """Told of every frame, where the input is live."""
+        self.on_frame: Callable[[Frame], None] | None = None
 
     def run(self) -> None:
         for item in self._source:
@@ -96,6 +97,8 @@ class SourceStage(Stage):
                 self._hold(float(item.seconds))
             if self.latency is not None:
                 self.latency.arrived(item.seconds)
+            if self.on_frame is not None:
+                self.on_frame(item)
             if not self.output.put(item, self.clock):
                 return
             self.clock.frames += 1

@@ -9,9 +9,9 @@ from fractions import Fraction
 from streamvsr.config import InputOptions, LiveOptions, OutputOptions
 from streamvsr.errors import UsageError
 from streamvsr.media.demux.base import Source
-from streamvsr.media.demux.trimmed import TrimmedSource
+from streamvsr.media.demux.trimmed import TrimmedSource, check_begin
 
-__all__ = ["Source", "TrimmedSource", "open_source", "output_range", "trimmed_input"]
+__all__ = ["Source", "TrimmedSource", "check_begin", "open_source", "output_range", "trimmed_input"]
 
 
 def _is_animated_png(input: InputOptions) -> bool:

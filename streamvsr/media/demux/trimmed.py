@@ -13,10 +13,14 @@ audio track has passed the end. Subtitles are not waited for: their next packet 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
 
+from streamvsr.config import InputOptions
+from streamvsr.errors import NoVideoError
 from streamvsr.frames import Chapter, Frame, MediaInfo, Packet
 from streamvsr.media.decode.clock import Shift
 from streamvsr.media.demux.base import Source
@@ -194,3 +198,13 @@ def _clipped(chapters: Sequence[Chapter], start: Fraction, until: Fraction | Non
             end = min(end, round((until - start) / chapter.time_base))
         if end > begin:
             yield replace(chapter, start=begin, end=end)
+
+
+def check_begin(input: InputOptions, open_again: Callable[[], Source]) -> None:
+    """Raise ``NoVideoError`` where ``-ss`` lies behind the last frame of a file, for a container that says so: headers
+    are wrong at times, and ``open_again``'s source is read for a frame."""
+    if not input.start or not os.path.isfile(input.path):
+        return
+    with closing(open_again()) as source:
+        if not any(isinstance(item, Frame) for item in source):
+            raise NoVideoError(f"-ss {float(input.start):g}: the input ends before that")
