@@ -229,7 +229,7 @@ def _open(
             warn(line)
     if job is not None:
         open_input = partial(_input, config, steps, upright=False)
-        source = _part_of(job, source, open_input, maker, segment_sink)
+        source = _part_of(job, source, open_input, maker, segment_sink, first_in_chain=has_vsr(steps[:1]))
         notes += [job.note] * bool(job.note)
     return _Opened(source, chains, sink, job, maker, media, output, notes, latency, cut, parted, bounded)
 
@@ -346,17 +346,21 @@ def _job(
 
 
 def _part_of(
-    job: Job | PartJob, source: Source, open_input: Callable[[], Source], maker: NetworkMaker, sink: SegmentSink
-) -> Source:
+    job: Job | PartJob, source: Source, open_input: Callable[[], Source], maker: NetworkMaker, sink: SegmentSink,
+    *, first_in_chain: bool,
+) -> Source:  # fmt: skip
     """The part of ``source`` that is to be computed; everything behind it gets its borders."""
-    job.begin(maker.weights, maker.context, maker.scene_threshold, open_input)
+    # What frames look like to a network behind other filters is not known without running these.
+    tracer = maker.tracer() if first_in_chain else None
+    job.begin(maker.weights, maker.context, maker.scene_threshold, open_input, tracer)
     assert job.plan is not None
     unit, segments = job.plan.time_base, job.plan.segments
     first, last = job.wanted
     start = None if first is None or first.start is None else first.start * unit
     end = None if last is None or last.end is None else last.end * unit
     cuts = [
-        (two.start * unit, two.before, one.after) for one, two in pairwise(segments) if two.start is not None
+        (two.start * unit, two.before, one.after, two.number, two.seen)
+        for one, two in pairwise(segments) if two.start is not None
     ]  # fmt: skip
     for vsr in maker.segmented:
         vsr.cut(cuts, start=start, end=end)

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from streamvsr.footage.sample import Footage
     from streamvsr.models.base import Model
     from streamvsr.models.registry import Selection
+    from streamvsr.vsr.filter import VsrFilter
     from streamvsr.vsr.repeats import Repeats
     from streamvsr.vsr.segmented import SegmentedVsr
+    from streamvsr.vsr.trace import Tracer
 
 FINE_SCALING = "lanczos+accurate_rnd+full_chroma_int+full_chroma_inp"
 """How the size is changed where the user does not say how."""
@@ -68,6 +70,10 @@ class NetworkMaker:
     def context(self) -> tuple[int, int]:
         """Frames before and after a cut that the networks need."""
         return max((vsr.context for vsr in self.segmented), default=(0, 0))
+
+    def tracer(self) -> Tracer | None:
+        """See ``VsrFilter.tracer``."""
+        return self.segmented[0].network.tracer() if len(self.segmented) == 1 else None
 
     def __call__(self, given: Mapping[str, Any], info: StreamInfo, last: bool) -> Sequence[Filter]:
         options = self._config.model
@@ -179,7 +185,7 @@ def make_vsr(
     models: Models | None = None,
     size: Callable[[int], tuple[int, int] | None] = lambda _: None,
     **placement: Any,
-) -> tuple[list[Repeats], str]:
+) -> tuple[list[Repeats[VsrFilter]], str]:
     """The network of ``options`` as a filter (none for ``identity``), and a sentence for the user on its choice.
 
     ``look``: what ``auto`` goes by; without it, by what is at hand alone.

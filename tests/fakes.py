@@ -81,7 +81,7 @@ class FakeSession(Session):
         self.next_start: int | None = None
         self.seen_to: int | None = None
 
-    def reset(self) -> None:
+    def reset(self, number: int = 0) -> None:
         self.fresh = True
         self.state = 0
         self.next_start = self.seen_to = None

@@ -27,7 +27,7 @@ def recorded(ffmpeg: str, folder: Path, name: str, offset: float = 0, seconds: i
     if not path.exists():
         sources = f"-f lavfi -i testsrc2=s=64x48:r={RATE}:d={seconds} -f lavfi -i sine=d={seconds}"
         coding = "-c:v libx264 -preset ultrafast -bf 0 -g 25 -c:a aac -flvflags no_duration_filesize"
-        words = [*sources.split(), *more, *coding.split(), "-output_ts_offset", str(offset), str(path)]
+        words = [*sources.split(), *coding.split(), *more, "-output_ts_offset", str(offset), str(path)]
         subprocess.run([ffmpeg, "-v", "error", "-y", *words], check=True)
     return path
 
@@ -85,6 +85,51 @@ def test_lists(suffix: str, offsets: list[int], folder: Path, tmp_path: Path, ff
     # The late clock is a pause at the beginning of an MP4, which FFmpeg 8 no longer counts in a list.
     wanted = len(offsets) * SECONDS if suffix == "mp4" else (max(stamps) - min(stamps) + 1) / RATE
     assert seconds == pytest.approx(wanted, abs=0.1)
+
+
+def with_stamp(data: bytes, number: int, **stamps: int) -> bytes:
+    """A transport stream whose ``number``-th picture with both stamps has these ones (``pts``, ``dts``; 33 bits)."""
+    edited, seen = bytearray(data), -1
+    for begin in range(0, len(data), 188):
+        pes = data.find(b"\0\0\1\xe0", begin, begin + 188)
+        if pes < 0 or not data[begin + 1] & 0x40 or data[pes + 7] & 0xC0 != 0xC0:
+            continue
+        seen += 1
+        if seen == number:
+            for place, name, prefix in ((pes + 9, "pts", 3), (pes + 14, "dts", 1)):
+                if (stamp := stamps.get(name)) is not None:
+                    top, middle, low = stamp >> 30 & 7, stamp >> 15 & 0x7FFF, stamp & 0x7FFF
+                    edited[place] = prefix << 4 | top << 1 | 1
+                    edited[place + 1 : place + 3] = (middle << 1 | 1).to_bytes(2, "big")
+                    edited[place + 3 : place + 5] = (low << 1 | 1).to_bytes(2, "big")
+            return bytes(edited)
+    raise AssertionError(f"{seen} pictures with two stamps")
+
+
+@pytest.mark.parametrize("number", [2, 11])
+@pytest.mark.parametrize(
+    "stamps",
+    [
+        {"pts": 865_831_110, "dts": 3_534_435_931},
+        {"pts": 3_534_435_931, "dts": 865_831_110},
+        {"pts": 865_831_110},
+        {"dts": 865_831_110},
+        {"pts": 0},
+        {"dts": 0},
+        {"pts": (1 << 33) - 1},
+        {"dts": (1 << 33) - 1},
+    ],
+    ids=str,
+)
+def test_one_damaged_time_stamp(
+    number: int, stamps: dict[str, int], folder: Path, tmp_path: Path, ffmpeg: str, ffprobe: str
+) -> None:
+    """It moves one frame at most, and nothing behind it."""
+    path = recorded(ffmpeg, folder, "reordered.ts", 0, SECONDS, "-bf", "2")
+    (tmp_path / "i.ts").write_bytes(with_stamp(path.read_bytes(), number, **stamps))
+    frames, seconds = written([str(tmp_path / "i.ts")], tmp_path / "o.mkv", ffprobe)
+    assert frames == SECONDS * RATE
+    assert seconds == pytest.approx(SECONDS, abs=0.05)
 
 
 def test_a_pause_of_days(

@@ -42,7 +42,7 @@ class Slow(Model, Session):
     def session(self) -> Self:
         return self
 
-    def reset(self) -> None:
+    def reset(self, number: int = 0) -> None:
         self.resets += 1
 
     def window(self, frames: Tensor, new: int, keep: range) -> Iterator[Tensor]:

@@ -181,7 +181,7 @@ def test_hevc_in_mp4_has_the_tag_that_players_want(tmp_path: Path, ffprobe: str)
 
 @pytest.mark.parametrize("nonsense", [0x4040404040404040, -0x4040404040404040, 3004])
 def test_decoding_times_that_cannot_be_are_dropped(nonsense: int) -> None:
-    """x265 gives what lay in memory for a video of two frames; mp4's muxer ends the process over the greatest."""
+    """x265 gives what lay in memory for a video of two frames."""
     with av.open(io.BytesIO(), "w", format="nut") as container:
         encoder = VideoEncoder(
             container, "libx264", {}, OutputOptions(path="out.mp4"), MediaInfo(info()), "yuv420p", "mp4", in_front=True

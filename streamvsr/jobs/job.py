@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from streamvsr.config import Config, OutputOptions
 from streamvsr.errors import SinkError
@@ -23,6 +23,9 @@ from streamvsr.media.encode.options import output_format
 from streamvsr.media.mux import kind_of
 from streamvsr.media.mux.atomic_file import is_url, local_path
 from streamvsr.media.mux.options import SEVERAL_FILES
+
+if TYPE_CHECKING:
+    from streamvsr.vsr.trace import Tracer
 
 LONG_SECONDS = 60
 """Inputs longer than this are jobs unless the user says otherwise."""
@@ -108,9 +111,10 @@ class Job:
 
     def begin(
         self, weights: Sequence[tuple[str, Path | None]], context: tuple[int, int], scene_threshold: float,
-        open_input: Callable[[], Source],
+        open_input: Callable[[], Source], tracer: Tracer | None,
     ) -> None:  # fmt: skip
-        """Go on by the plan in the folder, or make one. ``weights``: each network's name and file.
+        """Go on by the plan in the folder, or make one. ``weights``: each network's name and file. The rest: see
+        ``plan_segments``.
 
         Raises ``UsageError`` where the folder holds another job, ``SourceError`` where the input cannot be read.
         """
@@ -122,7 +126,7 @@ class Job:
             with closing(open_input()) as source:
                 time_base = source.info.video.time_base
             borders = regular_borders(self._duration)
-            segments, why = plan_segments(open_input, borders, context, scene_threshold)
+            segments, why = plan_segments(open_input, borders, context, scene_threshold, tracer)
             known = replace(plan, time_base=time_base, segments=segments, decoded_through=why)
             self.store.begin(known)
         self.plan = known

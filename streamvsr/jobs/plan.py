@@ -19,7 +19,7 @@ from streamvsr.options import is_sensitive
 from streamvsr.plain_json import from_json, plain, to_json
 from streamvsr.secrets import HIDDEN, mask
 
-FORMAT = 2
+FORMAT = 3
 """Of the files in a job's folder."""
 
 SEGMENT_SECONDS = 60
@@ -79,6 +79,10 @@ class Segment:
     """The last frame that has to be decoded; None: up to the end."""
     scene: bool = False
     """A scene begins with it."""
+    number: int = 0
+    """Of the first frame that the network gets, within its scene."""
+    seen: int = 0
+    """How many of the frames before are looked at for scenes alone: the first ones."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,6 +100,7 @@ class SegmentSink(Sink):
             for packet in self._encoder.flush():
                 self.encoded_bytes += len(packet.data)
                 self._writer.write(packet)
+            self._writer.shifts = self._encoder.shifts
             self._encoder.close()
             self._encoder = None
             self._writer.flush()

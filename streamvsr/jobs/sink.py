@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
+from itertools import count, takewhile
 from typing import Any
 
 from streamvsr.config import OutputOptions
@@ -21,6 +22,7 @@ from streamvsr.jobs.segment_sink import SegmentSink
 from streamvsr.jobs.store import JobStore, read_packets
 from streamvsr.media.av_errors import FOREIGN
 from streamvsr.media.demux.base import Source
+from streamvsr.media.encode.shift import Shifts
 from streamvsr.media.mux.muxer import Muxer
 from streamvsr.pipeline.interleave import Interleaver
 
@@ -122,10 +124,21 @@ class JobSink(SegmentSink):
                 while (copied := interleaver.next(packet.seconds)) is not None:
                     muxer.write_packet(copied)
                 muxer.write_video(packet)
+            self._tell_shifts(muxer)
             for copied in interleaver.rest(last if self._stopped else None):
                 muxer.write_packet(copied)
             muxer.finish()
         self._kept, self._joining = muxer.kept, None
+
+    def _tell_shifts(self, muxer: Muxer) -> None:
+        rate, shifts = self._template.rate, Shifts()
+        for number in self._finished():
+            shifts.join(self._store.records[number].shifts, 1 / rate)
+        if self._writer is not None:
+            shifts.join(self._writer.shifts, 1 / rate)
+        line = shifts.line(muxer.inside, self._codec, rate, self._media.video.time_base)
+        if line is not None:
+            self._tell(line)
 
     def _copied(self, source: Source) -> Iterator[Packet]:
         """The packets to copy; where the input breaks off for the frames, it does so for these."""
@@ -137,12 +150,16 @@ class JobSink(SegmentSink):
 
     def _video_packets(self) -> Iterator[Packet]:
         """Those of all segments that are finished without a gap, and what there is of the one at hand."""
-        number = 0
-        while number in self._store.records:
+        number = -1
+        for number in self._finished():
             yield from read_packets(self._store.packets_path(number))
-            number += 1
+        number += 1
         if self._writer is not None and number == self._number:
             yield from read_packets(self._writer.path)
+
+    def _finished(self) -> Iterator[int]:
+        """The finished segments without a gap."""
+        return takewhile(self._store.records.__contains__, count())
 
 
 def _silent(line: str) -> None:

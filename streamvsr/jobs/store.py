@@ -21,7 +21,7 @@ import struct
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import IO
@@ -31,6 +31,7 @@ import msgspec
 from streamvsr.errors import SinkError, UsageError
 from streamvsr.frames import Packet
 from streamvsr.jobs.plan import Plan
+from streamvsr.media.encode.shift import Shifts
 from streamvsr.part_file import sync_folder, write_file
 from streamvsr.plain_json import from_json, to_json
 
@@ -56,6 +57,7 @@ class SegmentRecord:
     """Seconds of its first frame; None where it has none."""
     end: Fraction | None
     """Seconds at which its last frame ends."""
+    shifts: Shifts = field(default_factory=Shifts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ class SegmentWriter:
         self.frames = 0
         self.start: Fraction | None = None
         self.end: Fraction | None = None
+        self.shifts = Shifts()
         self._digest = hashlib.sha256()
         self._file: IO[bytes] = path.open("wb")
 
@@ -101,7 +104,7 @@ class SegmentWriter:
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
-        return SegmentRecord(self._digest.hexdigest(), self.frames, self.start, self.end)
+        return SegmentRecord(self._digest.hexdigest(), self.frames, self.start, self.end, self.shifts)
 
     def discard(self) -> None:
         with suppress(OSError):

@@ -43,7 +43,7 @@ class ModelInfo:
     """Frames of look-ahead after which more of them change nothing at all (0: one frame suffices); None: no bound."""
     context: int = 40
     """Frames before a frame that its result depends on; older ones change it by one 8-bit code at most (``rt``, the
-    clip of benchmarks/bench_cuts.py). For resuming and workers."""
+    clip of benchmarks/bench_cuts.py). For resuming and workers, where ``Model.exact_from`` knows no bound."""
     steady: bool = False
     """Whether its result is held still where the input stands still, where the user does not say."""
     tunable: bool = False
@@ -67,8 +67,9 @@ class Session(ABC):
     """One run of one video through a model. Not thread safe; belongs to one stage."""
 
     @abstractmethod
-    def reset(self) -> None:
-        """Forget everything: the next window begins a new scene."""
+    def reset(self, number: int = 0) -> None:
+        """Forget everything: the next window begins with frame ``number`` of a scene, so anything that happens at
+        regular frames of a scene happens as in a session that has seen those before."""
 
     @abstractmethod
     def window(self, frames: torch.Tensor, new: int, keep: range) -> Iterator[torch.Tensor]:
@@ -104,6 +105,14 @@ class Model(ABC):
         ``warn`` gets one line for each thing that goes differently from what was asked. Without a call the defaults
         hold.
         """
+
+    def exact_from(self, number: int) -> int | None:  # noqa: ARG002
+        """The frame of a scene from which on a session that was reset to frame ``number`` gives, in the same windows,
+        what a session gives that has seen the scene from its first frame; None where that is never quite so.
+
+        Holds for the options that ``tune`` was given.
+        """
+        return None
 
     @abstractmethod
     def session(self) -> Session:

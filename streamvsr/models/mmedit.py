@@ -83,7 +83,7 @@ class MmeditSession(Session):
         self._model = model
         self._weight = next(model.network.parameters())
 
-    def reset(self) -> None:
+    def reset(self, number: int = 0) -> None:
         pass
 
     def window(self, frames: Tensor, new: int, keep: range) -> Iterator[Tensor]:

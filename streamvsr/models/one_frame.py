@@ -116,7 +116,7 @@ class FrameSession(Session):
         fast = compiled(network, weight.device, compile=options.compile, graphs=options.cuda_graphs, warn=warn)
         self._tiled = Tiled(fast, self._plan, traits.halo_px, info.scale, traits.multiple_px)
 
-    def reset(self) -> None:
+    def reset(self, number: int = 0) -> None:
         pass
 
     def window(self, frames: Tensor, new: int, keep: range) -> Iterator[Tensor]:

@@ -34,7 +34,7 @@ class PlainSession(Session):
     def __init__(self, scale: int) -> None:
         self._scale = scale
 
-    def reset(self) -> None:
+    def reset(self, number: int = 0) -> None:
         pass
 
     def window(self, frames: Tensor, new: int, keep: range) -> Iterator[Tensor]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -23,7 +23,6 @@ from torch.nn import functional
 
 from streamvsr.config import ModelOptions
 from streamvsr.errors import FilterError, ModelError, UsageError
-from streamvsr.filters.base import Filter
 from streamvsr.frames import PIXEL_FORMATS, Frame, Plane, StreamInfo
 from streamvsr.media.color.transfer import Fence, deferred
 from streamvsr.media.color.yuv import forward_matrix
@@ -32,8 +31,9 @@ from streamvsr.models.memory import is_out_of_memory
 from streamvsr.models.precision import Flag
 from streamvsr.vsr.deadline import Deadline
 from streamvsr.vsr.domains import Domain, color_read, color_written, domain_for
-from streamvsr.vsr.scenes import SceneDetector
 from streamvsr.vsr.steady import Steady
+from streamvsr.vsr.trace import Tracer
+from streamvsr.vsr.windowed import WindowedFilter
 from streamvsr.vsr.windows import Step, Windows, fitting, window_for
 
 CPU = torch.device("cpu")
@@ -53,7 +53,7 @@ class _PendingFrame:
     fence: Fence
 
 
-class VsrFilter(Filter):
+class VsrFilter(WindowedFilter):
     """Runs a model over windows of frames.
 
     ``options``: how the network is run; the filter's own share is
@@ -93,15 +93,10 @@ class VsrFilter(Filter):
         max_seq_len, overlap, propagation = options.max_seq_len, options.overlap, options.propagation
         length = model.info.max_seq_len if max_seq_len is None else max_seq_len
         shared = max(0, min(model.info.overlap, length - 1)) if overlap is None else overlap
-        self._windows = Windows(length, shared, propagation)
+        super().__init__(Windows(length, shared, propagation), options.scene_threshold if model.info.temporal else 0.0)
         self._given_length, self._given_overlap = max_seq_len, overlap
         self._latency_seconds, self._warn = latency_seconds, warn
         self._deadline: Deadline | None = None
-        detected = options.scene_threshold > 0 and model.info.temporal
-        self._scenes = SceneDetector(options.scene_threshold) if detected else None
-        self._undecided: Frame | None = None
-        """The last frame, as long as it is not known whether a scene begins with it."""
-        self.lookahead = self._windows.lookahead + (1 if self._scenes else 0)
         if size is not None and not 1 <= min(size) <= max(size) <= MOST_SIDE_PX:
             raise FilterError(f"vsr cannot make frames of {size[0]}x{size[1]}: a side has 1 to {MOST_SIDE_PX} pixels")
         if output_format is not None and output_format not in PIXEL_FORMATS:
@@ -127,7 +122,6 @@ class VsrFilter(Filter):
         self._domain: Domain | None = None
         self._session: Session | None = None
         self._held: list[tuple[Frame, Tensor]] = []
-        self._first_held = 0  # the number of the frame at _held[0]
         self._behind = 1 if device.type == "cuda" else 0
         """Pictures that are on their way from the device while the next one is computed."""
         self._submitted = 0  # frames before this number have been given to the session
@@ -201,22 +195,23 @@ class VsrFilter(Filter):
         if self._threads is not None:
             torch.set_num_threads(self._threads)
             self._threads = None
-        if self._scenes is None:
-            yield from self._accept(frame)
-            return
-        before, self._undecided = self._undecided, frame
-        if frame.discontinuity:
-            begins = self._scenes.last()
-            self._scenes.restart()
-            self._scenes.push(frame)
-        else:
-            begins = self._scenes.push(frame)
-        if before is not None:
-            yield from self._accept(replace(before, discontinuity=True) if begins else before)
+        return super().push(frame)
 
-    def flush(self) -> Iterator[Frame]:
-        yield from self.idle()
-        yield from self._run(self._windows.cut())
+    def restart(self, number: int = 0, seen: Iterable[Frame] = ()) -> None:
+        super().restart(number, seen)
+        if self._steady is not None:
+            self._steady.restart()
+
+    def tracer(self) -> Tracer | None:
+        """What finds where this filter may be begun for the same results; None where there is no such place."""
+        independent = self._options.propagation == "window"
+        info = self._model.info
+        bounded = independent or self._model.exact_from(1) is not None
+        if not info.temporal or not bounded or self._steady is not None or self._deadline is not None:
+            return None
+        length, overlap = self._windows.max_seq_len, self._windows.overlap
+        exact_from = None if independent else self._model.exact_from
+        return Tracer(Windows(length, overlap, self._options.propagation), self.scene_threshold, exact_from)
 
     @property
     def model(self) -> Model:
@@ -226,18 +221,6 @@ class VsrFilter(Filter):
     def strength(self) -> float:
         return self._strength
 
-    def restart(self) -> None:
-        """After ``flush``: forget every frame, as if the next one were the first."""
-        if self._scenes is not None:
-            self._scenes.restart()
-        if self._steady is not None:
-            self._steady.restart()
-
-    @property
-    def scene_threshold(self) -> float:
-        """By which scenes are found; 0: none are looked for."""
-        return self._options.scene_threshold if self._scenes is not None else 0.0
-
     @property
     def context(self) -> tuple[int, int]:
         """Frames of context before and after a frame, from which on more of them hardly change its result."""
@@ -246,49 +229,24 @@ class VsrFilter(Filter):
             return 0, 0
         return info.context, self._windows.overlap + (1 if self._scenes else 0)
 
-    def idle(self) -> Iterator[Frame]:
-        """The window that is being filled is run as it is; the scene ends there."""
-        yield from self._decided()
-        if self._windows.waiting:
-            yield from self._run(self._windows.cut())
-
-    def settle(self) -> Iterator[Frame]:
-        """The window that is being filled is run as it is; the scene goes on."""
-        yield from self._decided()
-        yield from self._run(self._windows.pause())
-
-    @property
-    def waiting(self) -> int:
-        """Frames that have come and not left."""
-        return self._windows.waiting + (self._undecided is not None)
-
-    @property
-    def max_seq_len(self) -> int:
-        """Frames in a window; of a live stream it may change."""
-        return self._windows.max_seq_len
-
-    def _decided(self) -> Iterator[Frame]:
-        """The last frame, if it waits for the next one to show whether a scene begins with it."""
-        frame, self._undecided = self._undecided, None
-        if frame is not None and self._scenes is not None:
-            yield from self._accept(replace(frame, discontinuity=True) if self._scenes.last() else frame)
-
     def close(self) -> None:
         self._held.clear()
         self._undecided = None
         self._session = self._domain = None
 
     def _accept(self, frame: Frame) -> Iterator[Frame]:
-        domain = self._domain
-        assert domain is not None
-        if frame.discontinuity:
-            yield from self._run(self._windows.cut())
-        with torch.inference_mode():
-            self._held.append((frame, domain.to_tensor(frame)))
-        yield from self._run(self._windows.push())
+        yield from super()._accept(frame)
         if self._deadline is not None and self._deadline.length != self._windows.max_seq_len:
             yield from self._run(self._windows.cut())
             self._resize(self._deadline.length)
+
+    def _take(self, frame: Frame) -> None:
+        assert self._domain is not None
+        with torch.inference_mode():
+            self._held.append((frame, self._domain.to_tensor(frame)))
+
+    def _drop(self, count: int) -> None:
+        del self._held[:count]
 
     def _check(self, frame: Frame) -> None:
         info = self._info
@@ -300,20 +258,13 @@ class VsrFilter(Filter):
                 f" {float(frame.seconds):.3f} s is {frame.width}x{frame.height} {frame.format.name}"
             )
 
-    def _run(self, step: Step | None) -> Iterator[Frame]:
-        if step is not None:
-            yield from self._window(step)
-        forget = self._windows.retain_from - self._first_held
-        del self._held[:forget]
-        self._first_held += forget
-
     def _window(self, step: Step) -> Iterator[Frame]:
         session, domain = self._session, self._domain
         assert session is not None
         assert domain is not None
         held = self._held[step.start - self._first_held : step.stop - self._first_held]
         if step.reset:
-            session.reset()
+            session.reset(self._number_at_reset())
             self._submitted = step.start
         new = step.stop - max(self._submitted, step.start)
         begin = time.perf_counter()

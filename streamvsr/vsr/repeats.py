@@ -17,25 +17,28 @@ network runs what it holds, without the look-ahead that has not come, and keeps 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from streamvsr.filters.base import Filter
 from streamvsr.frames import Frame, StreamInfo
-from streamvsr.vsr.filter import VsrFilter
+from streamvsr.vsr.windowed import WindowedFilter
+
+Network = TypeVar("Network", bound=WindowedFilter)
 
 PATIENCE = 4
 """Windows' worth of frames that may wait, so that repeats in a film cut no window short."""
 
 
-class Repeats(Filter):
+class Repeats(Filter, Generic[Network]):
     """A network that is spared repeats. Holds the last frame, its result, and the time stamps of repeats that wait."""
 
     own_thread = True
 
-    def __init__(self, network: VsrFilter) -> None:
+    def __init__(self, network: Network) -> None:
         self.name = network.name
         self.network = network
         self._last: Frame | None = None
@@ -69,11 +72,12 @@ class Repeats(Filter):
     def flush(self) -> Iterator[Frame]:
         yield from self._given(self.network.flush())
 
-    def restart(self) -> None:
-        """After ``flush``: forget every frame, as if the next one were the first."""
+    def restart(self, number: int = 0, seen: Iterable[Frame] = ()) -> None:
+        """See ``WindowedFilter.restart``."""
         self._last = self._result = None
+        self._waiting.clear()
         self._repeats = 0
-        self.network.restart()
+        self.network.restart(number, seen)
 
     def idle(self) -> Iterator[Frame]:
         yield from self._given(self.network.idle())

@@ -43,7 +43,7 @@ class SceneDetector:
     """
 
     def __init__(self, threshold: float) -> None:
-        self._threshold = threshold
+        self.threshold = threshold
         self.restart()
 
     def restart(self) -> None:
@@ -69,10 +69,10 @@ class SceneDetector:
             return False
         pictures = self._pictures
         # The change is never more than the plain difference, which is twenty times cheaper and nearly always small.
-        if np.abs(pictures[at] - pictures[at - 1]).mean() < self._threshold:
+        if np.abs(pictures[at] - pictures[at - 1]).mean() < self.threshold:
             return False
         change, flat = self._change(at)
-        if change < self._threshold or change < FLAT_SHARE * (flat + 1):
+        if change < self.threshold or change < FLAT_SHARE * (flat + 1):
             return False
         return all(change >= STANDS_OUT * self._change(n)[0] for n in (at - 1, at + 1) if 1 <= n < len(pictures))
 

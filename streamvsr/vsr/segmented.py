@@ -9,7 +9,8 @@ whole input gives, bit for bit::
     segment 0      0 1 2 3 4(5)                  (results in brackets are thrown away)
     segment 1          (2 3 4)5 6 7 8 9
 
-What a cut changes against no cut at all fades with ``before`` (docs/resume.md has the figures).
+What a cut changes against no cut at all fades with ``before`` (docs/resume.md has the figures). Nothing changes where
+the network is put into the phase that it has there in a run without a cut (see ``trace``).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import NamedTuple
 
 from streamvsr.filters.base import Filter
 from streamvsr.frames import Frame, StreamInfo
+from streamvsr.vsr.filter import VsrFilter
 from streamvsr.vsr.repeats import Repeats
 
 
@@ -33,6 +35,11 @@ class Cut(NamedTuple):
     """Frames of context before it, for the segment behind it."""
     after: int
     """Frames of look-ahead behind it, for the segment before it."""
+    number: int = 0
+    """Of the first frame of context, within its scene."""
+    seen: int = 0
+    """How many of the frames before it come ahead of the context: scenes are found by them, the network does not get
+    them."""
 
 
 class SegmentedVsr(Filter):
@@ -41,7 +48,7 @@ class SegmentedVsr(Filter):
     name = "vsr"
     own_thread = True
 
-    def __init__(self, inner: Repeats) -> None:
+    def __init__(self, inner: Repeats[VsrFilter]) -> None:
         """Uncut until ``cut`` is called, before the first frame."""
         self._inner = inner
         self.context = inner.network.context
@@ -53,15 +60,18 @@ class SegmentedVsr(Filter):
         self._begin: Fraction | None = None
         """Where the segment at hand begins, in seconds; None in the first."""
         self._done = False
+        self._owed = 0
+        """Frames before the next cut that ``inner`` has not given back."""
         self.lookahead = inner.lookahead + self.context[1]
         self.cut(())
 
     def cut(
-        self, cuts: Iterable[tuple[Fraction, int, int]], *, start: Fraction | None = None, end: Fraction | None = None
-    ) -> None:
+        self, cuts: Iterable[tuple[Fraction, int, int] | tuple[Fraction, int, int, int, int]], *,
+        start: Fraction | None = None, end: Fraction | None = None,
+    ) -> None:  # fmt: skip
         """``cuts``: see ``Cut``; increasing. ``start``, ``end``: those between which results are wanted; the frames
         before and behind are taken for context alone. None: from the first, to the last frame."""
-        self._cuts = deque(cut for cut in map(Cut._make, cuts) if start is None or cut.seconds >= start)
+        self._cuts = deque(cut for cut in (Cut(*each) for each in cuts) if start is None or cut.seconds >= start)
         self._end = end
         self._skipping = start is not None
         self._history: deque[Frame] = deque(maxlen=max((cut.before for cut in self._cuts), default=0))
@@ -80,7 +90,7 @@ class SegmentedVsr(Filter):
             return
         self._history.append(frame)
         if not self._skipping:
-            yield from self._wanted(self._inner.push(frame))
+            yield from self._given(frame)
 
     def flush(self) -> Iterator[Frame]:
         while self._tail:
@@ -103,8 +113,8 @@ class SegmentedVsr(Filter):
         if not self._skipping:
             for frame in tail[: cut.after]:
                 yield from self._wanted(self._inner.push(frame), end=cut.seconds)
-            yield from self._wanted(self._inner.flush(), end=cut.seconds)
-            self._inner.restart()
+            if self._owed > 0:
+                yield from self._wanted(self._inner.flush(), end=cut.seconds)
         if cut.seconds == self._end:
             self._done = True
             return
@@ -116,12 +126,20 @@ class SegmentedVsr(Filter):
                 self._done = True
                 return
         self._begin = cut.seconds
-        for frame in list(self._history)[len(self._history) - min(cut.before, len(self._history)) :]:
-            yield from self._wanted(self._inner.push(frame))
+        context = list(self._history)[len(self._history) - min(cut.before, len(self._history)) :]
+        self._inner.restart(cut.number, context[: cut.seen])
+        self._owed = 0
+        for frame in context[cut.seen :]:
+            yield from self._given(frame)
         for frame in tail:
             yield from self.push(frame)
 
+    def _given(self, frame: Frame) -> Iterator[Frame]:
+        self._owed += 1
+        yield from self._wanted(self._inner.push(frame))
+
     def _wanted(self, frames: Iterator[Frame], end: Fraction | None = None) -> Iterator[Frame]:
         for frame in frames:
+            self._owed -= 1
             if (self._begin is None or frame.seconds >= self._begin) and (end is None or frame.seconds < end):
                 yield frame

@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Literal
 
 JUMP_SECONDS = 1
 """Backward steps up to this are disorder, longer ones are another recording. So near is also what belongs together."""
@@ -29,6 +30,9 @@ MAX_GAP_SECONDS = 10
 
 FOLLOW_SECONDS = 10
 """How far apart the streams of one recording may begin."""
+
+MAX_REORDERING_SECONDS = 600
+"""From the decoding of a frame to its presentation, at any frame rate."""
 
 CLOCKS = 8
 """So many clocks are remembered for those that come back."""
@@ -62,6 +66,21 @@ class TimestampConcat:
         self._ends: dict[int, Fraction] = {}
         """Where the last packet of each stream ends."""
         self._back = self._ahead = 0
+
+    def damaged_stamp(
+        self, stream: int, pts: int | None, dts: int | None, time_base: Fraction
+    ) -> Literal["pts", "dts"] | None:
+        """Which of a packet's stamps cannot be: where a clock was set anew, both have moved.
+
+        Only in formats whose clocks jump; others have an index, or steps too small to go far astray."""
+        if not self._clocks_jump or pts is None or dts is None or stream not in self._ends:
+            return None
+        clock = self._of[stream]
+        shown, decoded = pts * time_base, dts * time_base
+        goes_on = abs(shown + clock.offset - self._ends[stream]) <= JUMP_SECONDS
+        if goes_on and abs(shown - decoded) > JUMP_SECONDS and self._jumps(stream, decoded, clock):
+            return "dts"
+        return None if -JUMP_SECONDS <= shown - decoded <= MAX_REORDERING_SECONDS else "pts"
 
     def ticks(self, stream: int, dts: int | None, duration: int, time_base: Fraction) -> int:
         """What to add to the stamps of a packet of a stream of sound or pictures."""

@@ -199,6 +199,11 @@ class Demuxer:
             packet.dts -= added
             packet.pts = None if packet.pts is None else packet.pts - added
         if packet.stream.type in ("video", "audio"):
+            damaged = self.joins.damaged_stamp(packet.stream_index, packet.pts, packet.dts, time_base)
+            if damaged == "pts":
+                packet.pts = None
+            elif damaged == "dts":
+                packet.dts = None
             ticks = self.joins.ticks(packet.stream_index, packet.dts, packet.duration or 0, time_base)
         else:
             ticks = self.joins.sparse_ticks(packet.pts if packet.pts is not None else packet.dts, time_base)

@@ -18,6 +18,7 @@ from streamvsr.errors import SinkError
 from streamvsr.frames import Frame, MediaInfo, Packet
 from streamvsr.media.av_packets import plain_packet
 from streamvsr.media.encode.options import LIVE_DEFAULTS
+from streamvsr.media.encode.shift import Shifts
 from streamvsr.media.encode.video_encoder import ASSUMED_RATE, VideoEncoder, plausible_rate
 from streamvsr.media.open_container import open_container
 
@@ -71,6 +72,16 @@ class PacketEncoder:
     def time_base(self) -> Fraction:
         """The unit of its packets' time stamps."""
         return self._encoder.time_base
+
+    @property
+    def shifts(self) -> Shifts:
+        """How far the frames so far are shown from their times."""
+        return self._encoder.shifts
+
+    @property
+    def rate(self) -> Fraction:
+        """Frames a second, of those that have one rate."""
+        return 1 / self._encoder.step
 
     def encode(self, frame: Frame) -> Iterator[Packet]:
         """The packets that this frame completes, track 0. Raises ``SinkError`` for a frame of another size."""

@@ -20,13 +20,10 @@ from streamvsr.frames import Color, Frame, MediaInfo, StreamInfo
 from streamvsr.media.av_errors import FOREIGN
 from streamvsr.media.av_frames import as_av, color_after, rescaled
 from streamvsr.media.encode.options import HARDWARE, SOFTWARE_TWIN, option_names, parse_rate, with_quality
+from streamvsr.media.encode.shift import Shifts, is_grid
 from streamvsr.media.encode.stated_color import stated_color
 from streamvsr.media.ffmpeg_log import listening
 from streamvsr.media.hdr import with_mastering
-
-GRID_CONTAINERS = frozenset({"avi", "mxf", "yuv4mpegpipe", "rawvideo"})
-"""Containers without time stamps: frames count in steps of the frame rate. AVI fills every tick between two frames
-with an empty packet, so a finer time base makes it enormous or is refused."""
 
 DECODING_TIMES = frozenset({"avi", "asf", "asf_stream", "wtv"})
 """Containers that know when a frame is decoded, and not when it is shown."""
@@ -91,6 +88,7 @@ class VideoEncoder:
         self._durations: dict[int, int] = {}
         """Stamps of frames inside the encoder, for those that do not hand durations through."""
         self._container, self._in_front = target, in_front
+        self.shifts = Shifts()
         self._refusal: BaseException | None = None
         self._said: list[str] = []
         self.stream = self._add(container)
@@ -212,6 +210,7 @@ class VideoEncoder:
         if self._last is not None:
             self._longest_step = max(self._longest_step, pts - self._last)
         self._last = pts
+        self.shifts.add(seconds, pts * self.time_base if self.time_base > frame.time_base else None, self.step)
         duration = self._ticks(frame.duration, frame.time_base) if frame.duration else round(self.step / self.time_base)
         duration = max(1, duration)
         picture.pts, picture.time_base, picture.duration = pts, self.time_base, duration
@@ -240,8 +239,7 @@ class VideoEncoder:
             if packet.pts is not None and packet.dts is not None:
                 ahead = packet.pts - packet.dts
                 if not 0 <= ahead <= self._most_reordered + self._longest_step:
-                    # x265 gives what lay in memory where the video is shorter than its B-frames reach; mp4's muxer
-                    # ends the process over a step of more than 31 bits.
+                    # x265 gives what lay in memory where the video is shorter than its B-frames reach.
                     packet.dts = None
             if duration is not None:
                 # Without it the last frame of an mp4 lasts as long as the one before, or not at all.
@@ -262,7 +260,7 @@ def output_color(info: StreamInfo, pixel_format: str) -> Color:
 
 def time_bases(container: str, codec: str, exact: Fraction, rate: Fraction) -> list[Fraction]:
     """What to try, best first: the stamps' own unit, a fine divisor of the frame's length, that length."""
-    if container in GRID_CONTAINERS or codec.startswith(("mpeg1", "mpeg2")):
+    if is_grid(container, codec):
         return [1 / rate]
     fine = [Fraction(1, rate.numerator * n)] if (n := MAX_DENOMINATOR // rate.numerator) else []
     return [exact, *fine, Fraction(1, 60000), 1 / rate]

@@ -59,7 +59,7 @@ class EncodedSink(Sink):
         ``codec``: the encoder's name.
         ``target``: the container that its pixel format and settings are chosen for.
         """
-        self._path, self._warn = output.path, on_warning
+        self._path, self._warn, self._media = output.path, on_warning, media
         info, several = media.video, len(outputs) > 1
         self._encoder: PacketEncoder | None = None
         self._open: list[_Output] = []
@@ -166,6 +166,7 @@ class EncodedSink(Sink):
             if not self._frames:
                 raise SinkError("no frame came, so there is nothing to write")
             self._flush()
+            self._tell_shifts()
             for packet in self._interleaver.rest(until):
                 self._write_copied(packet)
             # What nobody can take away first; a connection may keep us waiting.
@@ -181,6 +182,16 @@ class EncodedSink(Sink):
             self.abort()
         if self._failed:
             raise SinkError(f"{self._failed[0]} (complete: {', '.join(self._done)})")
+
+    def _tell_shifts(self) -> None:
+        assert self._encoder is not None
+        unit = self._media.video.time_base
+        lines = [
+            self._encoder.shifts.line(entry.muxer.inside, self._encoder.codec, self._encoder.rate, unit)
+            for entry in self._open
+        ]
+        for line in dict.fromkeys(filter(None, lines)):
+            self._warn(line)
 
     def _flush(self) -> None:
         assert self._encoder is not None

@@ -71,9 +71,9 @@ class Muxer:
         self._output, self._media, self._codec = output, media, codec
         self._name = name = output_format(output, stdout=self._path in STDOUT)
         free, self._tags = stream_tags(output.options)
-        self._inside = inner_format(name, self._path, free)
+        self.inside = inner_format(name, self._path, free)
         """The format of each file, where ``name`` writes several."""
-        self._plans = plan_tracks(media.tracks, streams, self._inside, output, on_warning)
+        self._plans = plan_tracks(media.tracks, streams, self.inside, output, on_warning)
         converted = next((p.codec for p in self._plans if p.action == "convert" and p.track.kind == "audio"), None)
         self._split = split_options(free, codec, converted)
         self.segment_seconds = segment_seconds(name, self._split.muxer)
@@ -118,7 +118,7 @@ class Muxer:
             raise
 
     def _start(self, encoder: PacketEncoder, decoders: dict[int, AudioDecoder]) -> None:
-        name, inside, split, output = self._name, self._inside, self._split, self._output
+        name, inside, split, output = self._name, self.inside, self._split, self._output
         container = self.transport.open(name, split.muxer, self._own)
         self._stream = self._add_video(container, encoder)
         # What is not sought in, and fragments, must have a stream's parameters in the header.
@@ -161,7 +161,7 @@ class Muxer:
         stream.metadata.update(encoder.stream.metadata)
         stream.disposition = encoder.stream.disposition
         tag = self._split.video.get("tag") or encoder.codec_tag
-        if tag is None and stream.codec_context.codec.canonical_name == "hevc" and self._inside in MOV_FAMILY:
+        if tag is None and stream.codec_context.codec.canonical_name == "hevc" and self.inside in MOV_FAMILY:
             # hev1, FFmpeg's choice, plays nowhere at Apple's.
             tag = "hvc1"
         if tag is not None:

@@ -64,7 +64,7 @@ class AnimeSRSession(Session):
         self._network = network
         self.reset()
 
-    def reset(self) -> None:
+    def reset(self, number: int = 0) -> None:  # noqa: ARG002
         self._carried: tuple[Tensor, Tensor] | None = None
         """The last output, folded, and the hidden state."""
         self._previous: Tensor | None = None

@@ -49,16 +49,27 @@ class BasicVSRModel(PropagationModel[BasicVSRNet | RealBasicVSRNet]):
             useless=frozenset() if cleans else CLEANING,
         )
 
-    def session(self) -> BasicVSRSession:
-        cleaning: nn.Module | None = None
-        core = self.network
-        if isinstance(core, RealBasicVSRNet):
-            cleaning, core = core.image_cleaning, core.basicvsr
+    def exact_from(self, number: int) -> int | None:
+        # Where a window decides as a whole, it matters which of its frames the session has not seen yet.
+        rule = self._refine_rule
+        whole = rule.scope == "window" and rule.threshold < OFF and isinstance(self.network, RealBasicVSRNet)
+        return None if whole else super().exact_from(number)
+
+    @property
+    def _refine_rule(self) -> RefineRule:
         options, rule = self._options, self.rule
         if options.dynamic_refine_thres is not None:
             rule = replace(rule, threshold=options.dynamic_refine_thres)
         if options.refine_rule is not None:
             rule = replace(rule, scope=options.refine_rule)
+        return rule
+
+    def session(self) -> BasicVSRSession:
+        cleaning: nn.Module | None = None
+        core = self.network
+        if isinstance(core, RealBasicVSRNet):
+            cleaning, core = core.image_cleaning, core.basicvsr
+        rule, options = self._refine_rule, self._options
         return BasicVSRSession(core, cleaning, rule, self._history, options, self._warn, self._widen)
 
 

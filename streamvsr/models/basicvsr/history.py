@@ -55,6 +55,15 @@ class Schedule:
         warm_up, fade = bound // 5, max(1, bound * 2 // 15)
         return cls(bound - warm_up - fade, warm_up, fade)
 
+    def exact_from(self, number: int) -> int | None:
+        """The frame of a scene from which on a branch that begins with nothing at frame ``number`` has the states of
+        one that began with the scene: the first state that begins for both of them is alone then. None: never."""
+        if number == 0:
+            return 0
+        if self.period == 0:
+            return None
+        return -(-number // self.period) * self.period + self.warm_up + self.fade
+
 
 class ForwardBranch(Generic[Inputs]):
     """The state that goes from frame to frame. Holds one state, and a second one while it is warming up.
@@ -68,11 +77,11 @@ class ForwardBranch(Generic[Inputs]):
         self._schedule = Schedule.of(max_history)
         self.reset()
 
-    def reset(self) -> None:
+    def reset(self, number: int = 0) -> None:
         self._states: States = ()
         self._younger: States | None = None
         self._younger_age = 0
-        self._count = 0
+        self._count = number
 
     def mark(self) -> Mark:
         """Where the branch stands, to come back to."""

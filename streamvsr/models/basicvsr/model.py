@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from streamvsr.config import ModelOptions
 from streamvsr.errors import CheckpointError
 from streamvsr.models.base import Model, silent
+from streamvsr.models.basicvsr.history import Schedule
 from streamvsr.models.basicvsr.session import HALF
 
 MAX_SEQ_LEN = 24
@@ -49,6 +50,9 @@ class PropagationModel(Model, Generic[Network]):
     def _history(self) -> int:
         """Frames that a carried state goes back at most; 0: no bound."""
         return self.info.max_history if self._options.max_history is None else self._options.max_history
+
+    def exact_from(self, number: int) -> int | None:
+        return Schedule.of(self._history).exact_from(number)
 
     def _widen(self) -> None:
         """Back to float32, with the weights as they were before they were rounded."""

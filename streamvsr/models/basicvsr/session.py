@@ -105,7 +105,7 @@ class PropagationSession(Session, ABC, Generic[Context]):
     def _make(self, frame: Tensor, flow: Tensor | None, contexts: list[Context], wanted: bool) -> Tensor | None:
         """Take the next frame's step of the last branch; its picture (1, 3, H, W) where it is ``wanted``."""
 
-    def reset(self) -> None:
+    def reset(self, number: int = 0) -> None:
         self._cleaned: list[Tensor] = []
         """(1, 3, H, W) for each frame of the window at hand, then for each frame after the last kept one."""
         self._to_previous: list[Tensor | None] = []
@@ -115,7 +115,7 @@ class PropagationSession(Session, ABC, Generic[Context]):
         self._last: Tensor | None = None
         """The last kept frame, cleaned, for the flow across a seam of windows that share no frame."""
         for branch in self._branches:
-            branch.reset()
+            branch.reset(number)
         self._running = False
         """A window was begun and not run to its end: the state is neither the old nor the new one."""
 

@@ -45,6 +45,11 @@ class BasicVSRPlusPlusModel(PropagationModel[BasicVSRPlusPlusNet]):
             useless=CLEANING,
         )
 
+    def exact_from(self, number: int) -> int | None:
+        """The second forward branch reads what the first one made: its first state that counts begins after that."""
+        first = super().exact_from(number)
+        return None if first is None else super().exact_from(first)
+
     def session(self) -> BasicVSRPlusPlusSession:
         return BasicVSRPlusPlusSession(self.network, self._history, self._options, self._warn, self._widen)
 

@@ -66,8 +66,8 @@ class BasicVSRPlusPlusSession(PropagationSession[Context]):
         self._second: ForwardBranch[Seen] = ForwardBranch(self._step_of("forward_2"), max_history, ORDER)
         super().__init__(self._plus, RefineRule(), (self._first, self._second), warn, widen, self._grid * MIN_SIZE_PX)
 
-    def reset(self) -> None:
-        super().reset()
+    def reset(self, number: int = 0) -> None:
+        super().reset(number)
         self._features: list[Tensor] = []
         """(1, channels, h, w) for each of the frames held."""
         self._last_flow: Tensor | None = None

@@ -11,7 +11,7 @@ from torch import Tensor
 from streamvsr.config import ModelOptions
 from streamvsr.errors import ModelError
 from streamvsr.models.base import Model, ModelInfo, Session, silent
-from streamvsr.models.basicvsr.history import ForwardBranch, States
+from streamvsr.models.basicvsr.history import ForwardBranch, Schedule, States
 from streamvsr.models.basicvsr.model import CLEANING
 from streamvsr.models.checks import check_window, count_of
 from streamvsr.models.nanovsr.network import SCALE, NanoVSRNet, collapse
@@ -48,9 +48,15 @@ class NanoVSRModel(Model):
     def tune(self, options: ModelOptions, warn: Callable[[str], None] = silent) -> None:  # noqa: ARG002
         self._options = options
 
+    @property
+    def _history(self) -> int:
+        return self.info.max_history if self._options.max_history is None else self._options.max_history
+
+    def exact_from(self, number: int) -> int | None:
+        return Schedule.of(self._history).exact_from(number)
+
     def session(self) -> NanoVSRSession:
-        bound = self._options.max_history
-        return NanoVSRSession(self.network, self.info.max_history if bound is None else bound)
+        return NanoVSRSession(self.network, self._history)
 
 
 class NanoVSRSession(Session):
@@ -64,11 +70,11 @@ class NanoVSRSession(Session):
         self._forward: ForwardBranch[Tensor] = ForwardBranch(self._advance, max_history)
         self.reset()
 
-    def reset(self) -> None:
+    def reset(self, number: int = 0) -> None:
         self._features: list[Tensor] = []
         """(1, channels, H, W) for each frame of the window at hand, then for each after the last kept one."""
         self._size: torch.Size | None = None
-        self._forward.reset()
+        self._forward.reset(number)
         self._running = False
         """A window was begun and not run to its end: the state is neither the old nor the new one."""
 

@@ -85,7 +85,7 @@ class RTSession(Session):
         self.net, self._channels, self._weight = net, channels, next(net.parameters())
         self.reset()
 
-    def reset(self) -> None:
+    def reset(self, number: int = 0) -> None:  # noqa: ARG002
         self._hidden: Tensor | None = None
         self._previous: Tensor | None = None
 
