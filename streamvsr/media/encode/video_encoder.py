@@ -37,6 +37,9 @@ ASSUMED_RATE = Fraction(25)
 ANY_TIME_BASE = frozenset({"libx264", "libx265", "libsvtav1", "libvpx-vp9", "libvpx", "ffv1", "prores_ks", "mjpeg"})
 """Encoders that are known to take any unit of time; others are asked before they are opened for good."""
 
+X265_NARROW = 64
+"""Narrower frames make x265's cutree write behind its memory (4.2 and 4.3, with AVX2, up to 48 pixels)."""
+
 LAMBDA_PER_QUANTISER = 118
 """FFmpeg's FF_QP2LAMBDA: the unit of an encoder's global_quality."""
 
@@ -99,6 +102,8 @@ class VideoEncoder:
         if codec == "dnxhd":
             # Its older profiles know a few sizes only.
             options = {"profile": DNXHR.get(pixel_format, "dnxhr_hq"), **options}
+        if codec == "libx265" and info.width < X265_NARROW:
+            options = {**options, "x265-params": ":".join(filter(None, (options.get("x265-params"), "cutree=0")))}
         if codec == "libvpx" and pixel_format.startswith("yuva"):
             # It refuses transparency together with its own default.
             options = {"auto-alt-ref": "0", **options}
