@@ -132,7 +132,7 @@ class TestCommand:
                 "--with 'vfilp', at column 1",
             ),
             (["small.mkv", "--with", "crop=99:9", "out.mkv"], 1, "--with 'crop=99:9', at column 1: filter crop"),
-            (["-ss", "9", "small.mkv", "large.mp4", "out.mkv"], 1, "no frame"),
+            (["-ss", "9", "small.mkv", "large.mp4", "out.mkv"], 1, "-ss 9: the input ends before that"),
             (["empty/", "large.mp4", "out.mkv"], 1, "'empty/': has no pictures in it"),
             (["small.mkv", "large.mp4", "out.mkv", "--still", "x"], 2, "--still x: expected a whole number"),
             (["small.mkv", "large.mp4", "out.mkv", "--zoom"], 2, "--zoom needs a value"),
