@@ -88,7 +88,7 @@ def test_lists(suffix: str, offsets: list[int], folder: Path, tmp_path: Path, ff
 
 
 def with_stamp(data: bytes, number: int, **stamps: int) -> bytes:
-    """A transport stream whose ``number``-th picture with both stamps has these ones (``pts``, ``dts``; 33 bits)."""
+    """A transport stream whose ``number``-th frame with both stamps has these ones (``pts``, ``dts``; 33 bits)."""
     edited, seen = bytearray(data), -1
     for begin in range(0, len(data), 188):
         pes = data.find(b"\0\0\1\xe0", begin, begin + 188)
@@ -103,7 +103,7 @@ def with_stamp(data: bytes, number: int, **stamps: int) -> bytes:
                     edited[place + 1 : place + 3] = (middle << 1 | 1).to_bytes(2, "big")
                     edited[place + 3 : place + 5] = (low << 1 | 1).to_bytes(2, "big")
             return bytes(edited)
-    raise AssertionError(f"{seen} pictures with two stamps")
+    raise AssertionError(f"only {seen + 1} frames have both stamps")
 
 
 @pytest.mark.parametrize("number", [2, 11])

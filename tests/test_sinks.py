@@ -185,21 +185,21 @@ def test_hevc_in_mp4_has_the_tag_that_players_want(tmp_path: Path, ffprobe: str)
 
 @pytest.mark.parametrize("nonsense", [0x4040404040404040, -0x4040404040404040, 3004])
 def test_decoding_times_that_cannot_be_are_dropped(nonsense: int) -> None:
-    """x265 gives what lay in memory for a video of two frames."""
+    """x265's are uninitialised memory for a video of two frames."""
     with av.open(io.BytesIO(), "w", format="nut") as container:
         encoder = VideoEncoder(
             container, "libx264", {}, OutputOptions(path="out.mp4"), MediaInfo(info()), "yuv420p", "mp4", in_front=True
         )
         packets = []
         for pts, dts in [(0, -6006), (3003, nonsense), (6006, 6006)]:
-            packet = av.Packet(b"picture")
+            packet = av.Packet(b"frame")
             packet.pts, packet.dts = pts, dts
             packets.append(packet)
         assert [packet.dts for packet in encoder._stamped(packets)] == [-6006, None, 6006]
 
 
-def test_x265_of_narrow_frames_ends_no_process(tmp_path: Path) -> None:
-    """It wrote behind its memory, which glibc's checks see; otherwise the process ended later, now and then."""
+def test_x265_of_narrow_frames_overruns_no_buffer(tmp_path: Path) -> None:
+    """x265 overran a heap buffer, which glibc's checks see; without them the process aborted now and then, later on."""
     checks = ctypes.util.find_library("c_malloc_debug")
     if checks is None:
         pytest.skip("no libc_malloc_debug here")
@@ -212,6 +212,14 @@ def test_x265_of_narrow_frames_ends_no_process(tmp_path: Path) -> None:
     checked = {"LD_PRELOAD": checks, "MALLOC_CHECK_": "3", "MALLOC_PERTURB_": "90"}
     subprocess.run([sys.executable, "-c", code], env={**os.environ, **checked}, check=True)
     assert len(numbers(tmp_path / "o.mp4")) == 8
+
+
+@pytest.mark.parametrize(("width", "height"), [(18, 96), (96, 18), (24, 64)])
+def test_frames_that_svt_av1_crashes_or_hangs_with_are_refused(width: int, height: int, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=f"libsvtav1 cannot encode {width}x{height}.*-c:v"):
+        write(tmp_path / "o.mp4", info(width=width, height=height), [0, 3003], video_codec="libsvtav1")
+    assert not list(tmp_path.iterdir())
+    write(tmp_path / "o.mp4", info(width=32, height=32), [0, 3003], video_codec="libsvtav1")
 
 
 def test_odd_sizes_lose_no_row(tmp_path: Path, ffprobe: str) -> None:

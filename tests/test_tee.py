@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -164,6 +165,21 @@ def test_a_connection_that_takes_nothing_holds_nobody(tmp_path: Path) -> None:
     assert any("frames were left out" in line for line in tee.warnings)
     assert not any("secret" in line for line in tee.warnings)
     assert [p.name for p in tmp_path.iterdir()] == ["a.mkv"]
+
+
+def test_a_connection_that_does_not_take_the_end(tmp_path: Path) -> None:
+    """All packets have left for the process that writes to it, which gets no further."""
+    before = set(Path("/proc/thread-self/children").read_text().split())
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        tee = Tee(f"{tmp_path}/a.mkv|{url}", timeout=1e6)
+        for frame in noise(tee.stream, 5):
+            tee.sink.write_frame(frame)
+        (writer,) = set(Path("/proc/thread-self/children").read_text().split()) - before
+        os.kill(int(writer), signal.SIGSTOP)
+        tee.sink.request_stop()
+        with pytest.raises(SinkError, match=r"the connection has taken nothing.*\(complete: .*a\.mkv\)"):
+            tee.sink.finish()
 
 
 def receiving(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -305,12 +306,16 @@ def test_pictures_and_matrices_that_do_not_fit() -> None:
 def test_device_dtype_and_threads_reach_the_model() -> None:
     before = torch.get_num_threads()
     model = FakeModel(max_seq_len=1, overlap=0)
-    try:
-        run(vsr_filter(model, dtype=torch.float16, threads=before + 1), stream(2))
-    finally:
-        torch.set_num_threads(before)
+    worker = threading.Thread(target=run, args=(vsr_filter(model, dtype=torch.float16, threads=before + 1), stream(2)))
+    worker.start()
+    worker.join()
     assert model.log.moved == [(torch.device("cpu"), torch.float16)]
     assert model.log.threads == [before + 1] * 2
+    after: list[int] = []
+    worker = threading.Thread(target=lambda: after.append(torch.get_num_threads()))
+    worker.start()
+    worker.join()
+    assert after == [before], "the next run of the process, in another thread, has torch's own number"
 
 
 @pytest.mark.parametrize("keep", [1, 3])

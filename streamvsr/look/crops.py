@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from streamvsr.config import Config, ModelOptions, OutputOptions
-from streamvsr.errors import SourceError
+from streamvsr.errors import NoVideoError
 from streamvsr.footage.sample import Footage
 from streamvsr.media.color.arrays import Pixels, rgb_array
 from streamvsr.reading import UNTOUCHED, open_reader
@@ -26,7 +26,7 @@ def frame_at(
 ) -> Pixels:
     """(rows, columns, 3) uint8 R'G'B' of the frame ``WARM_UP_FRAMES`` behind ``start`` seconds, or the last one before.
 
-    ``chain``: as ``-vf``. Raises what reading the input raises, and ``SourceError`` where there is no frame.
+    ``chain``: as ``-vf``. Raises what reading the input raises, and ``NoVideoError`` where there is no frame.
     """
     output = OutputOptions(frames=WARM_UP_FRAMES + 1, filters=chain)
     begin = (config.input.start or Fraction(0)) + start
@@ -34,7 +34,7 @@ def frame_at(
     with closing(open_reader(one, warn)) as reader:
         last = deque(reader, maxlen=1)
     if not last:
-        raise SourceError(f"{config.input.path}: there is no frame at {float(begin):.2f} s")
+        raise NoVideoError(f"{config.input.path}: there is no frame at {float(begin):.2f} s")
     return rgb_array(last[0], deep=False)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from streamvsr.compare.label import Label, fitting_scale
 from streamvsr.config import Config, ModelOptions
+from streamvsr.errors import NoVideoError
 from streamvsr.filters.compose import compose, has_vsr
 from streamvsr.filters.language import parse
 from streamvsr.footage.choose import choose
@@ -57,9 +58,14 @@ def preview(config: Config, options: PreviewOptions, *, warn: Callable[[str], No
     start = max(Fraction(0), wanted - lead)
     most = (footage.width, footage.height) if options.whole else MOST
     size = min(most[0], footage.width) & ~1 or 1, min(most[1], footage.height) & ~1 or 1
-    x, y = (0, 0) if options.whole else liveliest(config, footage, start, size, warn)
-    crop = f"crop={size[0]}:{size[1]}:{x}:{y}"
-    after = frame_at(config, start, f"{crop},{chain}", model, warn)
+    try:
+        x, y = (0, 0) if options.whole else liveliest(config, footage, start, size, warn)
+        crop = f"crop={size[0]}:{size[1]}:{x}:{y}"
+        after = frame_at(config, start, f"{crop},{chain}", model, warn)
+    except NoVideoError as error:
+        raise NoVideoError(
+            f"{config.input.path}: there is no frame at {float(wanted):g} s; --at chooses another moment"
+        ) from error
     height, width = after.shape[:2]
     plain = ModelOptions(model="bicubic", scale=(width, height), device=model.device)
     before = frame_at(config, start, f"{crop},vsr", plain, warn)
@@ -68,8 +74,8 @@ def preview(config: Config, options: PreviewOptions, *, warn: Callable[[str], No
         scale = min(fitting_scale(text, width, height, 0.9) for text in texts)
         for pixels, text in zip((before, after), texts, strict=True):
             Label(text, width, height, scale).draw(pixels, at_right=False)
+    both = f"before: bicubic, after: {name}" if options.apart else f"left bicubic, right {name}"
     line = (
-        f"left bicubic, right {name}, at {float(wanted):.2f} s,"
-        f" {size[0]}x{size[1]} of {footage.width}x{footage.height} pixels from {x},{y}"
+        f"{both}, at {float(wanted):.2f} s, {size[0]}x{size[1]} of {footage.width}x{footage.height} pixels from {x},{y}"
     )
     return Preview(before, after, line)

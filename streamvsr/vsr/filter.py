@@ -112,6 +112,8 @@ class VsrFilter(WindowedFilter):
         self._device = device
         self._dtype = dtype
         self._threads = options.threads
+        self._threads_before: int | None = None
+        """torch's number, which is the whole process's: given back at the end, for whoever computes next."""
         self._options = options
         if options.max_history is None:
             # A scene that fits into one window has to give the whole-sequence result, so a bound lies a fifth beyond
@@ -192,9 +194,9 @@ class VsrFilter(WindowedFilter):
 
     def push(self, frame: Frame) -> Iterator[Frame]:
         self._check(frame)
-        if self._threads is not None:
+        if self._threads is not None and self._threads_before is None:
+            self._threads_before = torch.get_num_threads()
             torch.set_num_threads(self._threads)
-            self._threads = None
         return super().push(frame)
 
     def restart(self, number: int = 0, seen: Iterable[Frame] = ()) -> None:
@@ -233,6 +235,9 @@ class VsrFilter(WindowedFilter):
         self._held.clear()
         self._undecided = None
         self._session = self._domain = None
+        if self._threads_before is not None:
+            torch.set_num_threads(self._threads_before)
+            self._threads_before = None
 
     def _accept(self, frame: Frame) -> Iterator[Frame]:
         yield from super()._accept(frame)

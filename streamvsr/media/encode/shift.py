@@ -10,9 +10,9 @@ from typing import Any
 from av.format import ContainerFormat
 from av.format import Flags as FormatFlags
 
-GRID = frozenset({"avi", "mxf", "yuv4mpegpipe", "rawvideo"})
-"""Containers whose frames lie in steps of the frame rate. AVI fills every tick between two frames with an empty packet,
-so a finer time base makes it enormous or is refused."""
+AVI = "avi"
+"""Has time stamps in steps of the frame rate: it fills every tick between two frames with an empty packet, so a finer
+time base makes it enormous or is refused."""
 
 COUNTED = frozenset({"mxf", "yuv4mpegpipe"})
 """Containers that show each frame for as long as any other, though FFmpeg does not flag them as without time stamps."""
@@ -77,7 +77,7 @@ class Shifts:
         ``rate``: frames a second of what has one rate; ``tick``: the unit of the input's stamps, in seconds."""
         counted = is_counted(container)
         shift = self.counted if counted else self.stamped
-        return shift_line(shift, container if counted or container in GRID else codec, rate, tick)
+        return shift_line(shift, container if counted or container == AVI else codec, rate, tick)
 
 
 @lru_cache
@@ -91,7 +91,7 @@ def is_counted(container: str) -> bool:
 
 def is_grid(container: str, codec: str) -> bool:
     """Whether frames can only be shown in steps of the frame rate."""
-    return container in GRID or is_counted(container) or codec.startswith(("mpeg1", "mpeg2"))
+    return container == AVI or is_counted(container) or codec.startswith(("mpeg1", "mpeg2"))
 
 
 def shift_line(shift: Shift, name: str, rate: Fraction, tick: Fraction) -> str | None:

@@ -38,7 +38,10 @@ ANY_TIME_BASE = frozenset({"libx264", "libx265", "libsvtav1", "libvpx-vp9", "lib
 """Encoders that are known to take any unit of time; others are asked before they are opened for good."""
 
 X265_NARROW = 64
-"""Narrower frames make x265's cutree write behind its memory (4.2 and 4.3, with AVX2, up to 48 pixels)."""
+"""In narrower frames x265's cutree overruns a heap buffer (seen up to 48 pixels, with AVX2, in 4.2 and 4.3)."""
+
+SVT_AV1_SMALLEST = 32
+"""SVT-AV1 crashes or hangs with smaller frames (seen under 30 pixels, with FFmpeg 8.1's)."""
 
 LAMBDA_PER_QUANTISER = 118
 """FFmpeg's FF_QP2LAMBDA: the unit of an encoder's global_quality."""
@@ -81,6 +84,11 @@ class VideoEncoder:
         fed = output_color(info, pixel_format)
         self.color = stated_color(fed, pixel_format, codec, target, info.width, info.height)
         self._recolors = self.color != fed
+        if codec == "libsvtav1" and min(info.width, info.height) < SVT_AV1_SMALLEST:
+            raise UsageError(
+                f"libsvtav1 cannot encode {info.width}x{info.height}: {SVT_AV1_SMALLEST} pixels is the least it takes;"
+                " choose another encoder with -c:v"
+            )
         self.rate = plausible_rate(info.frame_rate)
         self.step = 1 / (self.rate or ASSUMED_RATE)
         """Seconds from a frame to the next where its duration is not stated."""
@@ -244,7 +252,7 @@ class VideoEncoder:
             if packet.pts is not None and packet.dts is not None:
                 ahead = packet.pts - packet.dts
                 if not 0 <= ahead <= self._most_reordered + self._longest_step:
-                    # x265 gives what lay in memory where the video is shorter than its B-frames reach.
+                    # x265's are uninitialised where the video is shorter than its reordering delay.
                     packet.dts = None
             if duration is not None:
                 # Without it the last frame of an mp4 lasts as long as the one before, or not at all.

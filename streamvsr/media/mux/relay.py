@@ -285,6 +285,9 @@ class Relay(Transport):
             if time.monotonic() > until or (
                 self._stop_requested and time.monotonic() > until - seconds + STOP_GRACE_SECONDS
             ):
+                if kind == "done":
+                    # The address was right: what the process has left to write is not taken.
+                    raise self._stalled()
                 raise SinkError(f"'{self._name}': no answer in {seconds:g} s; check the address and the network")
             self._pump(0.1)
 
