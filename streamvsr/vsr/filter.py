@@ -24,7 +24,7 @@ from torch.nn import functional
 from streamvsr.config import ModelOptions
 from streamvsr.errors import FilterError, ModelError, UsageError
 from streamvsr.frames import PIXEL_FORMATS, Frame, Plane, StreamInfo
-from streamvsr.media.color.transfer import Fence, deferred
+from streamvsr.media.color.transfer import Fence, codes_of, deferred
 from streamvsr.media.color.yuv import forward_matrix
 from streamvsr.models.base import Model, Session, silent
 from streamvsr.models.memory import is_out_of_memory
@@ -282,7 +282,7 @@ class VsrFilter(WindowedFilter):
                 results = session.window(self._stacked([tensor for _, tensor in held]), new, step.keep)
             for position in step.keep:
                 frame, source = held[position]
-                with torch.inference_mode(), deferred():
+                with torch.inference_mode(), deferred(keep=codes_of(frame.planes[0]) is not None):
                     result = self._checked(next(results, None), frame, step.start + position)
                     broken = Flag(~torch.isfinite(result.sum(dtype=torch.float32)))
                     if self._steady is not None:

@@ -30,7 +30,7 @@ from torch import Tensor
 from streamvsr.errors import FilterError
 from streamvsr.frames import Color, Frame, PixelFormat, Plane
 from streamvsr.media.color.resample import HALF, resample
-from streamvsr.media.color.transfer import download, upload
+from streamvsr.media.color.transfer import codes_of, download, keeps_codes, upload, with_codes
 
 KR_KB = {
     1: (0.2126, 0.0722),  # BT.709
@@ -114,6 +114,8 @@ def move(planes: Tensor, source: Grid, target: Grid, size: tuple[int, int], scal
 
 def plane_to_tensor(plane: Plane, device: torch.device | None = None) -> Tensor:
     """(H, W) uint8 or uint16 to float32 codes on ``device``: always a copy, planes may belong to a decoder."""
+    if (there := codes_of(plane)) is not None:
+        return there.to(device or "cpu", torch.float32)
     codes = torch.from_numpy(np.array(plane))  # torch takes neither read-only nor bottom-up arrays
     return upload(codes, device).to(torch.float32)
 
@@ -121,8 +123,9 @@ def plane_to_tensor(plane: Plane, device: torch.device | None = None) -> Tensor:
 def quantise(values: Tensor, offset: float, scale: float, format: PixelFormat) -> Plane:
     """(H, W) values to codes: clamp to 0..peak, round half to even as numpy does; uint8 or uint16 in main memory."""
     codes = values.to(torch.float32).mul(scale).add_(offset).clamp_(0, format.peak).round_()
-    plane: Plane = download(codes.to(torch.uint8 if format.bits <= 8 else torch.uint16)).numpy()
-    return plane
+    codes = codes.to(torch.uint8 if format.bits <= 8 else torch.uint16)
+    plane: Plane = download(codes).numpy()
+    return with_codes(plane, codes) if keeps_codes() else plane
 
 
 def luma_values(frame: Frame, device: torch.device | None = None) -> Tensor:
