@@ -277,7 +277,7 @@ def test_tasks_go_through_json_and_come_back_equal(clip: Path) -> None:
     assert tasks.decode_job(tasks.encode(job)) == job
     scaled = replace(job, config=replace(config, model=ModelOptions(scale=2.5)))
     assert tasks.decode_job(tasks.encode(scaled)) == scaled
-    place = tasks.Place("node", 7, "cpu", {"av": "18"}, reads_input=True, shares_folder=False)
+    place = tasks.Place("node", 7, "cpu", {"av": "18"}, reads_input=True)
     assert tasks.decode_place(tasks.encode(place)) == place
     answer = tasks.Answer(SegmentRecord("00", 7, Fraction(1, 3), None), "path", 1.5)
     assert tasks.decode_answer(tasks.encode(answer)) == answer

@@ -295,7 +295,7 @@ def test_broken_models_are_named(spoil: str, says: str) -> None:
 def test_pictures_and_matrices_that_do_not_fit() -> None:
     vsr = vsr_filter(FakeModel())
     vsr.configure(info_of(numbered(0)))
-    with pytest.raises(FilterError, match=r"set up for 6x4 gray16le, but the picture at 0.000 s is 7x4"):
+    with pytest.raises(FilterError, match=r"set up for 6x4 gray16le, but the frame at 0.000 s is 7x4"):
         list(vsr.push(numbered(0, width=7)))
     odd = patch((0.5, 0.5, 0.5), PIXEL_FORMATS["yuv420p"], Color(matrix=14), 8, 8)
     with pytest.raises(FilterError, match="matrix 14"):

@@ -1,7 +1,7 @@
 """Between main memory and a GPU without making either wait.
 
-Pictures go up as codes (1.5 bytes a pixel of 4:2:0) through pinned memory, and come back as codes on a stream of their
-own, while the next picture is computed. What came back must not be read before a ``Fence`` set after it was waited for.
+Frames go up as codes (1.5 bytes a pixel of 4:2:0) through pinned memory, and come back as codes on a stream of their
+own, while the next frame is computed. What came back must not be read before a ``Fence`` set after it was waited for.
 On other devices all of this is a plain copy. **Not run on a GPU yet.**
 """
 

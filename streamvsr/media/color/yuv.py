@@ -106,7 +106,7 @@ def chroma_grid(format: PixelFormat, color: Color) -> Grid:
 
 
 def move(planes: Tensor, source: Grid, target: Grid, size: tuple[int, int], scale: Scale = 1) -> Tensor:
-    """(N, h, w) samples at ``source`` of one picture to (N, *size) samples at ``target`` of its ``scale``-fold."""
+    """(N, h, w) samples at ``source`` of one frame to (N, *size) samples at ``target`` of its ``scale``-fold."""
     down, across = scale if isinstance(scale, tuple) else (scale, scale)
     ratio = (Fraction(source.step[0] * down, target.step[0]), Fraction(source.step[1] * across, target.step[1]))
     return resample(planes, size, ratio, source.phase, target.phase)
@@ -152,19 +152,6 @@ def alpha_values(frame: Frame, device: torch.device | None = None) -> Tensor | N
     return plane_to_tensor(frame.planes[-1], device).div_(frame.format.peak) if frame.format.alpha else None
 
 
-def luma_to_tensor(
-    frames: Frame | Sequence[Frame], device: torch.device | None = None, dtype: torch.dtype = torch.float32
-) -> Tensor:
-    """Frames of one size to (T, 1, H, W): Y', nominally 0..1, not clamped."""
-    frames = [frames] if isinstance(frames, Frame) else frames
-    return torch.stack([luma_values(frame, device)[None] for frame in frames]).to(dtype)
-
-
-def tensor_to_luma(luma: Tensor, format: PixelFormat, color: Color) -> Plane:
-    """Y' as (H, W) or (1, H, W), any floating type, to codes of ``format``."""
-    return quantise(luma.reshape(luma.shape[-2:]), *luma_coding(format, color), format)
-
-
 def to_rgb(
     frames: Frame | Sequence[Frame], device: torch.device | None = None, dtype: torch.dtype = torch.float32
 ) -> Tensor:
@@ -193,7 +180,7 @@ def from_ycbcr(
 ) -> tuple[Plane, ...]:
     """Y' (H, W) and Cb, Cr (2, h, w) to the colour planes of ``target``, read as ``color``.
 
-    Chroma lies at ``grid`` of a picture that ``luma`` is ``scale`` times as large as; it is brought to the target's
+    Chroma lies at ``grid`` of a frame that ``luma`` is ``scale`` times as large as; it is brought to the target's
     own grid. None is neutral. For RGB targets ``color.matrix`` says what the values were made with.
     """
     luma = luma.to(torch.float32)
