@@ -61,7 +61,10 @@ TAPE = (
     "fps=50,interlace"
 )
 """What a tape leaves: half of the lines at a time, blurred across, colours more so, noise."""
-TO_PQ = "zscale=t=linear:npl=203,format=gbrpf32le,zscale=p=bt2020:t=smpte2084:m=bt2020nc:r=tv,format=yuv420p10le,scale=480:-2"
+TO_PQ = (
+    "zscale=t=linear:npl=203,format=gbrpf32le,zscale=p=bt2020:t=smpte2084:m=bt2020nc:r=tv,"
+    "format=yuv420p10le,scale=480:-2"
+)
 TO_SDR = (
     "zscale=t=linear:npl=203,format=gbrpf32le,zscale=p=bt709,tonemap=clip,zscale=t=bt709:m=bt709:r=tv,format=yuv420p"
 )
