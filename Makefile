@@ -120,9 +120,9 @@ clean:
 
 $(VENV)/.product: pyproject.toml constraints.txt
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install -q $(PIP_ARGS) -e .
+	$(VENV)/bin/pip install -q $(PIP_ARGS) -e ".[ui]"
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.product
-	$(VENV)/bin/pip install -q $(PIP_ARGS) --use-pep517 -e ".[dev,docs,mm,metrics,spandrel,onnx,ray]"
+	$(VENV)/bin/pip install -q $(PIP_ARGS) --use-pep517 -e ".[dev,docs,mm,metrics,spandrel,onnx,ray,ui]"
 	touch $@

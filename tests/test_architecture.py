@@ -41,6 +41,7 @@ MAY_IMPORT = {
     "networks": BASICS | {"filters", "footage", "models", "vsr"},
     "build": BASICS | {"fidelity", "jobs", "media.demux", "media.mux", "filters", "networks", "vsr", "pipeline"},
     "distributed": BASICS | {"build", "jobs", "media.demux", "models", "networks", "pipeline"},
+    "ui": BASICS,
     "presets": {"config", "errors", "options"},
     "api": MEDIA | {"build", "media.demux", "pipeline"},
     "merge": BASICS | {"build", "pipeline", "media.demux"},
@@ -64,6 +65,7 @@ MAY_IMPORT = {
         "merge",
         "metrics",
         "training",
+        "ui",
     },
     "__main__": {"cli"},
     "__init__": {"api", "config", "errors"},  # for type checkers; at run time each name is imported when it is used
