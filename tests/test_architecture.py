@@ -64,6 +64,7 @@ MAY_IMPORT = {
         "look",
         "merge",
         "metrics",
+        "networks",
         "training",
         "ui",
     },

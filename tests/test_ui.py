@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import pytest
 
 pytest.importorskip("starlette", reason="the extra ui is not installed")
@@ -74,6 +75,22 @@ def test_both_ways(server: UiServer) -> None:
     assert network["group"] == traditional["group"] != ""
     assert [server.wait(job)["state"] for job in (network, traditional)] == ["done", "done"]
     assert "traditional" in traditional["output_name"]
+
+
+@pytest.mark.parametrize("options", [{"model": {"--model": "bicubic", "--scale": "1.5"}}, BICUBIC], ids=["scale", "4K"])
+def test_both_results_have_one_size(server: UiServer, options: dict[str, dict[str, str]]) -> None:
+    source = server.folder / "large.mkv"
+    write(source, info(width=1200, height=16), [0])
+    answer = server.ask("POST", "/jobs", {"input": str(source), "method": "both", "options": options}, 201)
+    done = [server.wait(job) for job in answer["jobs"]]
+    assert [job["state"] for job in done] == ["done", "done"]
+    sizes = []
+    for job in done:
+        with av.open(job["output"]) as container:
+            sizes.append((container.streams.video[0].width, container.streams.video[0].height))
+        os.unlink(job["output"])
+    assert sizes == [(1800, 24) if "--scale" in options["model"] else (3840, 52)] * 2
+    source.unlink()
 
 
 def submit(server: UiServer, *words: str) -> subprocess.CompletedProcess[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,8 +16,8 @@ pytest.importorskip("starlette", reason="the extra ui is not installed")
 from streamvsr.cli.ui_command import services
 from streamvsr.errors import StreamvsrError
 from streamvsr.ui.commands import order, words_of
-from streamvsr.ui.folders import Folders
-from streamvsr.ui.uploads import UploadError, plain_name
+from streamvsr.ui.folders import Folders, RefusedError
+from streamvsr.ui.uploads import UploadError, plain_name, tidy
 from tests.hostile_names import HOSTILE_NAMES
 from tests.outputs import info, write
 from tests.ui_server import UiServer, ui_server
@@ -111,6 +113,18 @@ def test_uploads(server: UiServer) -> None:
     assert upload(server, "a.mkv", bytes(1_000_001)) == 413
     assert server.raw("POST", "/api/v1/uploads?name=c.mkv", None, {"Transfer-Encoding": "chunked"})[0] in (400, 411)
     assert [path for path in (server.state / "uploads").iterdir() if path.name.startswith(".")] == []
+    assert server.raw("GET", "/api/v1/uploads?name=a.mkv&size=1000000")[0] == 200
+    assert server.raw("GET", "/api/v1/uploads?name=a.mkv&size=1000001")[0] == 413
+    assert server.raw("GET", "/api/v1/uploads?name=a.txt&size=1")[0] == 415
+
+
+def test_old_uploads_are_removed(tmp_path: Path) -> None:
+    for name in ("new.mkv", "old.mkv", "used.mkv", ".half.mkv.upload"):
+        (tmp_path / name).write_bytes(b"")
+    for name in ("old.mkv", "used.mkv"):
+        os.utime(tmp_path / name, (0, 0))
+    tidy(tmp_path, {str(tmp_path / "used.mkv")})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new.mkv", "used.mkv"]
 
 
 def test_a_full_disk_is_told_before_the_first_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,6 +165,12 @@ def test_names_of_uploads(name: str) -> None:
         {"run": {"--ray": "auto"}},
         {"call": {"-o": "/tmp"}},
         {"nothing": {}},
+        {"output": {"-metadata": "--strip=/tmp/x.png"}},
+        {"output": {"-metadata": ["a=b", "--sheet=/tmp/x.png"]}},
+        {"output": {"-crf": "-y"}},
+        {"output": {"-crf": {}}},
+        {"output": None},
+        [1],
         {"output": {"-c:v": "libx264 -x"}, "model": []},
         {"output": {"-metadata": ["a=b", "--config=x.py"]}, "model": {"--config": "y"}},
     ],
@@ -159,7 +179,7 @@ def test_names_of_uploads(name: str) -> None:
 def test_options_that_reach_beyond_are_refused(server: UiServer, options: Any) -> None:
     code, _, _ = server.raw(
         "POST", "/api/v1/jobs",
-        __import__("json").dumps({"input": f"{server.folder}/in.mkv", "options": options}).encode(),
+        json.dumps({"input": f"{server.folder}/in.mkv", "options": options}).encode(),
         {"Content-Type": "application/json"},
     )  # fmt: skip
     assert code in (403, 422)
@@ -181,6 +201,82 @@ def test_command_lines_that_reach_beyond_are_refused(tmp_path: Path, words: str)
     given = words.replace("IN", str(tmp_path / "in.mkv")).replace("OUT", str(tmp_path))
     with pytest.raises(StreamvsrError):
         order(given.split(), services(), Folders([tmp_path], tmp_path / "own"))
+
+
+def test_a_picture_that_is_a_link_leads_out(tmp_path: Path) -> None:
+    pictures = tmp_path / "videos" / "pictures"
+    pictures.mkdir(parents=True)
+    (pictures / "1.png").write_bytes(b"")
+    (tmp_path / "secret.png").write_bytes(b"")
+    folders = Folders([tmp_path / "videos"], tmp_path / "own")
+    words = [str(pictures), f"{tmp_path}/videos/x.mkv"]
+    assert order(words, services(), folders).input == str(pictures)
+    (pictures / "2.png").symlink_to(tmp_path / "secret.png")
+    with pytest.raises(RefusedError):
+        order(words, services(), folders)
+
+
+@pytest.mark.parametrize("what", ["input", "output", "folders"])
+def test_a_job_is_checked_again_when_it_begins(tmp_path: Path, what: str) -> None:
+    videos, outside = tmp_path / "videos", tmp_path / "outside"
+    for folder in (videos, outside):
+        folder.mkdir()
+    write(videos / "in.mkv", info(), [0])
+    shutil.copy(videos / "in.mkv", outside / "secret.mkv")
+    with ui_server(videos, tmp_path / "state") as server:
+        # Bytes that are no video: the first job stands at the head of the queue until it has failed.
+        first = server.submit(videos / "in.mkv", options={"model": {"--model": "bicubic"}})
+        job = server.submit(videos / "in.mkv", options={"model": {"--model": "bicubic"}})
+        if what == "input":
+            (videos / "in.mkv").unlink()
+            (videos / "in.mkv").symlink_to(outside / "secret.mkv")
+        elif what == "output":
+            Path(job["output"]).symlink_to(outside / "written.mkv")
+        else:
+            server.kill()
+            server.folder = outside
+            server.start()
+        server.wait(first)
+        found = server.wait(job)
+    assert (found["state"], found["progress"]) == ("failed", None)
+    assert "outside of the folders" in found["error"]
+    assert not (outside / "written.mkv").exists()
+
+
+def test_lists_that_lead_elsewhere_are_no_videos(server: UiServer) -> None:
+    secret = server.folder.parent / "outside0" / "secret.mkv"
+    lists = {
+        "list.mp4": f"ffconcat version 1.0\nfile '{secret}'\n",
+        "up.mp4": "ffconcat version 1.0\nfile '../../../outside0/secret.mkv'\n",
+        "hls.mp4": f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:{secret}\n#EXT-X-ENDLIST\n",
+        "sdp.mp4": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n",
+    }
+    for name, text in lists.items():
+        assert upload(server, name, text.encode()) == 200
+        path = f"{server.state}/uploads/{name}"
+        assert server.raw("GET", f"/api/v1/look?path={path}")[0] == 422
+        job = server.wait(server.submit(Path(path), options={"model": {"--model": "bicubic"}}))
+        assert job["state"] == "failed"
+        server.ask("DELETE", f"/jobs/{job['id']}")
+        assert not Path(path).exists(), "an upload goes with its last job"
+
+
+def test_an_input_is_served_as_a_video_or_as_bytes(server: UiServer) -> None:
+    (server.folder / "page.html").write_text("<script>alert(1)</script>")
+    job = server.wait(server.submit(server.folder / "page.html"))
+    _, headers, _ = server.raw("GET", f"/api/v1/jobs/{job['id']}/video/before")
+    assert headers["content-type"] == "application/octet-stream"
+    assert headers["x-content-type-options"] == "nosniff"
+    (server.folder / "page.html").unlink()
+
+
+def test_names_that_are_no_text_are_left_out(server: UiServer) -> None:
+    path = os.fsencode(server.folder) + b"/\xff\xfe.mkv"
+    with open(path, "wb"):
+        pass
+    assert "in.mkv" in [one["name"] for one in server.ask("GET", f"/files?path={server.folder}")["entries"]]
+    os.unlink(path)
+    server.ask("POST", "/jobs", {"input": "/\udc80.mkv"}, 403)
 
 
 def test_what_is_taken(tmp_path: Path) -> None:

@@ -5,13 +5,14 @@ Whatever the way, the same check decides: on the ``Config`` that the command lin
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from streamvsr.config import GROUPS, VIDEOS, CallOptions, Config
+from streamvsr.config import GROUPS, IMAGES, VIDEOS, CallOptions, Config
 from streamvsr.errors import UsageError
 from streamvsr.options import Option, options_of
 from streamvsr.ui.folders import Folders, RefusedError
@@ -33,6 +34,8 @@ deband deblock eq cas fps fieldmatch decimate mpdecimate gblur median smartblur 
 """
 SAFE_FILTERS = frozenset(_SAFE_FILTERS.split())
 """FFmpeg's filters that read and write no file."""
+TRADITIONAL_SIZED = "laplacian,gaussian=5,vsr=model=bicubic"
+"""The filter ``traditional``, written such that --scale holds."""
 _PLAIN_CHAIN = re.compile(r"[A-Za-z0-9_.]+(=[A-Za-z0-9_.:=+|*()-]*)?(,[A-Za-z0-9_.]+(=[A-Za-z0-9_.:=+|*()-]*)?)*")
 
 
@@ -86,15 +89,13 @@ def words_of(spec: Mapping[str, Any], folders: Folders) -> list[str]:
         raise UsageError("no input was named")
     before: list[str] = []
     after: list[str] = []
-    options = spec.get("options") or {}
-    if not isinstance(options, Mapping):
-        raise UsageError("'options' has to be an object")
+    options = options_in(spec)
     known = faces()
     preset = spec.get("preset")
     if preset:
         after.append(f"--preset={preset}")
     for group, values in options.items():
-        if group not in known or not isinstance(values, Mapping):
+        if group not in known:
             raise UsageError(f"there are no options of '{str(group)[:40]}'")
         if group == "model" and spec.get("method") == "traditional":
             # There is no network that they could be for.
@@ -107,21 +108,36 @@ def words_of(spec: Mapping[str, Any], folders: Folders) -> list[str]:
     if spec.get("method") == "traditional":
         if "-vf" in options.get("output", {}):
             raise UsageError("-vf and 'traditional' say the same thing twice")
-        after += ["-vf", str(spec.get("traditional") or "traditional")]
+        scale = options.get("model", {}).get("--scale")
+        # With another size, the enlargement is that of a network, whose size is computed in the same way.
+        after += ["-vf", TRADITIONAL_SIZED, f"--scale={scale}"] if scale else ["-vf", "traditional"]
     output = spec.get("output") or free_name(path, spec, folders)
     return [*before, "-i", path, *after, output]
 
 
+def options_in(spec: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """A copy of a form's options: group -> flag -> value. Raises ``UsageError``."""
+    options = spec.get("options") or {}
+    if not isinstance(options, Mapping) or not all(isinstance(values, Mapping) for values in options.values()):
+        raise UsageError("'options' has to be an object: group -> flag -> text")
+    return {group: dict(values) for group, values in options.items()}
+
+
 def _words(face: Option, value: Any) -> list[str]:
     flag = face.flags[0]
+    if isinstance(value, Mapping):
+        raise UsageError(f"{flag}: expected a text")
     if value in (None, "", False) and face.kind != "yes_no":
         return []
     if face.kind == "flag":
         return [flag]
     if face.kind == "yes_no":
         return [] if value in (None, "") else [flag if value in (True, "yes") else face.flags[-1]]
-    texts = value if isinstance(value, list) else [value]
-    return [word for text in texts for word in ([f"{flag}={text}"] if flag.startswith("--") else [flag, str(text)])]
+    texts = [str(text) for text in (value if isinstance(value, list) else [value])]
+    # Commands such as `look` take their own options from anywhere: no value may become one.
+    if any(re.match("-[^0-9.]", text) or "\0" in text for text in texts):
+        raise RefusedError(f"{flag}: a value cannot begin like an option")
+    return [word for text in texts for word in ([f"{flag}={text}"] if flag.startswith("--") else [flag, text])]
 
 
 def free_name(path: str, spec: Mapping[str, Any], folders: Folders, taken: frozenset[str] = frozenset()) -> str:
@@ -165,6 +181,8 @@ def order(words: Sequence[str], services: Services, folders: Folders) -> Order:
         if "://" in config.input.path or config.input.path == "-" or "%" in Path(config.input.path).name:
             raise RefusedError("an input is a file or folder, or a live stream: rtsp, rtmp, srt, udp")
         source = str(folders.readable(config.input.path))
+        if os.path.isdir(source):
+            check_pictures(source, folders)
     else:
         source = config.input.path
     if "://" in config.output.path or config.output.path == "-":
@@ -181,13 +199,21 @@ def order(words: Sequence[str], services: Services, folders: Folders) -> Order:
         raise RefusedError("--config runs a program, and is not taken here")
     if model.checkpoint is not None:
         folders.readable(str(Path(model.checkpoint).absolute()))
-    if run.live_pair is not None or run.ray is not None or run.workers is not None or run.dry_run or run.debug:
+    shown = run.progress != "auto" or run.quiet or run.dry_run or run.debug
+    if run.live_pair is not None or run.ray is not None or run.workers is not None or shown:
         raise RefusedError("this option is not taken here")
     if parsed.call.output_folder is not None or parsed.call.print_config:
         raise RefusedError("a job has one input and one output")
     _check_chain(config.output.filters, services.filters)
     replaced = {config.input.path: source, config.output.path: str(target)}
     return Order(tuple(replaced.get(word, word) for word in words), source, str(target), live, config)
+
+
+def check_pictures(folder: str, folders: Folders) -> None:
+    """Links in a folder of pictures may lead out as well."""
+    for name in os.listdir(folder):
+        if Path(name).suffix.lower() in IMAGES:
+            folders.readable(os.path.join(folder, name))
 
 
 def _check_presets(words: Sequence[str]) -> None:

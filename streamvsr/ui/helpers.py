@@ -16,6 +16,7 @@ from typing import Any
 from streamvsr.errors import StreamvsrError
 
 AT_ONCE = 2
+"""Looks, previews, forecasts, measurements. Copies, which take long, wait for each other."""
 LONGEST_SECONDS = 300.0
 MOST_KEPT = 40
 """Previews and copies; the oldest are removed."""
@@ -35,7 +36,7 @@ class Helpers:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._slots, self._copies = asyncio.Semaphore(AT_ONCE), asyncio.Semaphore(1)
         self._making: dict[str, asyncio.Task[Path]] = {}
 
     def place(self, *about: str) -> Path:
@@ -50,9 +51,9 @@ class Helpers:
             os.utime(path)
         return path
 
-    async def run(self, words: Sequence[str], longest: float = LONGEST_SECONDS) -> bytes:
+    async def run(self, words: Sequence[str], longest: float = LONGEST_SECONDS, *, copy: bool = False) -> bytes:
         """What a command prints. Raises ``HelperError``."""
-        async with self._slots:
+        async with self._copies if copy else self._slots:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-P", "-m", "streamvsr", *words, cwd=self._folder,
                 stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
@@ -108,7 +109,7 @@ class Helpers:
 
     async def _copy(self, path: str, target: Path) -> Path:
         words = ["-y", "-nostdin", "--quiet", "--no-resume", "-i", path, "-vf", COPY_CHAIN, *COPY_WORDS, str(target)]
-        await self.run(words, 24 * 3600.0)
+        await self.run(words, 24 * 3600.0, copy=True)
         return target
 
     def file(self, key: str, name: str) -> Path | None:

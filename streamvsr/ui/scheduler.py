@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from streamvsr.errors import StreamvsrError
 from streamvsr.ui.jobs import ACTIVE, ENDED, MOST_NOTES, Job, Queue
 from streamvsr.ui.supervise import started
 
@@ -26,10 +27,12 @@ KILL_SECONDS = 20.0
 
 
 class Scheduler:
-    """Everything happens in one event loop. ``changed`` is told of each job that is not as it was."""
+    """Everything happens in one event loop."""
 
-    def __init__(self, queue: Queue, changed: Callable[[Job], None]) -> None:
-        self.queue, self._changed = queue, changed
+    def __init__(self, queue: Queue, changed: Callable[[Job], None], check: Callable[[Job], None]) -> None:
+        """``changed`` is told of each job that is not as it was; ``check`` raises ``StreamvsrError`` for a job that
+        may not be run."""
+        self.queue, self._changed, self._check = queue, changed, check
         self._read: dict[str, int] = {}
         """How far each job's log has been read, in bytes."""
         self._began: dict[str, float] = {}
@@ -105,6 +108,12 @@ class Scheduler:
         return True
 
     def _start(self, job: Job) -> None:
+        try:
+            self._check(job)
+        except StreamvsrError as error:
+            job.error = str(error)
+            self._becomes(job, "failed")
+            return
         folder = self.queue.folder(job)
         (folder / "pair").mkdir(parents=True, exist_ok=True)
         for name in ("exit", "pid.json", "log"):

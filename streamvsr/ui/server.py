@@ -17,13 +17,13 @@ from typing import Any
 from streamvsr.config import IMAGES, VIDEOS
 from streamvsr.errors import StreamvsrError, UsageError
 from streamvsr.secrets import mask
-from streamvsr.ui.commands import Order, Services, free_name, is_live, order, words_of
+from streamvsr.ui.commands import Order, Services, check_pictures, free_name, is_live, options_in, order, words_of
 from streamvsr.ui.folders import Folders, RefusedError
 from streamvsr.ui.helpers import HelperError, Helpers
 from streamvsr.ui.hub import Hub
 from streamvsr.ui.jobs import ACTIVE, Job, Queue
 from streamvsr.ui.scheduler import Scheduler
-from streamvsr.ui.uploads import check_size, plain_name, save
+from streamvsr.ui.uploads import check_size, plain_name, save, tidy
 
 MOST_ENTRIES = 2000
 """Of a folder are shown."""
@@ -48,15 +48,18 @@ class Server:
         self, folders: Folders, state: Path, services: Services, *, most_upload: float, local: bool = True
     ) -> None:
         """``local``: whoever sees the page sits at this machine."""
-        self.folders, self._state, self._services = folders, state, services
+        self.folders, self._state, self._services = folders, Path(os.path.realpath(state)), services
         self._most_upload, self._local = most_upload, local
         self.queue = Queue(state)
         self.hub = Hub()
         self.helpers = Helpers(state / "made")
-        self.scheduler = Scheduler(self.queue, self._changed)
+        self.scheduler = Scheduler(self.queue, self._changed, self._allowed)
         self._loop: asyncio.Task[None] | None = None
+        self._coming = 0
+        """Bytes of uploads that are being sent."""
 
     async def start(self) -> None:
+        tidy(self._state / "uploads", {job.input for job in self.queue})
         self._loop = asyncio.create_task(self.scheduler.run())
 
     async def close(self) -> None:
@@ -79,7 +82,7 @@ class Server:
         images = 0
         with os.scandir(folder) as found:
             for one in sorted(found, key=lambda one: one.name.lower()):
-                if one.name.startswith(".") or len(entries) >= MOST_ENTRIES:
+                if one.name.startswith(".") or len(entries) >= MOST_ENTRIES or not _is_text(one.name):
                     continue
                 # A link that leads out of the allowed folders is not shown.
                 try:
@@ -99,12 +102,20 @@ class Server:
             "images": images,
         }
 
-    async def upload(self, name: str, length: str | None, chunks: AsyncIterator[bytes]) -> dict[str, Any]:
-        name = plain_name(name)
+    def upload_check(self, name: str, length: str | None) -> dict[str, Any]:
         folder = self._state / "uploads"
         folder.mkdir(parents=True, exist_ok=True)
-        size = check_size(length, folder, self._most_upload)
-        path = await save(chunks, size, folder, name)
+        size = check_size(length, folder, self._most_upload, self._coming)
+        return {"name": plain_name(name), "size": size}
+
+    async def upload(self, name: str, length: str | None, chunks: AsyncIterator[bytes]) -> dict[str, Any]:
+        checked = self.upload_check(name, length)
+        size = checked["size"]
+        self._coming += size
+        try:
+            path = await save(chunks, size, self._state / "uploads", checked["name"])
+        finally:
+            self._coming -= size
         return {"path": str(path), "name": path.name, "size": size}
 
     async def look(self, path: str) -> dict[str, Any]:
@@ -120,13 +131,14 @@ class Server:
             "free": shutil.disk_usage(self.folders.roots[0]).free,
         }
 
-    def command(self, spec: Mapping[str, Any]) -> dict[str, Any]:
-        checked = self._checked(spec)
+    async def command(self, spec: Mapping[str, Any]) -> dict[str, Any]:
+        checked = self._checked(await self._sized(spec))
         return {"command": mask(shlex.join(["streamvsr", *checked.words])), "output": checked.output}
 
     async def preview(self, spec: Mapping[str, Any]) -> dict[str, Any]:
         at, seconds = _number(spec, "at"), min(MOST_CLIP_SECONDS, _number(spec, "seconds"))
-        options = {group: dict(values) for group, values in (spec.get("options") or {}).items()}
+        spec = await self._sized(spec)
+        options = options_in(spec)
         # The moment is one of the whole video.
         for group in ("input", "output"):
             for flag in ("-ss", "-t", "-to", "-frames:v"):
@@ -162,7 +174,7 @@ class Server:
         }
 
     async def forecast(self, spec: Mapping[str, Any]) -> dict[str, Any]:
-        checked = self._checked(spec)
+        checked = self._checked(await self._sized(spec))
         if checked.live:
             raise UsageError("a live stream has no end that could be forecast")
         found = (await self.helpers.forecast(checked.words[:-1])).get("forecast") or {}
@@ -177,7 +189,7 @@ class Server:
         except KeyError:
             raise NotFound("there is no such job") from None
 
-    def submit(self, spec: Mapping[str, Any]) -> dict[str, Any]:
+    async def submit(self, spec: Mapping[str, Any]) -> dict[str, Any]:
         if len(self.queue.jobs) >= MOST_JOBS:
             raise Conflict("there are a thousand jobs: forget some that have ended")
         if "command" in spec:
@@ -186,6 +198,7 @@ class Server:
                 raise UsageError("a command is a list of texts")
             checked = order(words, self._services, self.folders)
             return {"jobs": [self._add(checked, "network", "")]}
+        spec = await self._sized(spec)
         if spec.get("method") != "both":
             return {"jobs": [self._add(self._checked(spec), str(spec.get("method") or "network"), "")]}
         if spec.get("output"):
@@ -201,6 +214,8 @@ class Server:
         folder = self.queue.folder(job)
         self.queue.remove(job)
         shutil.rmtree(folder, ignore_errors=True)
+        if self.folders.is_own(Path(job.input)) and all(other.input != job.input for other in self.queue):
+            Path(job.input).unlink(missing_ok=True)
         self.hub.tell(job.id, {"type": "gone", "id": job.id})
         return {}
 
@@ -285,6 +300,18 @@ class Server:
             raise NotFound("there is no frame yet")
         return path
 
+    async def _sized(self, spec: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The traditional chain makes frames of any size; ours become as large as the network's."""
+        options, path = options_in(spec), spec.get("input")
+        if spec.get("method") not in ("traditional", "both") or not isinstance(path, str) or is_live(path):
+            return spec
+        model = options.setdefault("model", {})
+        if not model.get("--scale"):
+            factor = (await self.helpers.look(str(self.folders.readable(path))))["usual_factor"]
+            if factor != 4:
+                model["--scale"] = f"{factor:.9g}"
+        return {**spec, "options": options}
+
     def _checked(self, spec: Mapping[str, Any]) -> Order:
         if not spec.get("output") and isinstance(spec.get("input"), str):
             spec = {**spec, "output": free_name(spec["input"], spec, self.folders, self.queue.outputs())}
@@ -298,6 +325,17 @@ class Server:
         self.queue.add(job)
         self._changed(job)
         return job.shown()
+
+    def _allowed(self, job: Job) -> None:
+        """Since a job was submitted, links and the allowed folders may have changed. Raises ``RefusedError``."""
+        if not job.live:
+            source = self.folders.readable(job.input)
+            if str(source) != job.input:
+                raise RefusedError("the input has become a link")
+            if source.is_dir():
+                check_pictures(job.input, self.folders)
+        if str(self.folders.writable(job.output)) != job.output:
+            raise RefusedError("the output has become a link")
 
     def _changed(self, job: Job) -> None:
         if job.id in self.queue.jobs:
@@ -326,6 +364,15 @@ class _Anywhere(Folders):
 def _entry(path: Path, name: str) -> dict[str, Any]:
     is_folder = path.is_dir()
     return {"path": str(path), "name": name, "folder": is_folder, "size": None if is_folder else path.stat().st_size}
+
+
+def _is_text(name: str) -> bool:
+    """Whether the page can name it: a file's name may be bytes of no encoding."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _number(spec: Mapping[str, Any], name: str) -> float:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Collection
 from pathlib import Path, PurePosixPath
 
 from streamvsr.config import IMAGES, VIDEOS
@@ -14,6 +15,8 @@ from streamvsr.errors import StreamvsrError
 RESERVE_BYTES = 256 << 20
 """What an upload leaves free on the disk."""
 MOST_NAME_BYTES = 180
+KEPT_SECONDS = 7 * 86400.0
+"""Uploads that no job uses are removed after this time."""
 
 
 class UploadError(StreamvsrError):
@@ -35,19 +38,29 @@ def plain_name(name: str) -> str:
     return f"{stem}{dot}{suffix}"
 
 
-def check_size(length: str | None, folder: Path, most: float) -> int:
-    """The bytes that will come. Raises ``UploadError``."""
+def check_size(length: str | None, folder: Path, most: float, coming: int = 0) -> int:
+    """The bytes that will come, beside ``coming`` of other uploads. Raises ``UploadError``."""
     if length is None or re.fullmatch(r"[0-9]{1,15}", length) is None:
         raise UploadError(411, "an upload has to say how large it is")
     size = int(length)
     if size > most:
         raise UploadError(413, f"this is larger than {most / 1e9:g} GB, which --max-upload allows")
     free = shutil.disk_usage(folder).free
-    if size + RESERVE_BYTES > free:
+    if size + coming + RESERVE_BYTES > free:
         raise UploadError(
             507, f"there is not enough space on the disk: {size / 1e6:.0f} MB, of {free / 1e6:.0f} MB free"
         )
     return size
+
+
+def tidy(folder: Path, used: Collection[str]) -> None:
+    """Remove what was cut off, and what lies here unused for long."""
+    if not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        old = time.time() - path.lstat().st_mtime > KEPT_SECONDS
+        if path.name.endswith(".upload") or (old and str(path) not in used):
+            path.unlink(missing_ok=True)
 
 
 async def save(chunks: AsyncIterator[bytes], size: int, folder: Path, name: str) -> Path:

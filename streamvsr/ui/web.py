@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import asyncio
+import json
+import mimetypes
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +20,7 @@ from starlette.staticfiles import StaticFiles
 import streamvsr
 from streamvsr.errors import StreamvsrError, UsageError
 from streamvsr.ui.folders import RefusedError
+from streamvsr.ui.hub import MOST_CLIENTS
 from streamvsr.ui.server import Conflict, NotFound, Server
 from streamvsr.ui.uploads import UploadError
 
@@ -38,6 +42,12 @@ class Endpoint:
     answer: str = "application/json"
 
 
+class Json(JSONResponse):
+    def render(self, content: Any) -> bytes:
+        """Also of texts that are no Unicode, as names of files may be."""
+        return json.dumps(content).encode()
+
+
 async def body(request: Request) -> dict[str, Any]:
     """Raises ``UsageError`` for what is no JSON object."""
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
@@ -47,8 +57,6 @@ async def body(request: Request) -> dict[str, Any]:
         read += chunk
         if len(read) > MOST_BODY_BYTES:
             raise UploadError(413, "this body is too large")
-    import json
-
     try:
         found = json.loads(read)
     except (ValueError, RecursionError) as error:
@@ -56,6 +64,25 @@ async def body(request: Request) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise UsageError("the body has to be a JSON object")
     return found
+
+
+async def _while_there(request: Request, work: Coroutine[Any, Any, Any]) -> Any:
+    """Work that ends where nobody waits for it any more."""
+
+    async def gone() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    task, watch = asyncio.ensure_future(work), asyncio.ensure_future(gone())
+    try:
+        await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+            return Response(status_code=499)
+        return task.result()
+    finally:
+        watch.cancel()
 
 
 async def _form(server: Server, request: Request) -> Any:
@@ -72,20 +99,24 @@ async def _upload(server: Server, request: Request) -> Any:
     )
 
 
+async def _upload_check(server: Server, request: Request) -> Any:
+    return server.upload_check(request.query_params.get("name", ""), request.query_params.get("size"))
+
+
 async def _look(server: Server, request: Request) -> Any:
-    return await server.look(request.query_params.get("path", ""))
+    return await _while_there(request, server.look(request.query_params.get("path", "")))
 
 
 async def _command(server: Server, request: Request) -> Any:
-    return server.command(await body(request))
+    return await _while_there(request, server.command(await body(request)))
 
 
 async def _preview(server: Server, request: Request) -> Any:
-    return await server.preview(await body(request))
+    return await _while_there(request, server.preview(await body(request)))
 
 
 async def _forecast(server: Server, request: Request) -> Any:
-    return await server.forecast(await body(request))
+    return await _while_there(request, server.forecast(await body(request)))
 
 
 async def _jobs(server: Server, request: Request) -> Any:
@@ -93,7 +124,7 @@ async def _jobs(server: Server, request: Request) -> Any:
 
 
 async def _submit(server: Server, request: Request) -> Any:
-    return JSONResponse(server.submit(await body(request)), status_code=201)
+    return Json(await server.submit(await body(request)), status_code=201)
 
 
 async def _job(server: Server, request: Request) -> Any:
@@ -113,11 +144,11 @@ async def _move(server: Server, request: Request) -> Any:
 
 
 async def _compare(server: Server, request: Request) -> Any:
-    return JSONResponse(server.compare(request.path_params["id"]), status_code=201)
+    return Json(server.compare(request.path_params["id"]), status_code=201)
 
 
 async def _measure(server: Server, request: Request) -> Any:
-    return await server.measure(request.path_params["id"])
+    return await _while_there(request, server.measure(request.path_params["id"]))
 
 
 async def _log(server: Server, request: Request) -> Any:
@@ -133,8 +164,10 @@ async def _video(server: Server, request: Request) -> Any:
     copied = request.query_params.get("copy") == "1"
     path = server.video(request.path_params["id"], request.path_params["side"], copied)
     if path is None:
-        return JSONResponse({"making": True}, status_code=202)
-    return FileResponse(path)
+        return Json({"making": True}, status_code=202)
+    kind = mimetypes.guess_type(path.name)[0] or ""
+    # Whatever an input is called, a browser takes it for nothing but a video.
+    return FileResponse(path, media_type=kind if kind.startswith("video/") else "application/octet-stream")
 
 
 async def _pair(server: Server, request: Request) -> Any:
@@ -154,6 +187,8 @@ async def _made(server: Server, request: Request) -> Any:
 
 
 async def _events(server: Server, request: Request) -> Any:
+    if server.hub.clients >= MOST_CLIENTS:
+        raise Conflict("too many pages are open")
     stream: AsyncIterator[str] = server.hub.events({"type": "jobs", **server.snapshot()})
     return StreamingResponse(stream, media_type="text/event-stream", headers={"cache-control": "no-store"})
 
@@ -174,6 +209,7 @@ ENDPOINTS = (
     Endpoint("GET", "/openapi.json", _openapi, "this document"),
     Endpoint("GET", "/form", _form, "networks, presets, filters and all options", {"lang": "en or zh"}),
     Endpoint("GET", "/files", _files, "videos and folders that can be chosen", {"path": "a folder; else the allowed"}),
+    Endpoint("GET", "/uploads", _upload_check, "whether a file would be taken", {"name": "its name", "size": "bytes"}),
     Endpoint("POST", "/uploads", _upload, "a file, as the body itself", {"name": "of the file"}),
     Endpoint("GET", "/look", _look, "what an input is like, with a strip of frames", {"path": "of the input"}),
     Endpoint("POST", "/command", _command, "the command line of a filled form", body=SPEC),
@@ -260,7 +296,7 @@ def _route(server: Server, one: Endpoint) -> Route:
             return _error(422, error)
         except OSError as error:
             return _error(507, f"the disk: {error.strerror or error}")
-        return found if isinstance(found, Response) else JSONResponse(found, headers={"cache-control": "no-store"})
+        return found if isinstance(found, Response) else Json(found, headers={"cache-control": "no-store"})
 
     return Route(f"/api/v1{one.path}", answer, methods=[one.method])
 
@@ -268,7 +304,7 @@ def _route(server: Server, one: Endpoint) -> Route:
 def _error(status: int, text: object) -> Response:
     from streamvsr.secrets import mask
 
-    return JSONResponse({"error": mask(str(text))}, status_code=status)
+    return Json({"error": mask(str(text))}, status_code=status)
 
 
 def application(server: Server) -> Starlette:

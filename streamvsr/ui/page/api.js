@@ -18,8 +18,10 @@ export const made = (path) => `${ROOT}/made/${path}`;
 export const at = (path) => ROOT + path;
 export const query = (values) => new URLSearchParams(values).toString();
 
-// XMLHttpRequest, because fetch does not tell how much of an upload is sent.
-export function upload(file, told) {
+// XMLHttpRequest, because fetch does not tell how much of an upload is sent. Whether it is taken is asked before: a
+// browser that is still sending does not read a refusal.
+export async function upload(file, told) {
+  await get(`/uploads?${query({ name: file.name, size: file.size })}`);
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", `${ROOT}/uploads?${query({ name: file.name })}`);

@@ -29,7 +29,7 @@ export class Choose {
     this.element.replaceChildren(h("h2", { id: "choose-title" }, t("choose")), drop, this.told,
       h("details", { open: true }, h("summary", {}, t("browse")), this.list),
       h("details", {}, h("summary", {}, t("live")), h("div", { class: "row" }, h("span", { class: "wide" }, address),
-        h("button", { type: "button", onclick: () => LIVE.test(address.value) && this.#set([{ path: address.value, name: address.value, live: true }]) }, t("use")))),
+        h("button", { type: "button", onclick: () => (LIVE.test(address.value) ? this.#set([{ path: address.value, name: address.value, live: true }]) : say(t("badAddress"))) }, t("use")))),
       this.chosen);
     this.#drawChosen();
     await this.#browse(this.folder);
@@ -42,7 +42,7 @@ export class Choose {
     if (!path && found.entries.length === 1) { await this.#browse(found.entries[0].path); return; }
     this.folder = path;
     const rows = found.entries.map((entry) => entry.folder
-      ? h("li", {}, h("button", { type: "button", class: "link", onclick: () => this.#browse(entry.path) }, `📁 ${entry.name}`))
+      ? h("li", {}, h("button", { type: "button", class: "link", onclick: () => this.#browse(entry.path) }, `${entry.name}/`))
       : h("li", {}, h("button", { type: "button", class: "link", onclick: () => this.#set([entry]) }, entry.name), h("span", { class: "size" }, bytes(entry.size)),
         h("button", { type: "button", "aria-label": `+ ${entry.name}`, onclick: () => this.#set([...this.inputs.filter((one) => one.path !== entry.path && !one.live), entry]) }, "+")));
     this.list.replaceChildren(

@@ -1,5 +1,5 @@
 // What is to be done: the form from the server's list of options, preview, forecast, start.
-import { get, made, post } from "./api.js";
+import { ask, get, made, post } from "./api.js";
 import { busy, h, say } from "./dom.js";
 import { image, slider } from "./slider.js";
 import { bytes, clock, current, has, number, t } from "./texts.js";
@@ -64,29 +64,35 @@ export class Decide {
       choices.map(([key, text]) => h("option", { value: key, selected: key === value }, text))));
   }
 
+  #range(key, group, flag, bounds, start) {
+    const value = this.#get(group, flag);
+    const shown = h("output", {}, value || t("usual"));
+    const set = (text) => { shown.textContent = text || t("usual"); reset.hidden = !text; this.#set(group, flag, text); };
+    const input = h("input", { type: "range", ...bounds, value: value || start, oninput: () => set(input.value) });
+    const reset = h("button", { type: "button", class: "link", hidden: !value, "aria-label": `${t(key)}: ${t("usual")}`, onclick: () => { input.value = start; set(""); input.focus(); } }, t("usual"));
+    return h("div", { class: "field" }, h("label", {}, h("span", {}, t(key), ": ", shown), input), reset);
+  }
+
   #drawForm() {
     const presets = [["", t("presetNone")], ...this.form.presets.map(({ name, about }) => {
       const key = `preset${name[0].toUpperCase()}${name.slice(1)}`;
       return [name, has(key) ? t(key) : about || name];
     })];
     const models = this.form.models.map(({ name, about }) => [name === "auto" ? "" : name, name === "auto" ? t("auto") : `${name}${about ? `: ${about}` : ""}`]);
-    const strength = this.#get("model", "--strength");
-    const crf = this.#get("output", "-crf");
-    const shown = h("output", {}, strength || t("usual"));
-    const quality = h("output", {}, crf || t("usual"));
     const classical = this.form.filters.filter(({ name }) => !["vsr", "traditional", "bicubic", "resize"].includes(name));
+    const file = this.#select(t("file"), [".mp4", ".mkv", ".mov", ".webm"].map((one) => [one, one]), this.values.suffix, (value) => { this.values.suffix = value; this.#command(); });
+    this.suffix = file.querySelector("select");
     this.code = h("code", {});
     this.wrong = h("p", { class: "bad", role: "alert" });
     this.element.replaceChildren(h("h2", { id: "decide-title" }, t("decide")),
-      this.#radios("preset", t("preset"), presets, this.values.preset, (value) => { this.values.preset = value; if (value === "archive") this.values.suffix = ".mkv"; this.#drawForm(); this.#command(); }),
+      this.#radios("preset", t("preset"), presets, this.values.preset, (value) => { this.values.preset = value; if (value === "archive") this.suffix.value = this.values.suffix = ".mkv"; this.#command(); }),
       this.#radios("method", t("method"), [["network", t("network")], ["traditional", t("traditional")], ["both", t("both")]], this.values.method, (value) => { this.values.method = value; this.#drawStart(); this.#command(); }),
       h("div", { class: "options" },
         this.#select(t("model"), models, this.#get("model", "--model"), (value) => this.#set("model", "--model", value)),
         this.#select(t("outputSize"), [["", t("asNetwork")], ["1.5", t("times", number(1.5, 1))], ["2", t("times", "2")], ["3", t("times", "3")], ["720p", "720p"], ["1080p", "1080p"], ["2160p", "2160p"]], this.#get("model", "--scale"), (value) => this.#set("model", "--scale", value)),
         this.#select(t("encoder"), [["", t("defaultEncoder")], ...ENCODERS], this.#get("output", "-c:v"), (value) => this.#set("output", "-c:v", value)),
-        this.#select(t("file"), [".mp4", ".mkv", ".mov", ".webm"].map((one) => [one, one]), this.values.suffix, (value) => { this.values.suffix = value; this.#command(); }),
-        h("label", { class: "field" }, h("span", {}, t("strength"), " ", shown), h("input", { type: "range", min: "0", max: "1", step: "0.05", value: strength || "1", oninput: (event) => { shown.textContent = event.target.value; this.#set("model", "--strength", event.target.value); } })),
-        h("label", { class: "field" }, h("span", {}, t("quality"), " ", quality), h("input", { type: "range", min: "0", max: "40", step: "1", value: crf || "18", oninput: (event) => { quality.textContent = event.target.value; this.#set("output", "-crf", event.target.value); } }))),
+        file, this.#range("strength", "model", "--strength", { min: "0", max: "1", step: "0.05" }, "1"),
+        this.#range("quality", "output", "-crf", { min: "0", max: "40", step: "1" }, "18")),
       h("details", { open: this.values.filters.length > 0 }, h("summary", {}, t("filters")), h("div", { class: "options" }, classical.map(({ name, about }) => h("label", { class: "choice" },
         h("input", { type: "checkbox", checked: this.values.filters.includes(name), onchange: (event) => { this.values.filters = this.values.filters.filter((one) => one !== name); if (event.target.checked) this.values.filters.push(name); this.#command(); } }), h("span", {}, name, " ", h("span", { class: "soft" }, about)))))),
       h("details", {}, h("summary", {}, t("more")), ["input", "output", "model", "live", "run"].map((group) => h("fieldset", {}, h("legend", {}, has(group) ? t(group) : group),
@@ -124,26 +130,29 @@ export class Decide {
     const start = Math.round(seconds * 50) / 100;
     const time = h("output", {}, clock(start));
     const moment = h("input", { type: "range", min: "0", max: String(Math.max(0, seconds - 0.2)), step: "0.01", value: String(start), oninput: () => { time.textContent = clock(moment.value); } });
-    this.view = h("div", { "aria-live": "polite" });
+    const view = h("div", { "aria-live": "polite" });
+    this.working?.abort();
+    const { signal } = (this.working = new AbortController());
     const show = (clip) => (event) => busy(event.target, async () => {
       const spec = this.spec();
       const { width = 0, height = 0 } = this.found?.footage ?? {};
-      const method = spec.method === "both" ? "network" : spec.method;
-      const preview = await post("/preview", { ...spec, method, at: Number(moment.value), seconds: clip ? 2 : 0, whole: width * height <= SMALL_PIXELS });
-      const labels = [t("before"), t(method === "network" ? "after" : "traditionalShort")];
-      const [before, after] = [made(preview.before), made(preview.after)];
-      this.view.replaceChildren(preview.kind === "clip"
+      const both = spec.method === "both";
+      const preview = (method) => ask("POST", "/preview", { ...spec, method, at: Number(moment.value), seconds: clip ? 2 : 0, whole: width * height <= SMALL_PIXELS }, { signal });
+      const right = await preview(both ? "network" : spec.method);
+      const [before, after] = [made(both ? (await preview("traditional")).after : right.before), made(right.after)];
+      const labels = both ? [t("traditionalShort"), t("network")] : [t("before"), t(spec.method === "network" ? "after" : "traditionalShort")];
+      view.replaceChildren(right.kind === "clip"
         ? pair({ address: before, label: labels[0] }, { address: after, label: labels[1] }, this.found?.footage?.frame_rate ?? 25)
         : slider({ media: image(before, labels[0]), label: labels[0] }, { media: image(after, labels[1]), label: labels[1] }));
     });
     this.previewElement.replaceChildren(h("h2", { id: "preview-title" }, t("preview")),
       h("label", { class: "field" }, h("span", {}, t("moment"), " ", time), moment),
-      h("div", { class: "row" }, h("button", { type: "button", class: "main", onclick: show(false) }, t("oneFrame")), h("button", { type: "button", onclick: show(true) }, t("twoSeconds"))), this.view);
+      h("div", { class: "row" }, h("button", { type: "button", class: "main", onclick: show(false) }, t("oneFrame")), h("button", { type: "button", onclick: show(true) }, t("twoSeconds"))), view);
   }
 
   #drawStart() {
     const told = h("div", { role: "status" });
-    const ask = h("button", { type: "button", onclick: () => busy(ask, async () => {
+    const forecast = h("button", { type: "button", onclick: () => busy(forecast, async () => {
       const spec = this.spec();
       const found = await post("/forecast", spec.method === "both" ? { ...spec, method: "network" } : spec);
       if (!found.frames_per_second) { told.replaceChildren(h("p", { class: "bad" }, t("noFrame"))); return; }
@@ -164,6 +173,6 @@ export class Decide {
       }
     }) }, t(this.input?.live ? "startLive" : "start"));
     this.startElement.replaceChildren(h("h2", { id: "start-title" }, t("forecast")), told,
-      h("div", { class: "row" }, this.input?.live ? "" : ask, start));
+      h("div", { class: "row" }, this.input?.live ? "" : forecast, start));
   }
 }

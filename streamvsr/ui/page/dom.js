@@ -20,7 +20,9 @@ export function say(text) {
 }
 
 export async function busy(button, work) {
-  button.disabled = true;
+  if (button.hasAttribute("aria-disabled")) return undefined;
+  // Not `disabled`, which takes the focus away.
+  button.setAttribute("aria-disabled", "true");
   button.classList.add("busy");
   try {
     return await work();
@@ -28,7 +30,7 @@ export async function busy(button, work) {
     if (error.name !== "AbortError") say(error.message);
     return undefined;
   } finally {
-    button.disabled = false;
+    button.removeAttribute("aria-disabled");
     button.classList.remove("busy");
   }
 }

@@ -12,6 +12,9 @@ export class QueueView {
     this.element = element;
     this.jobs = new Map();
     this.cards = new Map();
+    this.title = h("h2", { id: "queue-title" });
+    this.empty = h("p", { class: "soft" });
+    element.replaceChildren(this.title);
     setInterval(() => this.#watch(), PAIR_MILLISECONDS);
   }
 
@@ -25,6 +28,12 @@ export class QueueView {
     this.jobs.set(job.id, job);
     if (isNew) this.draw();
     else this.cards.get(job.id)?.update(job);
+    this.#entitle();
+  }
+
+  #entitle() {
+    const done = [...this.jobs.values()].find((job) => job.state === "running")?.progress?.done;
+    document.title = done ? `${percent(done)} · streamvsr` : "streamvsr";
   }
 
   gone(id) {
@@ -46,11 +55,26 @@ export class QueueView {
       if (!this.cards.has(job.id)) this.cards.set(job.id, new Card(job, this));
       return this.cards.get(job.id).element;
     });
-    const title = h("h2", { id: "queue-title" }, t("queue"));
-    // Cards that stand where they stood keep their focus and their videos.
-    const there = [...this.element.querySelectorAll(":scope > .job")];
-    if (cards.length && there.length === cards.length && there.every((card, place) => card === cards[place])) this.element.querySelector("h2").replaceWith(title);
-    else this.element.replaceChildren(title, ...(cards.length ? cards : [h("p", { class: "soft" }, t("empty"))]));
+    this.title.textContent = t("queue");
+    this.empty.textContent = t("empty");
+    this.#place(cards.length ? cards : [this.empty]);
+    this.#entitle();
+  }
+
+  // A card that stands where it stood is left alone: it would lose the focus, and its videos would stop.
+  #place(cards) {
+    const focused = document.activeElement;
+    let next = this.title.nextSibling;
+    for (const card of cards) {
+      if (card === next) next = next.nextSibling;
+      else this.element.insertBefore(card, next);
+    }
+    while (next) {
+      const gone = next;
+      next = next.nextSibling;
+      gone.remove();
+    }
+    if (focused?.isConnected && focused !== document.activeElement) focused.focus({ preventScroll: true });
   }
 
   waiting() { return [...this.jobs.values()].filter((job) => job.state === "queued"); }
@@ -115,6 +139,7 @@ class Card {
     const { job } = this;
     const running = ["running", "paused"].includes(job.state);
     const show = this.#button("result", async () => this.#result(), "main");
+    const focused = this.buttons.contains(document.activeElement);
     this.buttons.replaceChildren(...[
       job.state === "running" && !job.live && this.#act("pause"),
       job.state === "paused" && this.#act("resume"),
@@ -131,6 +156,7 @@ class Card {
       job.began && this.#button("log", () => this.#log()),
       ["done", "failed", "cancelled"].includes(job.state) && this.#button("forget", () => ask("DELETE", `/jobs/${job.id}`)),
     ].filter(Boolean));
+    if (focused) this.buttons.firstElementChild?.focus({ preventScroll: true });
   }
 
   async #move(by) {
@@ -159,7 +185,7 @@ class Card {
     if (this.stage.childElementCount) { this.stage.replaceChildren(); return; }
     const { job } = this;
     const label = (one) => t(one.method === "traditional" ? "traditionalShort" : one.group ? "network" : "after");
-    const frames = job.progress, rate = frames?.position_seconds ? frames.frames / (frames.position_seconds || 1) : 25;
+    const frames = job.progress, rate = frames?.position_seconds ? (frames.frames - 1) / frames.position_seconds : 25;
     const right = { address: video(job, "after"), label: label(job) };
     if (job.live || job.kind === "compare") {
       this.stage.replaceChildren(h("video", { src: right.address, controls: true, class: "strip", "aria-label": job.output_name }));

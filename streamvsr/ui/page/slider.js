@@ -34,7 +34,8 @@ export class CompareSlider extends HTMLElement {
     const tool = (key, label, act) => h("button", { type: "button", "aria-label": t(key), title: t(key), onclick: act }, label);
     this.replaceChildren(this.stage, h("div", { class: "row" },
       tool("zoomOut", "−", () => this.#zoomAt(0.5)), tool("zoomIn", "+", () => this.#zoomAt(2)),
-      tool("fit", t("fit"), () => { this.zoom = 1; this.#paint(); })));
+      tool("fit", t("fit"), () => { this.zoom = 1; this.#paint(); }),
+      tool("full", t("full"), () => (document.fullscreenElement ? document.exitFullscreen() : (this.closest(".videos") ?? this).requestFullscreen()))));
     for (const one of this.media) {
       for (const event of ["load", "loadedmetadata"]) one.addEventListener(event, () => this.#fit());
     }

@@ -4,7 +4,8 @@ import { slider } from "./slider.js";
 import { clock, t } from "./texts.js";
 import { at } from "./api.js";
 
-const NEAR_SECONDS = 0.012, FAR_SECONDS = 0.25, MOST_NUDGE = 0.3;
+// Beyond this the follower jumps; below it, what is ahead goes slower, and what is behind faster.
+const FAR_SECONDS = 0.25, CATCH_UP_SECONDS = 0.25, MOST_NUDGE = 0.5;
 
 // A source that the browser cannot play is asked for as a copy, which takes a while to be made.
 function load(video, address, told) {
@@ -28,7 +29,7 @@ export function pair(left, right, rate = 25) {
   follower.muted = true;
   const said = h("p", { class: "soft", role: "status" });
   const told = (text) => { said.textContent = text; };
-  load(leader, left.address === right.address ? right.address : right.address, told);
+  load(leader, right.address, told);
   load(follower, left.address, told);
   const view = slider({ media: follower, label: left.label }, { media: leader, label: right.label });
 
@@ -40,7 +41,7 @@ export function pair(left, right, rate = 25) {
   place.addEventListener("input", () => { leader.currentTime = place.value / 1000 * (leader.duration || 0); });
   const same = () => { follower.currentTime = leader.currentTime; };
   leader.addEventListener("play", () => { playing.textContent = t("pausePlay"); follower.play().catch(() => {}); tick(); });
-  leader.addEventListener("pause", () => { playing.textContent = t("play"); follower.pause(); same(); });
+  leader.addEventListener("pause", () => { leader.playbackRate = 1; playing.textContent = t("play"); follower.pause(); same(); });
   leader.addEventListener("seeking", same);
   leader.addEventListener("seeked", same);
   follower.addEventListener("loadeddata", same);
@@ -48,12 +49,16 @@ export function pair(left, right, rate = 25) {
   // A follower that has to wait for data holds the leader back.
   follower.addEventListener("waiting", () => { if (!leader.paused && !follower.ended) { leader.pause(); follower.addEventListener("canplay", () => leader.play(), { once: true }); } });
 
-  function tick() {
+  let last = 0;
+  function tick(now = performance.now()) {
     if (leader.paused || !view.isConnected) return;
     const ahead = follower.currentTime - leader.currentTime;
-    if (Math.abs(ahead) > FAR_SECONDS) { if (!follower.seeking && !follower.ended) same(); }
-    else if (Math.abs(ahead) > NEAR_SECONDS) follower.playbackRate = 1 - Math.max(-MOST_NUDGE, Math.min(MOST_NUDGE, ahead * 4));
-    else follower.playbackRate = 1;
+    if (Math.abs(ahead) > FAR_SECONDS && !follower.seeking && !follower.ended) same();
+    const nudge = Math.max(-MOST_NUDGE, Math.min(MOST_NUDGE, ahead / 2 / Math.max(CATCH_UP_SECONDS, 3 * (now - last) / 1000)));
+    follower.playbackRate = 1 - nudge;
+    // The leader has the sound: it is held back only where the follower cannot catch up by itself.
+    leader.playbackRate = ahead < -0.5 / rate ? 1 + nudge : 1;
+    last = now;
     requestAnimationFrame(tick);
   }
   const shown = () => {
