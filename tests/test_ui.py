@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +19,8 @@ import pytest
 
 pytest.importorskip("starlette", reason="the extra ui is not installed")
 
+from streamvsr.ui.hub import Hub
+from streamvsr.ui.web import ENDPOINTS
 from tests.conftest import ROOT
 from tests.outputs import info, write
 from tests.ui_server import UiServer, ui_server
@@ -191,11 +195,87 @@ def test_events(server: UiServer) -> None:
     connection.close()
 
 
+def test_slow_clients_cost_nothing() -> None:
+    """Fifty that never read, and thousands of events: each has room for one state a job."""
+    hub = Hub()
+
+    async def many() -> int:
+        streams = [hub.events({"type": "jobs", "jobs": []}) for _ in range(50)]
+        for stream in streams:
+            await anext(stream)
+        for number in range(1000):
+            for job in ("a", "b"):
+                hub.tell(job, {"type": "job", "job": {"id": job, "number": number}})
+        held = sum(len(client.waiting) for client in hub._clients)
+        assert '"number": 999' in await anext(streams[0])
+        for stream in streams:
+            await stream.aclose()
+        return held
+
+    assert asyncio.run(many()) == 100
+    assert hub.clients == 0
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="memory is read from /proc")
+def test_fifty_pages_at_once(server: UiServer) -> None:
+    slow, first, last = (server.submit(server.folder / "city.mp4", options=SLOW) for _ in range(3))
+    server.wait(slow, "running")
+    while not (server.state / "jobs" / slow["id"] / "pid.json").exists():
+        time.sleep(0.02)
+    server.ask("POST", f"/jobs/{slow['id']}/pause", {})
+    clients = []
+    for _ in range(50):
+        client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+        client.request("GET", "/api/v1/events", headers={"Authorization": f"Bearer {server.token}"})
+        clients.append((client, client.getresponse()))
+    assert [answer.status for _, answer in clients] == [200] * 50
+    used = []
+    for count in (100, 300):
+        for _ in range(count):
+            server.ask("POST", f"/jobs/{last['id']}/move", {"before": first["id"]})
+        status = Path(f"/proc/{server.process.pid}/status").read_text() if server.process else ""
+        used.append(int(status.partition("VmRSS:")[2].split()[0]))
+    # Kept, 300 snapshots for each of 50 clients would be more than 30 MB.
+    assert used[1] - used[0] < 8_000, used
+    for client, answer in clients:
+        answer.close()
+        client.close()
+    for job in (first, last, slow):
+        server.ask("POST", f"/jobs/{job['id']}/cancel", {})
+    assert server.wait(slow)["state"] == "cancelled"
+
+
+def test_the_live_pair_is_there_for_who_watches(server: UiServer) -> None:
+    job = server.submit(server.folder / "city.mp4", options=SLOW)
+    pair = server.state / "jobs" / job["id"] / "pair"
+    while ((server.ask("GET", f"/jobs/{job['id']}")["progress"] or {}).get("frames") or 0) < 5:
+        time.sleep(0.05)
+    assert list(pair.iterdir()) == [], "no page is open"
+    while server.ask("GET", f"/jobs/{job['id']}/pair")["number"] is None:
+        assert server.ask("GET", f"/jobs/{job['id']}")["state"] == "running"
+        time.sleep(0.1)
+    for side in ("before", "after"):
+        assert server.raw("GET", f"/api/v1/jobs/{job['id']}/pair/{side}")[2][:2] == b"\xff\xd8"
+    server.ask("POST", f"/jobs/{job['id']}/stop", {})
+    done = server.wait(job)
+    assert done["state"] == "done"
+    with av.open(done["output"]) as container:
+        assert 0 < sum(1 for _ in container.decode(video=0)) < 120, "it ends where it was stopped"
+
+
 def test_the_document(server: UiServer) -> None:
     found = server.ask("GET", "/openapi.json")
     assert found["openapi"].startswith("3.1")
     for path in ("/jobs", "/jobs/{id}", "/events", "/jobs/{id}/result"):
         assert f"/api/v1{path}" in found["paths"]
+    for path, methods in found["paths"].items():
+        for method, about in methods.items():
+            named = {one["name"] for one in about.get("parameters", []) if one["in"] == "path"}
+            assert named == set(re.findall("{(.*?)}", path)), (method, path)
+            assert {"summary", "operationId", "responses"} <= set(about)
+    names = [about["operationId"] for methods in found["paths"].values() for about in methods.values()]
+    assert len(names) == len(set(names))
+    assert {"POST", "GET", "DELETE"} == {one.method for one in ENDPOINTS}
 
 
 def test_every_language_of_the_form(server: UiServer) -> None:

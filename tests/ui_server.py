@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,18 +21,23 @@ WAIT_SECONDS = 240.0
 class UiServer:
     """``folder`` is allowed, ``state`` holds the queue."""
 
-    def __init__(self, folder: Path, state: Path, *words: str) -> None:
+    def __init__(
+        self, folder: Path, state: Path, *words: str, before: Sequence[str] = (), env: Mapping[str, str] | None = None
+    ) -> None:
+        """``before``: words before the command, of a program that starts it. ``env``: added to the environment."""
         self.folder, self.state, self._words = folder, state, words
+        self._before, self._env = before, env or {}
         self.url = self.token = ""
         self.port = 0
         self.process: subprocess.Popen[str] | None = None
         self.start()
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "streamvsr", "ui", str(self.folder), "--state", str(self.state)]
+        command = [*self._before, sys.executable, "-m", "streamvsr", "ui", str(self.folder), "--state", str(self.state)]
         self.process = subprocess.Popen(
-            [*command, "--no-browser", *self._words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
+            [*command, "--no-browser", *self._words], env={**os.environ, **self._env},
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
         assert self.process.stdout is not None
         self.url = self.process.stdout.readline().strip()
         assert self.url.startswith("http://"), self.url
@@ -94,8 +99,8 @@ class UiServer:
 
 
 @contextlib.contextmanager
-def ui_server(folder: Path, state: Path, *words: str) -> Iterator[UiServer]:
-    server = UiServer(folder, state, *words)
+def ui_server(folder: Path, state: Path, *words: str, **how: Any) -> Iterator[UiServer]:
+    server = UiServer(folder, state, *words, **how)
     try:
         yield server
     finally:

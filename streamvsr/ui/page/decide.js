@@ -66,7 +66,7 @@ export class Decide {
 
   #range(key, group, flag, bounds, start) {
     const value = this.#get(group, flag);
-    const shown = h("output", {}, value || t("usual"));
+    const shown = h("span", {}, value || t("usual"));
     const set = (text) => { shown.textContent = text || t("usual"); reset.hidden = !text; this.#set(group, flag, text); };
     const input = h("input", { type: "range", ...bounds, value: value || start, oninput: () => set(input.value) });
     const reset = h("button", { type: "button", class: "link", hidden: !value, "aria-label": `${t(key)}: ${t("usual")}`, onclick: () => { input.value = start; set(""); input.focus(); } }, t("usual"));
@@ -128,7 +128,7 @@ export class Decide {
   #drawPreview() {
     const seconds = this.found?.footage?.seconds ?? 0;
     const start = Math.round(seconds * 50) / 100;
-    const time = h("output", {}, clock(start));
+    const time = h("span", {}, clock(start));
     const moment = h("input", { type: "range", min: "0", max: String(Math.max(0, seconds - 0.2)), step: "0.01", value: String(start), oninput: () => { time.textContent = clock(moment.value); } });
     const view = h("div", { "aria-live": "polite" });
     this.working?.abort();
