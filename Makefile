@@ -69,6 +69,7 @@ check: $(VENV)/.dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/basedpyright
 
 bench: $(VENV)/.dev
 	for script in benchmarks/bench_*.py; do $(VENV)/bin/python $$script || exit 1; done

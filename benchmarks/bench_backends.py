@@ -31,7 +31,7 @@ from material import DATA, ROOT, need
 from safetensors.torch import load_file
 
 import streamvsr
-from streamvsr.media.color.yuv import luma_to_tensor
+from streamvsr.media.color.yuv import luma_values
 from streamvsr.models.rt.network import RTNet
 
 SIZE = (180, 320)
@@ -129,7 +129,7 @@ def lumas(path: Path, frames: int) -> Array:
         from dataclasses import replace
 
         pictures = [replace(p, color=replace(p.color, matrix=6)) for p in pictures]
-    return luma_to_tensor(pictures).numpy()[:, 0]
+    return np.stack([luma_values(picture).numpy() for picture in pictures])
 
 
 def main() -> None:

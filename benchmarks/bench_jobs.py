@@ -1,39 +1,53 @@
-"""What cutting a run costs, and what workers bring: ratios to one uncut run of the same command on the same machine.
+"""What cutting a run into segments costs, and what workers bring.
 
-    python benchmarks/bench_jobs.py [--seconds 300] [--workers]
+    python benchmarks/bench_jobs.py [--seconds 300] [--size 160x90] [--pairs 3] [--log runs.txt]
+    python benchmarks/bench_jobs.py --workers
 
-Two clips of five minutes, one with a scene every seven seconds and one without any, through ``rt`` in one process: time
-(also of the CPUs alone, which a busy machine changes less) and size against ``--no-resume``. Then the largest
-difference between the frames of both, encoded without loss. ``--workers``: two workers of one thread against one,
-without the time that Ray and torch take to start.
+Two clips, one with a scene every seven seconds and one without any, through ``rt`` on one thread, each run in a process
+of its own: ``--resume`` and ``--no-resume`` in turns, so that both see the same load of the machine. The ratios are of
+wall time and of CPU time (user and system of the child, which other processes change less), pair by pair, and of the
+sizes of the outputs. Then the largest difference between the frames of both, encoded without loss. ``--log`` appends
+each run as soon as it is over. ``--workers``: two workers of one thread against one, without the time that Ray and
+torch take to start.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import av
 import numpy as np
 
-from streamvsr.build import build, open_job
+from streamvsr.build import open_job
 from streamvsr.config import Config, InputOptions, ModelOptions, OutputOptions, RunOptions
 from streamvsr.distributed import driver
 from streamvsr.distributed.run import DistributedRun
 from streamvsr.jobs import job as job_module
 from streamvsr.jobs.plan import regular_borders
 
-SIZE, RATE, SCENE_SECONDS = "48x32", 25, 7
+RATE, SCENE_SECONDS = 25, 7
 
 
-def make(path: Path, seconds: int, *, scenes: bool) -> None:
-    filters = f"testsrc2=s={SIZE}:r={RATE}:d={seconds}"
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Seconds of one run."""
+
+    wall: float
+    cpu: float
+    """User and system time of all of its threads."""
+
+
+def make(path: Path, seconds: int, size: str, *, scenes: bool) -> None:
+    filters = f"testsrc2=s={size}:r={RATE}:d={seconds}"
     if scenes:
         # Another part of another picture every few seconds.
         change = f"floor(t/{SCENE_SECONDS})"
@@ -42,51 +56,58 @@ def make(path: Path, seconds: int, *, scenes: bool) -> None:
     subprocess.run(command, check=True)
 
 
-def timed(config: Config) -> tuple[float, float]:
-    """(seconds, seconds of the CPUs) of a run."""
-    begin, cpu = time.monotonic(), sum(os.times()[:2])
-    run = build(config, warn=lambda _: None)
-    for note in run.notes:
-        print(f"  {note}")
-    run.start()
-    while not run.wait(60):
-        pass
-    run.result()
-    return time.monotonic() - begin, sum(os.times()[:2]) - cpu
+def timed(clip: Path, out: Path, *options: str) -> Spent:
+    """Run ``streamvsr`` in a process of its own."""
+    words = [sys.executable, "-m", "streamvsr", str(clip), str(out), "-y", "--model", "rt", "--threads", "1", *options]
+    begin = time.monotonic()
+    child = subprocess.Popen([*words, "--quiet"])
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise SystemExit(f"{' '.join(words)}: exit code {child.returncode}")
+    return Spent(time.monotonic() - begin, usage.ru_utime + usage.ru_stime)
 
 
-def config_for(clip: Path, out: Path, *, resume: bool, **written: object) -> Config:
-    output = OutputOptions(str(out), overwrite=True, **written)  # type: ignore[arg-type]
-    return Config(InputOptions(str(clip)), output, ModelOptions(model="rt", threads=1), RunOptions(resume=resume))
-
-
-def one_process(clip: Path, folder: Path) -> None:
+def one_process(clip: Path, folder: Path, pairs: int, log: Callable[[str], None]) -> None:
     whole, cut = folder / "whole.mp4", folder / "cut.mp4"
-    timed(config_for(clip, whole, resume=False, duration=5))  # what is loaded once
-    apart = [timed(config_for(clip, out, resume=resume)) for out, resume in ((whole, False), (cut, True))]
+    ratios: list[Spent] = []
+    for pair in range(pairs):
+        spent = {}
+        for out, option in ((whole, "--no-resume"), (cut, "--resume")):
+            spent[option] = one = timed(clip, out, option)
+            log(f"{clip.stem} {pair + 1} {option}: {one.wall:.1f} s, CPU {one.cpu:.1f} s, {out.stat().st_size} bytes")
+        uncut, segmented = spent["--no-resume"], spent["--resume"]
+        ratios.append(Spent(segmented.wall / uncut.wall, segmented.cpu / uncut.cpu))
     size = cut.stat().st_size / whole.stat().st_size
-    (wall, cpu), (cut_wall, cut_cpu) = apart
-    print(f"{clip.stem}: cut / uncut: time {cut_wall / wall:.3f}, CPU time {cut_cpu / cpu:.3f}, size {size:.3f}")
+    wall, cpu = (statistics.median(getattr(one, name) for one in ratios) for name in ("wall", "cpu"))
+    log(
+        f"{clip.stem}: cut / uncut, median of {pairs}: time {wall:.3f}, CPU time {cpu:.3f}"
+        f" ({', '.join(f'{one.cpu:.3f}' for one in ratios)}), size {size:.4f}"
+    )
 
 
-def difference(clip: Path, folder: Path) -> None:
+def difference(clip: Path, folder: Path, log: Callable[[str], None]) -> None:
     outs = folder / "whole.mkv", folder / "cut.mkv"
-    for out, resume in zip(outs, (False, True), strict=True):
-        config = config_for(clip, out, resume=resume, video_codec="ffv1", duration=100)
-        timed(config)
+    for out, option in zip(outs, ("--no-resume", "--resume"), strict=True):
+        timed(clip, out, option, "-c:v", "ffv1", "-t", "130")
     most = 0
     with av.open(str(outs[0])) as one, av.open(str(outs[1])) as other:
         for a, b in zip(one.decode(video=0), other.decode(video=0), strict=True):
             apart = np.abs(a.to_ndarray().astype(int) - b.to_ndarray().astype(int)).max()
             most = max(most, int(apart))
-    print(f"{clip.stem}: largest difference of a sample, cut and uncut: {most} of 255")
+    log(f"{clip.stem}: largest difference of a sample, cut and uncut: {most} of 255")
+
+
+def config_for(clip: Path, out: Path) -> Config:
+    output = OutputOptions(str(out), overwrite=True)
+    return Config(InputOptions(str(clip)), output, ModelOptions(model="rt", threads=1), RunOptions(resume=True))
 
 
 def workers(clip: Path, folder: Path) -> None:
     job_module.regular_borders = lambda duration: regular_borders(duration, 15)  # type: ignore[assignment]
     seconds = {}
     for count in (1, 2):
-        config = config_for(clip, folder / "out.mp4", resume=True)
+        config = config_for(clip, folder / "out.mp4")
         config = replace(config, run=RunOptions(workers=count, restart=True))
         begun: list[float] = []
         came_up, kept = driver.Driver._came_up, []
@@ -122,20 +143,30 @@ def workers(clip: Path, folder: Path) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=int, default=300)
+    parser.add_argument("--size", default="160x90")
+    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--log", type=Path, help="append each run to this file")
     parser.add_argument("--workers", action="store_true")
     given = parser.parse_args()
+
+    def log(line: str) -> None:
+        print(line, flush=True)
+        if given.log is not None:
+            with given.log.open("a") as file:
+                file.write(line + "\n")
+
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for kind in ("scenes", "one-scene"):
-            make(folder / f"{kind}.mp4", given.seconds, scenes=kind == "scenes")
+        for kind in ("one-scene", "scenes"):
+            make(folder / f"{kind}.mp4", given.seconds, given.size, scenes=kind == "scenes")
         if given.workers:
             workers(folder / "scenes.mp4", folder)
             return 0
-        one_process(folder / "scenes.mp4", folder)
-        one_process(folder / "one-scene.mp4", folder)
-        difference(folder / "one-scene.mp4", folder)
+        for kind in ("one-scene", "scenes"):
+            one_process(folder / f"{kind}.mp4", folder, given.pairs, log)
+        difference(folder / "one-scene.mp4", folder, log)
     return 0
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from streamvsr.api import Clip, Frames, VideoFrame, Writing, from_frames, open, upscale  # noqa: A004
     from streamvsr.config import LiveOptions
     from streamvsr.errors import StreamvsrError
+    from streamvsr.pipeline.stats import Progress
 
 __version__ = "0.1.0"
 
@@ -22,6 +23,7 @@ _HOMES = {
     "Frames": "streamvsr.api",
     "VideoFrame": "streamvsr.api",
     "Writing": "streamvsr.api",
+    "Progress": "streamvsr.pipeline.stats",
     "from_frames": "streamvsr.api",
     "upscale": "streamvsr.api",
     "LiveOptions": "streamvsr.config",
@@ -35,6 +37,7 @@ __all__ = [
     "Clip",
     "Frames",
     "LiveOptions",
+    "Progress",
     "StreamvsrError",
     "VideoFrame",
     "Writing",

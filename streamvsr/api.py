@@ -18,11 +18,12 @@ import weakref
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from streamvsr.config import Config, InputOptions, LiveOptions, ModelOptions, OutputOptions, check
 from streamvsr.errors import UsageError
 from streamvsr.frames import Frame, StreamInfo
+from streamvsr.typed_options import ReadOptions, Time, VsrOptions, WriteOptions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,41 +35,12 @@ if TYPE_CHECKING:
     from streamvsr.pipeline.runner import Run
     from streamvsr.pipeline.stats import Progress
 
-Time: TypeAlias = Fraction | float | str
-"""Seconds: ``1.5``, ``Fraction(3, 2)``, ``"1.5"`` or ``"3/2"``; exact, a float counts as the decimal it prints as."""
-
 PROGRESS_SECONDS = 0.25
 """Between two calls of ``on_progress``."""
 
 Options = TypeVar("Options", InputOptions, OutputOptions, ModelOptions)
 
 _log = logging.getLogger("streamvsr")
-
-
-class VsrOptions(TypedDict, total=False):
-    """The fields of ``ModelOptions``, for type checkers."""
-
-    model: str
-    checkpoint: str | None
-    config: str | None
-    backend: Literal["native", "mmedit"]
-    max_seq_len: int | None
-    overlap: int | None
-    propagation: Literal["carry", "window"]
-    scale: float | tuple[int, int] | None
-    scene_threshold: float
-    max_history: int | None
-    tile: str
-    strength: float | None
-    denoise: float | None
-    steady: Literal["auto", "on", "off"]
-    dynamic_refine_thres: float | None
-    refine_rule: Literal["frame", "window"] | None
-    device: str
-    precision: Literal["auto", "fp32", "fp16", "bf16"]
-    compile: bool
-    cuda_graphs: bool
-    threads: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +163,11 @@ class Clip:
         return Frames(FrameReader(run, frame_sink))
 
     def write(
-        self, path: str | os.PathLike[str], *, on_progress: Callable[[Progress], None] | None = None, **options: Any
+        self,
+        path: str | os.PathLike[str],
+        *,
+        on_progress: Callable[[Progress], None] | None = None,
+        **options: Unpack[WriteOptions],
     ) -> None:
         """Do the whole job into a file, a folder or a URL, as ``streamvsr IN OUT`` does: sound, subtitles, chapters and
         tags included. Returns when it is done.
@@ -216,12 +192,12 @@ class Clip:
         if on_progress is not None:
             on_progress(writing.progress)
 
-    def start(self, path: str | os.PathLike[str], **options: Any) -> Writing:
+    def start(self, path: str | os.PathLike[str], **options: Unpack[WriteOptions]) -> Writing:
         """Begin what ``write`` does, and return at once; ``Writing`` watches it and ends it. Raises ``StreamvsrError``
         for what can be known before the first frame."""
         from streamvsr.build import build
 
-        output = replace(_with(self.config.output, options), path=os.fspath(path))
+        output = replace(_with(self.config.output, _exact_times(options)), path=os.fspath(path))
         config = replace(self.config, output=output)
         check(config)
         return Writing(build(config, warn=_log.warning, source=None if self.source is None else self.source()))
@@ -288,7 +264,7 @@ def open(
     rate: Time | None = None,
     frames: int | None = None,
     live: LiveOptions | None = None,
-    **options: Any,
+    **options: Unpack[ReadOptions],
 ) -> Clip:
     """A file, a folder of pictures, a pattern, a URL or ``-``; nothing is opened yet.
 
@@ -296,10 +272,9 @@ def open(
     many are wanted at most; ``live`` is for cameras and streams: ``LiveOptions(max_latency=1.0, reconnect=60)``;
     ``options`` are what else ``InputOptions`` has. Raises ``UsageError``.
     """
-    given = {"start": start, "duration": duration, "end": end, "rate": rate}
-    times = {name: _exact(name, value) for name, value in given.items() if value is not None}
+    given = {**options, "start": start, "duration": duration, "end": end, "rate": rate}
     config = Config(
-        input=_with(InputOptions(path=os.fspath(path)), {**options, **times}),
+        input=_with(InputOptions(path=os.fspath(path)), _exact_times(given)),
         output=OutputOptions(frames=frames),
         model=ModelOptions(model="identity"),
         live=live or LiveOptions(),
@@ -324,7 +299,14 @@ def _with_chain(config: Config, chain: str) -> Config:
     return replace(config, output=replace(config.output, filters=chain if before is None else f"{before},{chain}"))
 
 
-def _exact(name: str, value: Time) -> Fraction:
+def _exact_times(options: Mapping[str, object]) -> dict[str, Any]:
+    """The options with their times as fractions."""
+    times = {"start", "duration", "end", "rate"}
+    return {name: _exact(name, value) if name in times and value is not None else value
+            for name, value in options.items()}  # fmt: skip
+
+
+def _exact(name: str, value: Any) -> Fraction:
     try:
         # 0.1 is a tenth, not the binary fraction next to it.
         return Fraction(str(value)) if isinstance(value, float) else Fraction(value)
@@ -337,8 +319,9 @@ def from_frames(frames: Iterable[Any], *, rate: Time) -> Clip:
 
     ``frames``: numpy arrays (height, width, 3) of uint8 or uint16, or torch tensors (3, height, width), floating in
     0..1 or uint8; R'G'B', full range, all alike. They are taken as the clip goes on, by a thread of the pipeline: never
-    more than some dozens ahead. A clip of a list can be iterated again, that of a generator once. Raises
-    ``UsageError``; frames that are none of these end the iteration with a ``SourceError``.
+    more than some dozens ahead. A GPU's tensors stay there until ``VideoFrame.torch``, where no other filter but a
+    network is between. A clip of a list can be iterated again, that of a generator once. Raises ``UsageError``; frames
+    that are none of these end the iteration with a ``SourceError``.
     """
     exact = _exact("rate", rate)
     if exact <= 0:

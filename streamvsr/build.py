@@ -106,31 +106,33 @@ class OpenedJob:
 
 def build(
     config: Config, *, warn: Callable[[str], None], source: Source | None = None, frame_sink: FrameSink | None = None,
-    part: Part | None = None, models: Models | None = None,
+    part: Part | None = None, models: Models | None = None, announce: Callable[[str], None] | None = None,
 ) -> Run:  # fmt: skip
     """Open everything that ``config`` names and wire it; nothing flows before ``Run.start``.
 
-    ``warn`` gets one line for each thing that goes differently from what was asked. ``source`` is read instead of
-    opening ``config.input``; ``frame_sink`` takes the frames instead of opening ``config.output``. ``part``: compute
-    this segment of a job alone. ``models``: networks that are loaded already, kept from one run for the next. Raises
-    ``StreamvsrError``; what was opened by then is closed again, ``source`` included.
+    ``warn`` gets one line for each thing that goes differently from what was asked, ``announce`` one before something
+    slow (without: ``Run.notes``). ``source`` is read instead of opening ``config.input``; ``frame_sink`` takes the
+    frames instead of opening ``config.output``. ``part``: compute this segment of a job alone. ``models``: networks
+    that are loaded already. Raises ``StreamvsrError``; what was opened by then is closed again, ``source`` included.
     """
     with ExitStack() as undo:
-        opened = _open(config, warn, undo, source, frame_sink, part, models)
+        opened = _open(config, warn, undo, source, frame_sink, part, models, announce=announce)
         run = _wired(config, opened)
         undo.pop_all()
         return run
 
 
-def open_job(config: Config, *, warn: Callable[[str], None]) -> OpenedJob:
+def open_job(
+    config: Config, *, warn: Callable[[str], None], announce: Callable[[str], None] | None = None
+) -> OpenedJob:
     """Open and check everything, and plan the job of ``config``, whose segments others compute.
 
-    Raises ``StreamvsrError``, ``UsageError`` where the run cannot be cut.
+    ``warn``, ``announce``: see ``build``. Raises ``StreamvsrError``, ``UsageError`` where the run cannot be cut.
     """
     config = replace(config, run=replace(config.run, resume=True))
     refusals: list[str] = []
     with ExitStack() as undo:
-        opened = _open(config, warn, undo, refuse=refusals.append)
+        opened = _open(config, warn, undo, refuse=refusals.append, announce=announce)
         if not isinstance(opened.job, Job) or not isinstance(opened.sink, JobSink):
             raise UsageError(f"{refusals[0]}: its segments cannot be computed by several workers")
         undo.pop_all()
@@ -149,7 +151,7 @@ def open_job(config: Config, *, warn: Callable[[str], None]) -> OpenedJob:
 def _open(
     config: Config, warn: Callable[[str], None], undo: ExitStack, source: Source | None = None,
     frame_sink: FrameSink | None = None, part: Part | None = None, models: Models | None = None,
-    refuse: Callable[[str], None] | None = None,
+    refuse: Callable[[str], None] | None = None, announce: Callable[[str], None] | None = None,
 ) -> _Opened:  # fmt: skip
     """What ``build`` opens; ``undo`` closes it. ``refuse`` gets why the run cannot be cut, instead of ``warn``."""
     # torch's worker threads spin while they wait for each other. Beside a decoder and an encoder that want the same
@@ -229,7 +231,8 @@ def _open(
             warn(line)
     if job is not None:
         open_input = partial(_input, config, steps, upright=False)
-        source = _part_of(job, source, open_input, maker, segment_sink, first_in_chain=has_vsr(steps[:1]))
+        say = announce or notes.append
+        source = _part_of(job, source, open_input, maker, segment_sink, say, first_in_chain=has_vsr(steps[:1]))
         notes += [job.note] * bool(job.note)
     return _Opened(source, chains, sink, job, maker, media, output, notes, latency, cut, parted, bounded)
 
@@ -347,12 +350,12 @@ def _job(
 
 def _part_of(
     job: Job | PartJob, source: Source, open_input: Callable[[], Source], maker: NetworkMaker, sink: SegmentSink,
-    *, first_in_chain: bool,
+    announce: Callable[[str], None], *, first_in_chain: bool,
 ) -> Source:  # fmt: skip
     """The part of ``source`` that is to be computed; everything behind it gets its borders."""
     # What frames look like to a network behind other filters is not known without running these.
     tracer = maker.tracer() if first_in_chain else None
-    job.begin(maker.weights, maker.context, maker.scene_threshold, open_input, tracer)
+    job.begin(maker.weights, maker.context, maker.scene_threshold, open_input, tracer, announce)
     assert job.plan is not None
     unit, segments = job.plan.time_base, job.plan.segments
     first, last = job.wanted

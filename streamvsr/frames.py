@@ -1,4 +1,4 @@
-"""What travels through the pipeline: pictures, copied packets, and what is known about their streams.
+"""What travels through the pipeline: frames, copied packets, and what is known about their streams.
 
 Nothing here imports av or torch: the pipeline, the windows and the tests of both stay light.
 """
@@ -18,7 +18,7 @@ Plane = NDArray[np.uint8] | NDArray[np.uint16]
 
 @dataclass(frozen=True, slots=True)
 class PixelFormat:
-    """How the planes of a picture are laid out; ``name`` is FFmpeg's name for the same layout."""
+    """How the planes of a frame are laid out; ``name`` is FFmpeg's name for the same layout."""
 
     name: str
     family: Literal["yuv", "rgb", "gray"]
@@ -94,19 +94,19 @@ class Color:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The picture that planes were taken from. It knows what planes do not say: field order, picture type."""
+    """The ``av.VideoFrame`` that planes were taken from. It knows what planes do not say: field order, picture type."""
 
-    picture: Any
-    """The decoder's or a filter's ``av.VideoFrame``."""
+    decoded: Any
+    """From a decoder or a filter."""
     planes: tuple[Plane, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One picture with its time stamp.
+    """One frame with its time stamp.
 
     ``planes`` are 2-D arrays shaped and typed as ``format`` states. They may be read-only views into a decoder's
-    buffers: nobody writes into a plane; who wants to change a picture makes new planes.
+    buffers: nobody writes into a plane; whoever wants to change a frame makes new planes.
     """
 
     planes: tuple[Plane, ...]
@@ -120,7 +120,7 @@ class Frame:
     discontinuity: bool = False
     """True on the first frame after a gap or a cut: nothing of the frames before it may influence this one."""
     origin: Origin | None = field(default=None, repr=False, compare=False)
-    """Holds as long as its ``planes`` are this frame's very planes; who makes new planes need not care."""
+    """Holds as long as its ``planes`` are this frame's very planes; whoever makes new planes need not care."""
 
     @property
     def height(self) -> int:
@@ -140,11 +140,11 @@ class Frame:
         return self.pts * self.time_base
 
     def with_planes(self, planes: tuple[Plane, ...], format: PixelFormat | None = None) -> Self:
-        """The same moment with another picture."""
+        """A copy with other planes and the same time stamp."""
         return replace(self, planes=planes, format=format or self.format, origin=None)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Copied and pickled as what it shows: a decoder's picture can be neither.
+        # Copied and pickled without ``origin``: PyAV's frames can be neither.
         values = (getattr(self, f.name) for f in fields(self) if f.name != "origin")
         return type(self), tuple(values)
 
@@ -180,7 +180,7 @@ class StreamInfo:
     sample_aspect_ratio: Fraction = Fraction(1)
     color: Color = field(default_factory=Color)
     rotation: int = 0
-    """Degrees counter-clockwise that a player turns the picture by, as PyAV gives it; the pixels are not turned."""
+    """Degrees counter-clockwise that a player turns the frame by, as PyAV gives it; the pixels are not turned."""
     mirrored: bool = False
     """Then the player mirrors it left to right."""
     mastering: Mastering | None = None
@@ -262,5 +262,5 @@ class MediaInfo:
     """In words, what frames carry that no encoder can be given: captions, HDR10+ data, the layout of 3D."""
 
     def with_video(self, video: StreamInfo) -> Self:
-        """The same input after filters have changed its pictures."""
+        """The same input after filters have changed its frames."""
         return replace(self, video=video)

@@ -136,7 +136,7 @@ def test_weights_that_do_not_fit() -> None:
         load(lacking, {})
     with pytest.raises(CheckpointError, match=r"missing: recurrent_cell\.body_s1_first\.0\.conv1\.bias"):
         load({k: v for k, v in state.items() if not k.endswith("first.0.conv1.bias")}, {})
-    with pytest.raises(CheckpointError, match="make no picture"):
+    with pytest.raises(CheckpointError, match="make no image"):
         load(state | {"recurrent_cell.fusion.2.bias": torch.zeros(53)}, {})
     with pytest.raises(CheckpointError, match="weights are missing"):
         load({}, {})

@@ -19,6 +19,7 @@ import pytest
 
 import streamvsr
 from streamvsr.api import VideoFrame
+from streamvsr.config import Config, InputOptions, ModelOptions, OutputOptions, check
 from streamvsr.errors import FilterError, SinkError, SourceError, StreamvsrError, UsageError
 from streamvsr.models import registry
 from streamvsr.pipeline.stats import Progress
@@ -210,8 +211,10 @@ def test_unknown_names_and_bad_values_are_errors_with_advice(clip: Path) -> None
         streamvsr.open(str(clip), frames=True)
     with pytest.raises(UsageError, match="-crf '18': expected a number"):
         streamvsr.open(str(clip)).write("out.mkv", crf="18")
+    with pytest.raises(UsageError, match=r"rate=\(25, 1\): expected a number"):
+        streamvsr.open(str(clip)).write("out.mkv", rate=(25, 1))
     with pytest.raises(UsageError, match=r"-r 25\.0: expected frames a second as an int or a Fraction"):
-        streamvsr.open(str(clip)).write("out.mkv", rate=25.0)
+        check(Config(InputOptions(path=str(clip)), OutputOptions(path="out.mkv", rate=25.0), ModelOptions()))
 
 
 @pytest.mark.io

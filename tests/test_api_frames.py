@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 import streamvsr
-from streamvsr.api import VsrOptions
-from streamvsr.config import ModelOptions
+from streamvsr.config import InputOptions, ModelOptions, OutputOptions
+from streamvsr.typed_options import ReadOptions, Time, VsrOptions, WriteOptions
 
 RNG = np.random.default_rng(5)
 
@@ -62,6 +62,39 @@ def test_tensors() -> None:
         frames = list(streamvsr.from_frames(tensors, rate=25))
         for frame, tensor in zip(frames, given, strict=True):
             assert (frame.torch() - tensor).abs().max() <= most
+
+
+@pytest.mark.parametrize("model", ["rt", "rt-real"])
+@pytest.mark.parametrize("floating", [False, True])
+def test_tensors_of_a_device_stay_there(model: str, floating: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine without a GPU the CPU stands in for one: what would go up again must not."""
+    import torch
+
+    from streamvsr.media.color import transfer, yuv
+
+    given = torch.rand(4, 3, 18, 32)
+    if not floating:
+        given = (given * 255).round().to(torch.uint8)
+    clip = streamvsr.from_frames(given, rate=25).filter("vsr", model=model)
+    wanted = [(frame.numpy(), frame.torch()) for frame in clip]
+
+    monkeypatch.setattr(transfer, "on_device", lambda tensor: True)
+    first = next(iter(streamvsr.from_frames(given, rate=25)))
+    assert all(torch.equal(transfer.codes_of(plane), torch.from_numpy(np.array(plane))) for plane in first.raw.planes)
+    assert transfer.codes_of(first.raw.planes[0][1:]) is None
+    sent: list[tuple[int, ...]] = []
+    monkeypatch.setattr(yuv, "upload", lambda codes, device: sent.append(codes.shape) or codes)
+    frames = list(clip)
+    for frame, (array, tensor) in zip(frames, wanted, strict=True):
+        np.testing.assert_array_equal(frame.numpy(), array)
+        assert type(frame.numpy()) is np.ndarray
+        assert torch.equal(frame.torch(), tensor)
+    assert not [shape for shape in sent if shape[-2:] in ((18, 32), (72, 128))]
+    # Behind a filter there are new planes, which the device has not seen.
+    frames = list(clip.filter("vsr,hflip", model=model))
+    assert torch.equal(
+        frames[0].torch(), torch.from_numpy(frames[0].numpy()).permute(2, 0, 1) / frames[0].raw.format.peak
+    )
 
 
 @pytest.mark.io
@@ -137,8 +170,26 @@ class TestWriting:
 
 @pytest.mark.io
 def test_type_checkers_know_the_options() -> None:
-    hints = get_type_hints(ModelOptions)
-    assert {f.name: hints[f.name] for f in fields(ModelOptions)} == get_type_hints(VsrOptions)
+    times = {"start", "duration", "end", "rate"}
+    for options, known, without in (
+        (ModelOptions, VsrOptions, set[str]()),
+        (InputOptions, ReadOptions, {"path", *times}),
+        (OutputOptions, WriteOptions, {"path"}),
+    ):
+        hints = get_type_hints(options)
+        declared = {f.name: Time | None if f.name in times else hints[f.name] for f in fields(options)}
+        assert {name: hint for name, hint in declared.items() if name not in without} == get_type_hints(known)
+
+
+@pytest.mark.io
+def test_times_of_an_output_are_taken_as_those_of_an_input(tmp_path: Path) -> None:
+    clip = streamvsr.from_frames(noise(6), rate=10)
+    clip.write(tmp_path / "o.mkv", start=0.1, end="3/10", rate=10.0)
+    assert [frame.seconds for frame in streamvsr.open(tmp_path / "o.mkv")] == [0, Fraction(1, 10)]
+    with pytest.raises(streamvsr.StreamvsrError, match="start='soon': expected a number"):
+        clip.write(tmp_path / "p.mkv", start="soon")
+    with pytest.raises(streamvsr.StreamvsrError, match="did you mean crf"):
+        clip.write(tmp_path / "p.mkv", crff=20)
 
 
 @pytest.mark.io

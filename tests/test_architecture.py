@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "part_file": set(),
     "plain_json": set(),
     "quoting": set(),
+    "typed_options": set(),
     "secrets": set(),
     "frames": set(),
     "options": {"errors"},
@@ -43,7 +44,7 @@ MAY_IMPORT = {
     "distributed": BASICS | {"build", "jobs", "media.demux", "models", "networks", "pipeline"},
     "ui": BASICS,
     "presets": {"config", "errors", "options"},
-    "api": MEDIA | {"build", "media.demux", "pipeline"},
+    "api": MEDIA | {"build", "media.demux", "pipeline", "typed_options"},
     "merge": BASICS | {"build", "pipeline", "media.demux"},
     "compare": MEDIA | {"build", "pipeline", "media.demux", "media.mux"},
     "reading": BASICS | {"build", "pipeline"},
@@ -69,7 +70,7 @@ MAY_IMPORT = {
         "ui",
     },
     "__main__": {"cli"},
-    "__init__": {"api", "config", "errors"},  # for type checkers; at run time each name is imported when it is used
+    "__init__": {"api", "config", "errors", "pipeline"},  # each at its first use
 }
 FOREIGN_BANNED = {"pipeline": {"av", "torch"}, "frames": {"av", "torch"}, "models": {"av"}}
 MAX_LINES = 400

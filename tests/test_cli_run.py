@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import threading
-import time
 import types
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -18,66 +15,11 @@ import pytest
 from streamvsr import __version__
 from streamvsr.cli import app, main
 from streamvsr.config import Config
-from streamvsr.errors import CheckpointError, ReaderLeftError, SinkError, SourceError, StreamvsrError
-from streamvsr.pipeline.stats import Progress, RingLevel, StageStats
+from streamvsr.errors import CheckpointError, ReaderLeftError, SinkError, SourceError
+from tests.fake_run import FakeRun
 
 pytestmark = pytest.mark.io
 ROOT = Path(__file__).resolve().parent.parent
-
-
-class FakeRun:
-    """Takes ``seconds``, then is done or failed; writes what happens to it into ``log``."""
-
-    def __init__(
-        self,
-        seconds: float = 0.0,
-        error: StreamvsrError | None = None,
-        *,
-        deaf: bool = False,
-        notes: tuple[str, ...] = (),
-    ) -> None:
-        self.notes = list(notes)
-        self.complete, self.writes = False, ""
-        self.log: list[str] = []
-        self._seconds, self._error, self._deaf = seconds, error, deaf
-        self._over = threading.Event()
-        self._until = float("inf")
-
-    def start(self) -> None:
-        self.log.append("start")
-        self._until = time.monotonic() + self._seconds
-
-    def wait(self, timeout: float | None = None) -> bool:
-        left = self._until - time.monotonic()
-        if self._over.wait(max(0.0, left if timeout is None else min(timeout, left))):
-            return True
-        return time.monotonic() >= self._until
-
-    def stop(self) -> None:
-        self.log.append("stop")
-        if not self._deaf:
-            self._over.set()
-
-    def abort(self) -> None:
-        self.log.append("abort")
-        self._over.set()
-
-    def result(self) -> None:
-        if self._error:
-            raise self._error
-
-    def progress(self) -> Progress:
-        return Progress(12, 10, 20, None, Fraction(2, 5), 1, (RingLevel("decode", 1, 16),), 2.0, 5.0)
-
-    def stats(self) -> list[StageStats]:
-        return [StageStats("vsr", 10, 1.0, 0.5, 0.5)]
-
-
-def install(build: Callable[..., FakeRun]) -> None:
-    """Put ``build`` in the place of the real one, without importing that."""
-    module = types.ModuleType("streamvsr.build")
-    module.build = build  # type: ignore[attr-defined]
-    sys.modules["streamvsr.build"] = module
 
 
 class Bench:
@@ -89,7 +31,7 @@ class Bench:
         self.raises: BaseException | None = None
         self.warnings: list[str] = []
 
-    def build(self, config: Config, *, warn: Callable[[str], None]) -> FakeRun:
+    def build(self, config: Config, *, warn: Callable[[str], None], announce: Callable[[str], None]) -> FakeRun:
         self.config = config
         for text in self.warnings:
             warn(text)
@@ -336,78 +278,3 @@ class TestOutput:
     def test_no_video_from_a_terminal(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         self.at_a_terminal(monkeypatch)
         assert main(["-", "new"]) == 2
-
-
-CHILD = """
-import sys
-sys.path.insert(0, {tests!r})
-import test_cli_run as t
-from streamvsr.cli import main
-run = t.FakeRun(60, deaf={deaf})
-def build(config, *, warn):
-    if {in_build}:
-        print("ready", flush=True)
-        t.time.sleep(60)
-    return run
-t.install(build)
-start = run.start
-run.start = lambda: (start(), print("ready", flush=True))
-code = main(["a", "b"])
-print(" ".join(run.log), flush=True)
-sys.exit(code)
-"""
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-class TestSignals:
-    def child(self, tmp_path: Path, *, deaf: bool = False, in_build: bool = False) -> subprocess.Popen[str]:
-        code = CHILD.format(tests=str(ROOT / "tests"), deaf=deaf, in_build=in_build)
-        process = subprocess.Popen(
-            [sys.executable, "-c", code],
-            cwd=tmp_path,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        return process
-
-    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-    def test_first_stops(self, tmp_path: Path, number: signal.Signals) -> None:
-        with self.child(tmp_path) as process:
-            process.send_signal(number)
-            out, err = process.communicate(timeout=120)
-        assert process.returncode == 130
-        assert out == "start stop\n"
-        assert "stopping: " in err
-        assert err.splitlines()[-1] == "interrupted: 10 frames are in b"
-
-    def test_second_aborts(self, tmp_path: Path) -> None:
-        with self.child(tmp_path, deaf=True) as process:
-            process.send_signal(signal.SIGTERM)
-            assert process.stderr is not None
-            assert process.stderr.readline().startswith("stopping: ")
-            process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=120)
-        assert process.returncode == 130
-        assert out == "start stop abort\n"
-        assert err.splitlines()[-1] == "aborted"
-
-    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-    def test_while_building(self, tmp_path: Path, number: signal.Signals) -> None:
-        with self.child(tmp_path, in_build=True) as process:
-            process.send_signal(number)
-            out, err = process.communicate(timeout=120)
-        assert (process.returncode, out, err) == (130, "\n", "")
-
-
-def test_a_reader_of_the_help_that_leaves(tmp_path: Path) -> None:
-    read, write = os.pipe()
-    os.close(read)
-    done = subprocess.run(
-        [sys.executable, "-m", "streamvsr", "--help"], cwd=ROOT, stdout=write, stderr=subprocess.PIPE, timeout=120
-    )
-    os.close(write)
-    assert (done.returncode, done.stderr) == (141, b"")

@@ -22,11 +22,11 @@ from streamvsr.media.color.yuv import (
     chroma_grid,
     chroma_values,
     from_rgb,
-    luma_to_tensor,
+    luma_coding,
     luma_values,
     move,
     plane_to_tensor,
-    tensor_to_luma,
+    quantise,
     to_rgb,
 )
 
@@ -94,15 +94,15 @@ def test_luma_is_exact_for_every_code_and_not_clamped(family: str, full: bool, s
     codes = np.arange(format.peak + 1, dtype=format.dtype).reshape(-1, 64)
     chroma = tuple(np.zeros(shape, format.dtype) for shape in format.plane_shapes(64, len(codes))[1:])
     frame = frame_of((codes, *chroma), format, color)
-    luma = luma_to_tensor(frame)
-    assert luma.shape == (1, 1, *codes.shape)
+    luma = luma_values(frame)
+    assert luma.shape == codes.shape
     unit = 2 ** (format.bits - 8)
     white, black = (format.peak, 0) if full else (235 * unit, 16 * unit)
     assert luma.flatten()[[black, white]].tolist() == pytest.approx([0, 1], abs=1e-6)
     if not full:
         assert luma.max() > 1.05
         assert luma.min() < -0.05
-    assert np.array_equal(tensor_to_luma(luma[0], format, color), codes)
+    assert np.array_equal(quantise(luma, *luma_coding(format, color), format), codes)
 
 
 @pytest.mark.parametrize("name", ["gbrp", "gbrp10le", "gbrp16le"])
@@ -117,7 +117,8 @@ def test_rgb_and_grey_are_exact(name: str) -> None:
 def test_rounding_is_half_to_even_and_clamped() -> None:
     format = PIXEL_FORMATS["gray"]
     codes = torch.tensor([[-3.0, 0.49, 0.5, 1.5, 254.5, 255.4, 300.0, 2.49]]) / 255
-    assert tensor_to_luma(codes, format, Color(full_range=True)).tolist() == [[0, 0, 0, 2, 254, 255, 255, 2]]
+    coding = luma_coding(format, Color(full_range=True))
+    assert quantise(codes, *coding, format).tolist() == [[0, 0, 0, 2, 254, 255, 255, 2]]
 
 
 def test_grey_is_replicated() -> None:

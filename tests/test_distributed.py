@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
@@ -33,6 +33,7 @@ from streamvsr.jobs import job as job_module
 from streamvsr.jobs.plan import InputIdentity, Plan, Segment, regular_borders
 from streamvsr.jobs.store import JobStore, SegmentRecord, job_folder
 from streamvsr.models import registry
+from tests.fake_cluster import FakeCluster
 
 SECONDS = 2
 """Length of a segment in these tests."""
@@ -67,62 +68,6 @@ def whole(clip: Path) -> bytes:
         patch.setattr(job_module, "regular_borders", lambda duration: regular_borders(duration, SECONDS))
         assert main([str(clip), str(out), "--model", "rt", "-preset", "ultrafast", "--resume", "-nostdin"]) == 0
     return out.read_bytes()
-
-
-class FakeCluster:
-    """Workers in this process, one call at a time; ``fault`` is asked before each segment."""
-
-    def __init__(self, crew: Crew, fault: Callable[[int, int], Exception | None] = lambda worker, number: None) -> None:
-        self._crew, self._fault = crew, fault
-        self.log: list[tuple[int, int]] = []
-        """(worker, segment) of each try."""
-        self.most_in_flight = self._in_flight = self.killed = 0
-        self.workers = 0
-
-    def __enter__(self) -> FakeCluster:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def crew(self, *_: Any, **__: Any) -> Crew:
-        return self._crew
-
-    def worker(self, job: bytes, threads: int, device: str) -> Any:
-        cluster, number = self, self.workers
-        self.workers += 1
-        real = Worker(job, threads, device)
-
-        class Call:
-            def __init__(self, function: Callable[..., Any]) -> None:
-                self._function = function
-
-            def remote(self, *words: Any) -> Callable[[], Any]:
-                cluster._in_flight += self._function is compute
-                cluster.most_in_flight = max(cluster.most_in_flight, cluster._in_flight)
-                return lambda: self._function(*words)
-
-        def compute(segment: int, clip: bytes | None) -> Any:
-            cluster._in_flight -= 1
-            cluster.log.append((number, segment))
-            if (fault := cluster._fault(number, segment)) is not None:
-                raise fault
-            return real.compute(segment, clip)
-
-        class Actor:
-            place = Call(real.place)
-
-        Actor.compute = Call(compute)  # type: ignore[attr-defined]
-        return Actor
-
-    def done(self, refs: Sequence[Any], _: float) -> list[Any]:
-        return list(refs[:1])
-
-    def result(self, ref: Callable[[], Any]) -> Any:
-        return ref()
-
-    def kill(self, _: Any) -> None:
-        self.killed += 1
 
 
 def distributed(config: Config, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> DistributedRun:
@@ -277,7 +222,7 @@ def test_tasks_go_through_json_and_come_back_equal(clip: Path) -> None:
     assert tasks.decode_job(tasks.encode(job)) == job
     scaled = replace(job, config=replace(config, model=ModelOptions(scale=2.5)))
     assert tasks.decode_job(tasks.encode(scaled)) == scaled
-    place = tasks.Place("node", 7, "cpu", {"av": "18"}, reads_input=True, shares_folder=False)
+    place = tasks.Place("node", 7, "cpu", {"av": "18"}, reads_input=True)
     assert tasks.decode_place(tasks.encode(place)) == place
     answer = tasks.Answer(SegmentRecord("00", 7, Fraction(1, 3), None), "path", 1.5)
     assert tasks.decode_answer(tasks.encode(answer)) == answer

@@ -85,7 +85,7 @@ def test_independent_windows_are_not_bounded_unless_asked() -> None:
             seen.append(options)
 
     from tests.fakes import numbered
-    from tests.test_vsr import info_of
+    from tests.vsr_frames import info_of
 
     ways = (("window", None, 8), ("carry", None, 8), ("window", 20, 8), ("carry", None, 100), ("carry", 40, 100))
     for propagation, given_bound, length in ways:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,10 @@ from streamvsr.config import Config, InputOptions, ModelOptions, OutputOptions
 from streamvsr.frames import Packet
 from streamvsr.jobs import job as job_module
 from streamvsr.jobs import store as store_module
+from streamvsr.jobs.job import Job
 from streamvsr.jobs.plan import InputIdentity, Plan, Segment, regular_borders, stated_options
 from streamvsr.jobs.store import JobStore, job_folder, read_packets
+from streamvsr.media.demux import Source, open_source
 from streamvsr.media.demux.demuxer import Demuxer
 from tests.kills import PLACES, kills, make_clip
 
@@ -222,6 +225,37 @@ def test_what_cannot_be_cut_is_told(
 ) -> None:
     assert main([str(clip), str(clip.with_name("o.mp4")), *FAST, "-t", "1", *words]) == 0
     assert reason in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("traced", "least", "said"),
+    [(False, 100, None), (False, 1, "looking for scenes near 3 cuts"), (True, 100, "the input is decoded once")],
+)
+def test_a_long_plan_is_announced_before_it_is_made_and_its_cost_kept(
+    traced: bool, least: int, said: str | None, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[str] = []
+
+    def plan_segments(*_: object) -> tuple[tuple[Segment, ...], str]:
+        assert bool(lines) == (said is not None), "before it is made, or not at all"
+        return (Segment(None, None, 0, 0),), ""
+
+    def open_input() -> Source:
+        return open_source(config.input, config.output)
+
+    monkeypatch.setattr(job_module, "plan_segments", plan_segments)
+    monkeypatch.setattr(job_module, "ANNOUNCED_CUTS", least)
+    monkeypatch.setattr(job_module, "SHOWN_SECONDS", 0)
+    config = Config(InputOptions(str(clip)), OutputOptions(str(clip.with_name("out.mp4"))))
+    with closing(open_input()) as source:
+        job = Job(config, source.info)
+    tracer: Any = object() if traced else None
+    job.begin([("bicubic", None)], (0, 0), 0.0, open_input, tracer, lines.append)
+    assert job.plan is not None
+    assert f"planned in {job.plan.seconds:.0f} s" in job.note
+    assert job.store.plan() == job.plan
+    job.store.close()
+    assert [said in line for line in lines if said is not None] == [True] * (said is not None)
 
 
 def test_a_plan_goes_through_json_and_comes_back_equal(clip: Path) -> None:

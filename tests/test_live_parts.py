@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator
 from fractions import Fraction
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,12 +14,9 @@ from hypothesis import strategies as st
 import streamvsr
 from streamvsr.cli.parser import parse
 from streamvsr.config import LiveOptions
-from streamvsr.errors import NoVideoError, SourceError, StreamLostError
-from streamvsr.frames import PIXEL_FORMATS, Frame, MediaInfo, Packet, StreamInfo
-from streamvsr.media.demux.base import Source
-from streamvsr.media.demux.connection import NEWEST_FRAMES, Connection, StallError
+from streamvsr.errors import StreamLostError
+from streamvsr.frames import Frame
 from streamvsr.media.demux.live import TimeLine
-from streamvsr.pipeline import ring as ring_module
 from streamvsr.pipeline.ring import PacketSpool, Ring
 from streamvsr.pipeline.runner import Run
 from streamvsr.pipeline.stages import FilterStage, SinkStage, SourceStage
@@ -28,15 +24,9 @@ from streamvsr.pipeline.stats import LatencyMeter
 from streamvsr.vsr.deadline import Deadline
 from streamvsr.vsr.windows import LATENCY_PARTS, fitting, window_for
 from tests.conftest import ROOT
+from tests.live_frames import TICK, Camera, Clock, frame
 
 pytestmark = pytest.mark.io
-
-TICK = Fraction(1, 25)
-GRAY = PIXEL_FORMATS["gray"]
-
-
-def frame(pts: int, *, discontinuity: bool = False) -> Frame:
-    return Frame((np.zeros((4, 4), np.uint8),), GRAY, pts, TICK, discontinuity=discontinuity)
 
 
 # ---- the time line
@@ -68,17 +58,8 @@ def test_a_sender_that_changes_its_clock_does_not_make_a_gap_of_years() -> None:
     assert line(10**9 + TICK, TICK, 100.08) == after + TICK
 
 
-# ---- the ring
-
-
-class _Clock:
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now, self.real = 1000.0, ring_module.time.monotonic
-        monkeypatch.setattr(ring_module.time, "monotonic", lambda: self.now)
-
-
 def test_a_ring_lets_go_of_what_is_too_old_but_never_of_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = _Clock(monkeypatch)
+    clock = Clock(monkeypatch)
     ring = Ring("r", frames=100, drop_oldest=True, max_age_seconds=0.55)
     for pts in range(10):
         ring.put(frame(pts))
@@ -184,7 +165,7 @@ def test_what_cannot_be_held_is_told_once(fixed: bool) -> None:
 
 
 def test_latency_is_that_of_the_frames_that_leave(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = _Clock(monkeypatch)
+    clock = Clock(monkeypatch)
     meter = LatencyMeter()
     for n in range(10):
         meter.arrived(n * TICK)
@@ -195,126 +176,6 @@ def test_latency_is_that_of_the_frames_that_leave(monkeypatch: pytest.MonkeyPatc
     meter.departed(8 * TICK)
     meter.departed(8 * TICK)
     assert (meter.seconds, meter.most_seconds) == (6, 6)
-
-
-# ---- the connection
-
-
-class Camera(Source):
-    """Gives what it is told to, when it is told to."""
-
-    def __init__(self, count: int, *, gate: threading.Event | None = None, error: BaseException | None = None) -> None:
-        super().__init__()
-        self.info = MediaInfo(StreamInfo(4, 4, GRAY, TICK, Fraction(25)))
-        self.count, self.gate, self.error = count, gate, error
-        self.stopped = threading.Event()
-        self.closed = threading.Event()
-
-    def __iter__(self) -> Iterator[Frame | Packet]:
-        for pts in range(self.count):
-            yield frame(pts)
-        if self.gate is not None:
-            self.gate.wait(60)
-        if self.error is not None:
-            raise self.error
-
-    def stop(self) -> None:
-        self.stopped.set()
-        if self.gate is not None:
-            self.gate.set()
-
-    def close(self) -> None:
-        self.closed.set()
-
-
-INF = float("inf")
-
-
-def test_frames_come_through_and_the_source_is_closed_by_its_owner_only() -> None:
-    camera = Camera(3)
-    connection = Connection(lambda: camera)
-    assert connection.opened(60) is camera
-    assert [f.pts for f in connection.items(60, INF)] == [0, 1, 2]
-    assert not camera.closed.is_set(), "the output copies its streams"
-    connection.leave()
-    assert camera.closed.wait(60)
-
-
-def test_an_error_of_the_source_is_raised_where_it_is_read() -> None:
-    connection = Connection(lambda: Camera(2, error=SourceError("broken")))
-    items = connection.items(60, INF)
-    assert [next(items).pts, next(items).pts] == [0, 1]
-    with pytest.raises(SourceError, match="broken"):
-        next(items)
-    connection.leave()
-
-
-def test_an_error_of_opening_is_raised() -> None:
-    def make() -> Camera:
-        raise NoVideoError("nothing to see")
-
-    connection = Connection(make)
-    with pytest.raises(NoVideoError):
-        connection.opened(60)
-    connection.leave()
-
-
-def filled(camera: Camera) -> Connection[Camera]:
-    """A connection all of whose frames have come: how long that took is no matter of the limits below."""
-    connection = Connection(lambda: camera)
-    with connection._changed:
-        assert connection._changed.wait_for(lambda: connection._frames == camera.count, 60)
-    return connection
-
-
-def test_silence_is_told_in_its_time_and_the_thread_let_go() -> None:
-    camera = Camera(1, gate=threading.Event())
-    connection = filled(camera)
-    items = connection.items(0.05, INF)
-    next(items)
-    with pytest.raises(StallError):
-        next(items)
-    connection.leave()
-    assert camera.closed.wait(60)
-
-
-def test_an_opening_that_never_ends_is_not_waited_for() -> None:
-    gate, camera = threading.Event(), Camera(0)
-
-    def make() -> Camera:
-        gate.wait(60)
-        return camera
-
-    connection = Connection(make)
-    with pytest.raises(StallError):
-        connection.opened(0.05)
-    connection.leave()
-    gate.set()
-    assert camera.closed.wait(60), "what opens in the end is closed by the thread itself"
-
-
-def test_the_newest_frames_are_kept_for_a_reader_that_is_being_built() -> None:
-    camera = Camera(NEWEST_FRAMES + 10, gate=threading.Event())
-    connection = Connection(lambda: camera)
-    connection.request_stop()
-    connection.opened(60)
-    with connection._changed:
-        assert connection._changed.wait_for(lambda: connection.let_go == 10, 60)
-    items = connection.items(60, INF)
-    assert next(items).pts == 10
-    connection.leave()
-
-
-def test_the_end_of_the_time_is_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = _Clock(monkeypatch)
-    connection = filled(Camera(1, gate=threading.Event()))
-    items = connection.items(60, clock.now + 0.2)
-    assert next(items).pts == 0
-    begin, real = clock.real(), clock.real
-    # The clock stands still up to here, so that the frame is in time on any machine, and goes from here on.
-    monkeypatch.setattr(ring_module.time, "monotonic", lambda: clock.now + real() - begin)
-    assert list(items) == [], "neither another frame, nor an error as after silence"
-    connection.leave()
 
 
 # ---- the pipeline

@@ -16,9 +16,10 @@ from streamvsr.config import InputOptions
 from streamvsr.errors import SourceError
 from streamvsr.footage.choose import BETTER, CLEAN, RESTORING, choose, faults, hints, like_h264
 from streamvsr.footage.measure import Luma, blockiness, combing, detail, noise
-from streamvsr.footage.sample import CannotLookError, Footage, look
+from streamvsr.footage.sample import COMBED, CannotLookError, Footage, look
 from streamvsr.look.forecast import SETTLED_FRAMES, settled_rate
 from streamvsr.models import registry
+from tests.conftest import ROOT
 
 pytestmark = pytest.mark.io
 
@@ -94,12 +95,33 @@ def test_a_blurred_frame_has_less_detail() -> None:
     assert detail(np.full((8, 8), 5, np.float32)) == 0
 
 
-def test_fields_of_two_moments_are_found() -> None:
-    early, late = moving(9)[0], moving(9)[8]
-    woven = early.copy()
-    woven[1::2] = late[1::2]
-    assert combing(woven) > 0.01
-    assert combing(early) < 0.001
+def test_fields_of_two_moments_are_found(tmp_path: Path) -> None:
+    shot = moving(64)[::4]
+    woven = [early.copy() for early in shot[::2]]
+    for early, late in zip(woven, shot[1::2], strict=True):
+        early[1::2] = late[1::2]
+    assert look(InputOptions(path=str(write(tmp_path / "woven.mkv", woven, "ffv1")))).combed
+    assert not look(InputOptions(path=str(write(tmp_path / "whole.mkv", shot, "ffv1")))).combed
+
+
+def test_lines_that_alternate_down_and_not_across() -> None:
+    stripes = np.zeros((64, 64), np.float32)
+    stripes[::2] = 200
+    assert combing(stripes) > 0.9
+    assert combing(np.ascontiguousarray(stripes.T)) == 0
+    assert combing(np.random.default_rng(4).integers(0, 256, (200, 300)).astype(np.float32)) < COMBED
+    assert combing(np.zeros((2, 3), np.float32)) == 0
+
+
+def test_horizontal_lines_are_no_fields(tmp_path: Path) -> None:
+    """The demo clip has a tower with louvres: every other line of it differs from both beside it."""
+    assert not look(InputOptions(path=str(ROOT / "demo/city_180p.mp4"))).combed
+    lines = []
+    for n in range(30):
+        frame = np.full((192, 320), 60, np.float32)
+        frame[:, 100 + 2 * n : 220 + 2 * n][::2] = 200
+        lines.append(frame)
+    assert not look(InputOptions(path=str(write(tmp_path / "lines.mkv", lines, "ffv1")))).combed
 
 
 @pytest.mark.parametrize(("codec", "options", "low", "high"), [

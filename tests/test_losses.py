@@ -21,7 +21,7 @@ import pytest
 
 from streamvsr.cli import main
 from streamvsr.media.hdr import mastering_of
-from tests.test_fidelity import oriented
+from tests.fidelity_clips import oriented
 
 pytestmark = pytest.mark.io
 

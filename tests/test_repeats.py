@@ -15,7 +15,7 @@ from streamvsr.config import ModelOptions
 from streamvsr.frames import PIXEL_FORMATS, Color, Frame, StreamInfo
 from streamvsr.models import registry
 from streamvsr.vsr.filter import VsrFilter
-from streamvsr.vsr.repeats import PATIENCE, Repeats, same_picture
+from streamvsr.vsr.repeats import PATIENCE, Repeats, same_frame
 from tests.fakes import FakeModel, numbered
 
 ONE_SCENE = ModelOptions(scene_threshold=0)
@@ -150,12 +150,12 @@ def test_one_sample_of_one_plane_tells_frames_apart() -> None:
     rng = np.random.default_rng(1)
     planes = tuple(rng.integers(0, 1024, shape).astype(np.uint16) for shape in format.plane_shapes(16, 12))
     frame = Frame(planes, format, 0, Fraction(1, 25))
-    assert same_picture(frame, replace(frame, planes=tuple(p.copy() for p in planes), pts=9))
+    assert same_frame(frame, replace(frame, planes=tuple(p.copy() for p in planes), pts=9))
     for number in range(len(planes)):
         other = [p.copy() for p in planes]
         other[number][-1, -1] ^= 1
-        assert not same_picture(frame, replace(frame, planes=tuple(other)))
-    assert not same_picture(frame, replace(frame, color=Color(full_range=True)))
+        assert not same_frame(frame, replace(frame, planes=tuple(other)))
+    assert not same_frame(frame, replace(frame, color=Color(full_range=True)))
 
 
 def test_closing_half_way_closes_the_network() -> None:

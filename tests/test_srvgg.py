@@ -69,7 +69,7 @@ def test_misuse_and_weights_that_do_not_fit() -> None:
     with pytest.raises(CheckpointError, match="no compact network"):
         load({k: v for k, v in weights().items() if k != "body.6.weight" and k != "body.6.bias"} | {
             "body.5.bias": torch.zeros(4)}, {})  # fmt: skip
-    with pytest.raises(CheckpointError, match="47 channels make no picture"):
+    with pytest.raises(CheckpointError, match="47 channels make no image"):
         load(weights() | {"body.6.bias": torch.zeros(47)}, {})
     with pytest.raises(CheckpointError, match=r"missing: body\.3\.weight"):
         load({k: v for k, v in weights().items() if k != "body.3.weight"}, {})

@@ -12,7 +12,7 @@ import pytest
 
 from streamvsr.cli.app import run_config
 from streamvsr.config import Config, InputOptions, OutputOptions, RunOptions
-from tests.test_cli_run import FakeRun
+from tests.fake_run import FakeRun
 
 pytestmark = pytest.mark.io
 ROOT = Path(__file__).resolve().parent.parent

@@ -14,7 +14,8 @@ from streamvsr.cli import main
 from streamvsr.errors import FilterError
 from streamvsr.frames import PIXEL_FORMATS, Frame
 from tests.fakes import FakeModel, vsr_filter
-from tests.test_vsr import FULL, LIMITED, info_of, noise, number_of, patch, run, stream
+from tests.test_vsr import patch
+from tests.vsr_frames import FULL, LIMITED, info_of, noise, number_of, run, stream
 
 SIZES = [(40, 26), (96, 64), (131, 57)]
 

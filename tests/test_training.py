@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-import av
 import cv2
 import numpy as np
 import pytest
@@ -26,41 +25,16 @@ from streamvsr.degrade import RECIPES
 from streamvsr.errors import CheckpointError, StreamvsrError, UsageError
 from streamvsr.models.checkpoint import read
 from streamvsr.models.registry import load_model, select
-from streamvsr.training import evaluate_rt
-from streamvsr.training.clips import Budget, Frames, HeldClip, load_sequence, open_clips, open_photos
+from streamvsr.training.clips import Budget, Frames, HeldClip, open_clips, open_photos
 from streamvsr.training.options import TrainOptions, merged
 from streamvsr.training.sequences import Sampler
 from streamvsr.training.trainer import Trainer, train
 from tests.conftest import ROOT
 from tests.test_training_losses import small_vgg
+from tests.training_clips import pictures, write_pictures, write_video
 
 TINY = {"rt": {"channels": 4}, "basicvsr": {"channels": 4, "blocks": 1},
         "realbasicvsr": {"channels": 4, "blocks": 1, "cleaning_blocks": 1}}  # fmt: skip
-
-
-def pictures(count: int, height: int = 64, width: int = 80) -> Frames:
-    """(count, height, width, 3): a coloured pattern that slides; the first column's red is the frame's number."""
-    y, x = np.mgrid[:height, :width]
-    waves = [np.sin((x + 2 * t) * (0.4 + c / 5)) * np.cos(y * 0.3) for t in range(count) for c in range(3)]
-    planes = 128 + 100 * np.array(waves).reshape(count, 3, height, width)
-    painted = planes.transpose(0, 2, 3, 1).round().astype(np.uint8)
-    painted[:, :, :8] = 20 + 10 * np.arange(count)[:, None, None, None]
-    return painted
-
-
-def write_video(path: Path, frames: Frames, codec: str = "ffv1", pixels: str = "bgr0", **options: str) -> None:
-    with av.open(str(path), "w") as out:
-        stream = out.add_stream(codec, rate=25, options=options)
-        stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], pixels
-        for picture in frames:
-            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
-        out.mux(stream.encode(None))
-
-
-def write_pictures(folder: Path, frames: Frames, first: int = 0) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for number, picture in enumerate(frames, first):
-        cv2.imwrite(str(folder / f"{number:04}.png"), picture[..., ::-1])
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +140,8 @@ def test_the_command(material: Path, capsys: pytest.CaptureFixture[str]) -> None
         metadata = file.metadata()
     assert metadata["training_data"] == "clip.mkv"
     assert (metadata["licence"], metadata["steps"], metadata["architecture"]) == ("CC0-1.0", "2 of 2", "rt")
-    assert evaluate_rt.main([str(out), str(material / "clip.mkv"), "--limit", "2"]) == 0
+    measured = ["evaluate", str(out), str(material / "clip.mkv"), "--degrade", "bicubic", "--metric", "psnr_y"]
+    assert main([*measured, "-frames:v", "2"]) == 0
     assert main(["train", "--config", str(config), "--out", str(out)]) == 2
     assert "--resume" in capsys.readouterr().err
     assert main(["train", "--help"]) == 0
@@ -305,7 +280,6 @@ def test_clips_are_read_alike_from_memory_video_and_pictures(material: Path) -> 
         assert [clip.read(0, 1).shape for clip in photos] == [(1, 64, 80, 3), (1, 72, 64, 3)]
         assert {type(clip) is HeldClip for clip in photos} == {size > 0}
     assert len(open_clips([str(material / "frames"), str(material / "clip.mkv")], 1, Budget(1 << 30))) == 2
-    assert load_sequence(str(material / "frames"), 3).shape == (3, 64, 80)
 
 
 def test_half_of_the_frames_are_read_and_played_back() -> None:

@@ -20,9 +20,9 @@ from streamvsr.degrade.fields import Interlace
 from streamvsr.degrade.noise import ChromaNoise, Jpeg, Noise
 from streamvsr.degrade.recipes import SHAPES
 from streamvsr.degrade.resize import Resize
-from streamvsr.training.clips import low_resolution
 from streamvsr.training.options import DEGRADATIONS
 from tests.conftest import ROOT
+from tests.training_clips import low_resolution
 
 STILL = Walk(0, 0, 0)
 

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
-from typing import Literal
 
 import numpy as np
 import pytest
@@ -16,38 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamvsr.errors import FilterError, ModelError, UsageError
-from streamvsr.frames import PIXEL_FORMATS, Color, Frame, PixelFormat, Plane, StreamInfo
+from streamvsr.frames import PIXEL_FORMATS, Color, Frame, PixelFormat
 from streamvsr.media.color.yuv import KR_KB, from_rgb, to_rgb
-from streamvsr.vsr.filter import VsrFilter
 from tests.fakes import FakeModel, FakeSession, numbered, vsr_filter
-
-LIMITED, FULL = Color(matrix=6, full_range=False), Color(matrix=6, full_range=True)
-
-
-def info_of(frame: Frame) -> StreamInfo:
-    return StreamInfo(frame.width, frame.height, frame.format, frame.time_base, Fraction(25), color=frame.color)
-
-
-def run(vsr: VsrFilter, frames: list[Frame]) -> list[Frame]:
-    vsr.configure(info_of(frames[0]))
-    out = [made for frame in frames for made in vsr.push(frame)] + list(vsr.flush())
-    vsr.close()
-    return out
-
-
-def number_of(frame: Frame) -> int:
-    return int(frame.planes[0][0, 0])
-
-
-def stream(count: int, cuts: set[int] | None = None) -> list[Frame]:
-    return [numbered(i, discontinuity=i in (cuts or set())) for i in range(count)]
-
-
-def noise(format: PixelFormat, width: int, height: int, color: Color, seed: int = 0) -> Frame:
-    rng = np.random.default_rng(seed)
-    shapes = format.plane_shapes(width, height)
-    planes: tuple[Plane, ...] = tuple(rng.integers(0, format.peak + 1, s).astype(format.dtype) for s in shapes)
-    return Frame(planes, format, 7, Fraction(1, 90000), 3, color)
+from tests.vsr_frames import FULL, LIMITED, info_of, noise, number_of, run, stream
 
 
 @settings(max_examples=60, deadline=None)
@@ -295,7 +266,7 @@ def test_broken_models_are_named(spoil: str, says: str) -> None:
 def test_pictures_and_matrices_that_do_not_fit() -> None:
     vsr = vsr_filter(FakeModel())
     vsr.configure(info_of(numbered(0)))
-    with pytest.raises(FilterError, match=r"set up for 6x4 gray16le, but the picture at 0.000 s is 7x4"):
+    with pytest.raises(FilterError, match=r"set up for 6x4 gray16le, but the frame at 0.000 s is 7x4"):
         list(vsr.push(numbered(0, width=7)))
     odd = patch((0.5, 0.5, 0.5), PIXEL_FORMATS["yuv420p"], Color(matrix=14), 8, 8)
     with pytest.raises(FilterError, match="matrix 14"):
@@ -349,79 +320,3 @@ def test_out_of_memory_says_what_to_do() -> None:
 
     with pytest.raises(ModelError, match=r"out of memory in model fake at 6x4: try a smaller --max-seq-len"):
         run(vsr_filter(Full()), stream(2))
-
-
-STRENGTH_FORMATS = ["yuv420p", "yuv420p10le", "gray", "gbrp", "gbrp10le"]
-
-
-class Shifted(FakeModel):
-    """The bicubic enlargement of its input, a tenth brighter: what a strength makes of it can be computed by hand."""
-
-    def session(self) -> FakeSession:
-        model = self
-
-        class _Session(FakeSession):
-            def window(self, frames: torch.Tensor, new: int, keep: range) -> Iterator[torch.Tensor]:
-                size = frames.shape[2] * 4, frames.shape[3] * 4
-                # A kernel that shares no code with the filter's.
-                big = torch.nn.functional.interpolate(frames.float(), size, mode="bicubic", align_corners=False)
-                return ((big[k] + 0.1).to(frames.dtype) for k in keep)
-
-        return _Session(model)
-
-
-@pytest.mark.parametrize("domain", ["luma", "rgb"])
-@pytest.mark.parametrize("name", STRENGTH_FORMATS)
-def test_strength_1_computes_nothing_and_changes_no_bit(
-    name: str, domain: Literal["luma", "rgb"], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    frame = noise(PIXEL_FORMATS[name], 20, 14, FULL)
-    (almost,) = run(vsr_filter(Shifted(scale=4, domain=domain), strength=1 - 2**-24), [frame])
-
-    def none(*_: object) -> None:
-        raise AssertionError("the plain enlargement was computed")
-
-    monkeypatch.setattr("streamvsr.vsr.domains.Domain._plain", none)
-    (full,) = run(vsr_filter(Shifted(scale=4, domain=domain), strength=1.0), [frame])
-    for a, b in zip(almost.planes, full.planes, strict=True):
-        np.testing.assert_array_equal(a, b)
-    with pytest.raises(AssertionError, match="was computed"):
-        run(vsr_filter(Shifted(scale=4, domain=domain), strength=0.5), [frame])
-
-
-@pytest.mark.parametrize("name", ["yuv420p", "yuv420p10le", "gray", "gray16le"])
-def test_strength_0_is_the_bicubic_model(name: str) -> None:
-    from streamvsr.models.plain import load_bicubic
-
-    frame = noise(PIXEL_FORMATS[name], 20, 14, LIMITED)
-    off = run(vsr_filter(FakeModel(scale=4), strength=0.0), [frame])
-    bicubic = run(vsr_filter(load_bicubic({}, {})), [frame])
-    for a, b in zip(off[0].planes, bicubic[0].planes, strict=True):
-        # Two ways of adding up the same taps: a value just between two codes may round to either.
-        assert np.abs(a.astype(int) - b.astype(int)).max() <= 1
-        assert (a != b).mean() < 0.01
-
-
-@pytest.mark.parametrize("name", ["gray", "gray10le", "gray16le"])
-def test_strength_mixes_before_anything_is_rounded(name: str) -> None:
-    format = PIXEL_FORMATS[name]
-    frame = Frame((np.full((8, 8), format.peak // 2, format.dtype),), format, 0, Fraction(1, 25), color=FULL)
-    (made,) = run(vsr_filter(Shifted(scale=4), strength=0.25), [frame])
-    # A flat frame: its enlargement is itself, the network's result a tenth of the range brighter.
-    expected = round(format.peak // 2 + 0.25 * 0.1 * format.peak)
-    assert np.abs(made.planes[0].astype(int) - expected).max() <= 1
-
-
-def test_strength_in_half_precision_keeps_ten_bits() -> None:
-    format = PIXEL_FORMATS["gray10le"]
-    ramp = np.tile(np.arange(1024, dtype=np.uint16), (4, 1))
-    frame = Frame((ramp,), format, 0, Fraction(1, 25), color=FULL)
-    (full,) = run(vsr_filter(FakeModel(scale=4), strength=0.0), [frame])
-    (half,) = run(vsr_filter(FakeModel(scale=4), strength=0.0, dtype=torch.bfloat16), [frame])
-    np.testing.assert_array_equal(full.planes[0], half.planes[0])
-
-
-def test_strength_with_another_size() -> None:
-    frame = noise(PIXEL_FORMATS["yuv420p"], 20, 14, LIMITED)
-    (made,) = run(vsr_filter(FakeModel(scale=4), strength=0.5, size=(50, 36)), [frame])
-    assert (made.width, made.height) == (50, 36)

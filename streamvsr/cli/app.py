@@ -189,7 +189,7 @@ def run_config(
 ) -> int:
     """Build and run ``config``; ``notes`` are told first. Raises ``StreamvsrError`` and whatever else went wrong.
 
-    ``make`` builds the run instead of ``build.build``, and is called like it.
+    ``make`` builds the run instead of ``build.build``, and gets ``config`` and ``warn`` as that does.
     """
     console = console or Console(quiet=config.run.quiet, as_json=config.run.progress == "json")
     for note in notes:
@@ -207,11 +207,14 @@ def run_config(
         elif config.run.debug:
             _show_ffmpeg_messages()
         try:
-            if make is None and (config.run.workers is not None or config.run.ray is not None):
+            if make is not None:
+                run = make(config, warn=console.warning)
+            elif config.run.workers is not None or config.run.ray is not None:
                 from streamvsr.distributed.run import build_distributed
 
-                make = cast("Callable[..., Run]", build_distributed)
-            run = (make or build)(config, warn=console.warning)
+                run = cast("Run", build_distributed(config, warn=console.warning, announce=console.note))
+            else:
+                run = build(config, warn=console.warning, announce=console.note)
         except Exception as error:
             if interrupts.count:
                 # Inside an import (torch takes seconds) it may come out as any error.

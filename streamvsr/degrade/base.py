@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Frame = NDArray[np.float32]
-"""One picture: (H, W, C) float32, nominal range 0..1. C is 3, R'G'B', or 1, luma with black at 0 and white at 1."""
+"""One frame: (H, W, C) float32, nominal range 0..1. C is 3, R'G'B', or 1, luma with black at 0 and white at 1."""
 
 Name = TypeVar("Name", bound=str)
 
@@ -50,9 +50,9 @@ class Walk:
         return 2 * self.low - value if value < self.low else value
 
 
-def as_frame(picture: NDArray[Any]) -> Frame:
+def as_frame(image: NDArray[Any]) -> Frame:
     """(H, W) or (H, W, C) -> (H, W, C) float32: OpenCV drops the axis of a single channel."""
-    frame = np.asarray(picture, np.float32)
+    frame = np.asarray(image, np.float32)
     return frame if frame.ndim == 3 else frame[:, :, None]
 
 

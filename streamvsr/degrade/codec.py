@@ -28,7 +28,7 @@ class Codec:
 
 
 CODECS: Mapping[str, Codec] = {
-    # Without cpu-independent its look-ahead is not reproducible from run to run on pictures as small as patches.
+    # Without cpu-independent its look-ahead is not reproducible from run to run on frames as small as patches.
     "h264": Codec("libx264", "h264", (18, 38), {"preset": "veryfast", "x264-params": "cpu-independent=1"}),
     "vp9": Codec("libvpx-vp9", "vp9", (20, 55), {"deadline": "realtime", "cpu-used": "8", "b": "0"}),
     "mpeg4": Codec("mpeg4", "mpeg4", (2, 16), {}, crf=False),
@@ -40,7 +40,7 @@ CODECS: Mapping[str, Codec] = {
 class VideoCompression:
     """The whole sequence through one encoder, at one setting.
 
-    The setting is a quantiser and not, as in the paper, a bit rate: what a bit rate does to a picture depends on the
+    The setting is a quantiser and not, as in the paper, a bit rate: what a bit rate does to a frame depends on the
     size of the patch. From frame to frame the encoder itself varies what it does.
     """
 
@@ -85,15 +85,15 @@ def through(codec: Codec, frames: list[Frame], quality: float, gop: int = 250) -
 
     def decoded() -> Iterator[av.VideoFrame]:
         for number, frame in enumerate(frames):
-            picture = _to_video(frame, channels == 1)
-            picture.pts, picture.time_base = number, 1 / RATE
-            for packet in encoder.encode(picture):
+            av_frame = _to_video(frame, channels == 1)
+            av_frame.pts, av_frame.time_base = number, 1 / RATE
+            for packet in encoder.encode(av_frame):
                 yield from decoder.decode(packet)
         for packet in encoder.encode(None):
             yield from decoder.decode(packet)
         yield from decoder.decode(None)
 
-    result = [_from_video(picture, channels == 1)[:height, :width] for picture in decoded()]
+    result = [_from_video(av_frame, channels == 1)[:height, :width] for av_frame in decoded()]
     if len(result) != len(frames):
         raise RuntimeError(f"{codec.encoder} gave {len(result)} of {len(frames)} frames")
     return result
@@ -112,10 +112,10 @@ def _to_video(frame: Frame, luma: bool) -> av.VideoFrame:
     return av.VideoFrame.from_ndarray(planes, "yuv420p")
 
 
-def _from_video(picture: av.VideoFrame, luma: bool) -> Frame:
+def _from_video(av_frame: av.VideoFrame, luma: bool) -> Frame:
     if not luma:
-        rgb = picture.to_ndarray(format="rgb24", interpolation=ACCURATE)
+        rgb = av_frame.to_ndarray(format="rgb24", interpolation=ACCURATE)
         return as_frame(rgb.astype(np.float32) / np.float32(255))
-    plane = picture.planes[0]
+    plane = av_frame.planes[0]
     rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
     return as_frame((rows.astype(np.float32) - 16) / np.float32(219))

@@ -8,7 +8,7 @@
 ==============  ======================================================================================================
 
 Joined with ``+`` and done in that order: ``noise=8+h264=32``; without one of the first two, ``bicubic`` comes first.
-Pictures are R'G'B' rounded to 8 bits before they are compressed. ``@N`` behind a path shrinks the truth by N first, as
+Frames are R'G'B' rounded to 8 bits before they are compressed. ``@N`` behind a path shrinks the truth by N first, as
 ``bicubic`` does, which hides the compression of clips that are no clean truth.
 """
 
@@ -99,7 +99,7 @@ def make_clip(
     target = folder / "low.mp4"
     output = OutputOptions(
         path=str(target), video_codec="libx264", crf=recipe.crf, preset="medium", pixel_format="yuv420p",
-        # Without it the look-ahead of x264 differs from run to run on small pictures.
+        # Without it the look-ahead of x264 differs from run to run on small frames.
         options={"x264-params": "cpu-independent=1"},
     )  # fmt: skip
     run = build(Config(InputOptions(path=str(low), rate=rate), output, UNTOUCHED), warn=warn)

@@ -15,9 +15,12 @@ from streamvsr.errors import StageError, StreamvsrError
 from streamvsr.pipeline.stats import Progress, RateMeter, StageStats
 
 
-def build_distributed(config: Config, *, warn: Callable[[str], None]) -> DistributedRun:
-    """Open and plan everything; no worker is started before ``DistributedRun.start``. Raises ``StreamvsrError``."""
-    return DistributedRun(open_job(config, warn=warn))
+def build_distributed(
+    config: Config, *, warn: Callable[[str], None], announce: Callable[[str], None]
+) -> DistributedRun:
+    """Open and plan everything; no worker is started before ``DistributedRun.start``. ``warn``, ``announce``: see
+    ``build.build``. Raises ``StreamvsrError``."""
+    return DistributedRun(open_job(config, warn=warn, announce=announce))
 
 
 class DistributedRun:

@@ -40,7 +40,6 @@ class Place:
     versions: dict[str, str]
     reads_input: bool
     """It sees the very file that the plan was made for."""
-    shares_folder: bool
 
 
 @dataclass(frozen=True, slots=True)

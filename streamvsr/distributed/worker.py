@@ -38,7 +38,7 @@ class Worker:
             reads = InputIdentity.of(plan.input.path) == plan.input
         except SourceError:
             reads = False
-        return encode(Place(platform.node(), os.getpid(), self._device(), versions(), reads, self._shares()))
+        return encode(Place(platform.node(), os.getpid(), self._device(), versions(), reads))
 
     def compute(self, number: int, clip: bytes | None = None) -> tuple[bytes, bytes | None]:
         """(a ``tasks.Answer``, the packets where they are sent by value). ``clip``: of an input that is not seen here.

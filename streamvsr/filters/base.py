@@ -1,4 +1,4 @@
-"""What a filter is: pictures in, pictures out, one at a time."""
+"""What a filter is: frames in, frames out, one at a time."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Two steps. ``compose`` finds whatever is wrong with the text itself, before anything is opened: syntax, names, options,
 filters with two inputs. ``configure`` goes along the chain with what is known of the stream, makes each filter for the
-pictures that reach it, and finds what these pictures do not allow. Neighbouring filters of FFmpeg's become one graph.
+frames that reach it, and finds what these frames do not allow. Neighbouring filters of FFmpeg's become one graph.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ UNWRITTEN = 0
 """The column of links that stand in no chain: they come from options of the output."""
 
 MOST_BYTES = 2**31 - 1
-"""What FFmpeg takes for a picture (``av_image_check_size``): 8 bytes a pixel and a margin of 128 to the right and below
+"""The largest image of FFmpeg's (``av_image_check_size``): 8 bytes a pixel and a margin of 128 to the right and below
 stay under it, whatever the format is. Nothing larger can be filtered, encoded or written."""
 
 ONE_FOR_ONE = frozenset(
@@ -37,7 +37,7 @@ ONE_FOR_ONE = frozenset(
         *("hflip", "vflip", "transpose", "unsharp", "null"),
     ]
 )
-"""Filters of FFmpeg's that are known to give a picture for each that they get; there are more."""
+"""Filters of FFmpeg's that are known to give a frame for each that they get; there are more."""
 
 _CLOCK = re.compile(r"\b(n|t|pos|pts)\b")
 """Expressions that count frames or seconds (crop, pad, scale); the name of an option like that does no harm."""
@@ -71,7 +71,7 @@ class Step:
         return vsr(self.options, info, last) if self.entry.name == VSR else [self.entry.make(self.options)]
 
     def column(self, info: StreamInfo, size: tuple[int, int] | None = None) -> int:
-        """Where the link stands that cannot work on these pictures, or the first that gives them ``size``."""
+        """Where the link stands that cannot work on these frames, or the first that gives them ``size``."""
         for count, link in enumerate(self.links[:-1], start=1):
             try:
                 made = LibavFilter(self._spec()[:count]).configure(info)
@@ -106,7 +106,7 @@ def has_vsr(steps: Iterable[Step]) -> bool:
 
 
 def has_field_filter(steps: Iterable[Step]) -> bool:
-    """Whether the chain sees to interlaced pictures itself."""
+    """Whether the chain sees to interlaced frames itself."""
     return any(bare_name(link.name) in FIELD_FILTERS for step in steps if step.entry is None for link in step.links)
 
 
@@ -115,7 +115,7 @@ def configure(
 ) -> tuple[list[Filter], StreamInfo]:
     """Make the filters of a chain and set them up for ``info``; what comes out of the last.
 
-    ``reached`` is filled with what reaches each step. Raises what the filters raise, and ``FilterError`` for pictures
+    ``reached`` is filled with what reaches each step. Raises what the filters raise, and ``FilterError`` for frames
     too large for FFmpeg, pointing at the place in the chain; the filters made by then are closed.
     """
     filters: list[Filter] = []

@@ -55,7 +55,7 @@ class FilterEntry:
 
 VSR = "vsr"
 _ABOUT_VSR = """\
-Cleans the picture and makes it larger with a network that looks at neighbouring
+Restores and enlarges frames with a network that looks at the neighbouring
 frames; 'streamvsr models' lists the networks. It may stand anywhere in a chain,
 and more than once. What is not given here is as the options with two dashes
 say: vsr=max_seq_len=20 runs the network of --model. Where model, checkpoint or

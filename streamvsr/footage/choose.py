@@ -48,7 +48,6 @@ class Choice:
     strength: float
     reason: str
     """What was seen, in a few words."""
-    restores: bool
     better: str | None = None
     """What would be better, what it costs, and how to get it; None: nothing that is known here."""
 
@@ -61,7 +60,7 @@ def choose(footage: Footage | None, *, gpu: bool, why_not: str = "") -> Choice:
     seen = faults(footage)
     if seen:
         return _restoring(", ".join(seen), footage, gpu)
-    return Choice(CLEAN, 1.0, f"clean{_of(footage)}", False)
+    return Choice(CLEAN, 1.0, f"clean{_of(footage)}")
 
 
 def faults(footage: Footage) -> list[str]:
@@ -119,9 +118,9 @@ def _of(footage: Footage) -> str:
 
 def _restoring(reason: str, footage: Footage | None, gpu: bool) -> Choice:
     if gpu and registry.find_checkpoint(LARGE) is not None:
-        return Choice(LARGE, 1.0, reason, True)
+        return Choice(LARGE, 1.0, reason)
     if registry.is_here(BETTER) and (gpu or (footage is not None and _bearable(footage))):
-        return Choice(BETTER, BETTER_STRENGTH, reason, True)
+        return Choice(BETTER, BETTER_STRENGTH, reason)
     if registry.is_here(BETTER):
         way = f"--model {BETTER} --strength {BETTER_STRENGTH:g}"
     else:
@@ -131,7 +130,7 @@ def _restoring(reason: str, footage: Footage | None, gpu: bool) -> Choice:
     if gpu:
         large = registry.known_checkpoint(LARGE)
         cost = f"{LARGE}: restores more, for this GPU: streamvsr models fetch {large.name} ({large.size_mb} MB)"
-    return Choice(RESTORING, 1.0, reason, True, cost)
+    return Choice(RESTORING, 1.0, reason, cost)
 
 
 def _bearable(footage: Footage) -> bool:

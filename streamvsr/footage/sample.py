@@ -10,10 +10,12 @@ import math
 import os
 import stat
 import struct
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import av
 import numpy as np
 from av.sidedata.sidedata import Type
 
@@ -26,6 +28,7 @@ from streamvsr.media.av_frames import side_data
 from streamvsr.media.demux import open_source
 from streamvsr.media.demux.image_sequence import is_pictures
 from streamvsr.media.demux.options import demuxer_options
+from streamvsr.media.filter_graph import FilterGraph
 from streamvsr.media.open_container import open_container
 from streamvsr.secrets import mask_url
 
@@ -115,20 +118,23 @@ def _of_container(container: Any, input: InputOptions) -> Footage:
     size = max(1, context.width * context.height)
     many = max(2, min(PLACES * FRAMES, PIXELS // size))
     begin, seconds = _range(container, stream, input)
-    lumas, quantisers = _Lumas(), []
+    lumas, fields, quantisers = _Lumas(), _Fields(), []
     interlaced = False
     places = _places(begin, seconds, max(1, min(PLACES, many // 2)))
     for place in places:
         if place > 0:
             container.seek(round(place / stream.time_base), stream=stream, backward=True, any_frame=False)
         lumas.jump()
+        fields.end()
         for taken, frame in enumerate(container.decode(stream)):
             if taken >= many // len(places):
                 break
             lumas.add(frame)
+            fields.add(frame)
             interlaced = interlaced or bool(frame.interlaced_frame)
             if (quantiser := _quantiser(frame)) is not None:
                 quantisers.append(quantiser)
+    fields.end()
     if not lumas.measures:
         raise SourceError(f"'{mask_url(input.path)}': no frame could be decoded")
     rate = None if not stream.average_rate else float(stream.average_rate)
@@ -138,7 +144,7 @@ def _of_container(container: Any, input: InputOptions) -> Footage:
     return lumas.footage(
         context.width, context.height, context.name, rate, seconds,
         None if not bit_rate or not rate else bit_rate / (size * rate),
-        float(np.mean(quantisers)) if quantisers else None, interlaced,
+        float(np.mean(quantisers)) if quantisers else None, interlaced, fields.two_moments,
     )  # fmt: skip
 
 
@@ -169,7 +175,7 @@ class _Lumas:
     def __init__(self) -> None:
         self.measures: list[Measures] = []
         self._before: Luma | None = None
-        self._pairs = self._repeated = self._combed = 0
+        self._pairs = self._repeated = 0
 
     def jump(self) -> None:
         self._before = None
@@ -185,9 +191,9 @@ class _Lumas:
         stride = plane.planes[0].line_size // (2 if deep else 1)
         values = buffer.reshape(-1, stride)[:height, :width]
         bits = plane.format.components[0].bits
-        self.take(np.asarray(values, np.float32) / np.float32(2 ** (bits - 8)), progressive=not frame.interlaced_frame)
+        self.take(np.asarray(values, np.float32) / np.float32(2 ** (bits - 8)))
 
-    def take(self, luma: Luma, *, progressive: bool = True) -> None:
+    def take(self, luma: Luma) -> None:
         """(H, W) in 8-bit codes."""
         top, left = (max(0, (side - most) // 2) for side, most in zip(luma.shape, (HIGHEST_PX, WIDEST_PX), strict=True))
         # The grid of blocks and the lines of fields stay where they were.
@@ -199,26 +205,53 @@ class _Lumas:
                 self._repeated += 1
                 return
         self._before = luma
-        found = measure(luma)
-        self.measures.append(found)
-        self._combed += progressive and found.combing > COMBED
+        self.measures.append(measure(luma))
 
     def footage(
         self, width: int, height: int, codec: str, rate: float | None, seconds: float | None,
-        bits_per_pixel: float | None, quantiser: float | None, interlaced: bool,
+        bits_per_pixel: float | None, quantiser: float | None, interlaced: bool, two_moments: bool,
     ) -> Footage:  # fmt: skip
         columns = list(zip(*self.measures, strict=True))
-        noise, blockiness, detail = (_median(columns[n]) for n in range(3))
-        combed = self._combed > len(self.measures) / 4
+        noise, blockiness, detail, combing = (_median(values) for values in columns)
         repeated = self._repeated / self._pairs if self._pairs else 0.0
         return Footage(
             width, height, codec, rate, seconds, bits_per_pixel, len(self.measures) + self._repeated, noise, blockiness,
-            detail, quantiser, interlaced, combed, repeated,
+            detail, quantiser, interlaced, two_moments and combing > COMBED, repeated,
         )  # fmt: skip
 
 
-COMBED = 0.01
-"""``Measures.combing`` of a frame that shows two moments."""
+COMBED = 0.001
+"""``Measures.combing`` of frames that show two moments, at least. Of 76 progressive clips four had more."""
+
+
+class _Fields:
+    """Whether frames hold two moments, by FFmpeg's ``idet``, which compares the lines of neighbours in time. It does
+    not take horizontal lines for fields, but some motion; ``COMBED`` asks for the lines themselves."""
+
+    def __init__(self) -> None:
+        self._graph: FilterGraph | None = None
+        self._found: Counter[str] = Counter()
+
+    def add(self, frame: av.VideoFrame) -> None:
+        """The next frame of a run of neighbours."""
+        if self._graph is None:
+            self._graph = FilterGraph([("idet", "")], frame, threads=1)
+        self._count(frame)
+
+    def end(self) -> None:
+        """What comes is no neighbour."""
+        if self._graph is not None:
+            self._count(None)
+            self._graph = None
+
+    @property
+    def two_moments(self) -> bool:
+        found = self._found
+        return found["tff"] + found["bff"] > max(1, found["progressive"])
+
+    def _count(self, frame: av.VideoFrame | None) -> None:
+        assert self._graph is not None
+        self._found.update(seen.metadata["lavfi.idet.multiple.current_frame"] for seen in self._graph.run(frame))
 
 
 _MPEG = 2
@@ -255,7 +288,9 @@ def _of_images(input: InputOptions) -> Footage:
         count, rate = info.frames_hint, info.frame_rate
         seconds = float(count / rate) if count and rate else None
         rate_shown = None if rate is None else float(rate)
-        return lumas.footage(info.width, info.height, "", rate_shown, seconds, None, None, interlaced=False)
+        return lumas.footage(
+            info.width, info.height, "", rate_shown, seconds, None, None, interlaced=False, two_moments=False
+        )
     finally:
         source.close()
 

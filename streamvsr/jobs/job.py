@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -29,6 +30,12 @@ if TYPE_CHECKING:
 
 LONG_SECONDS = 60
 """Inputs longer than this are jobs unless the user says otherwise."""
+
+ANNOUNCED_CUTS = 10
+"""A plan of this many cuts may take a while: it is announced. So is each for which the whole input is decoded."""
+
+SHOWN_SECONDS = 1
+"""What a plan took is worth a word from here on."""
 
 
 def cannot_resume(config: Config, media: MediaInfo, *, timeless: bool, networks: int) -> str | None:
@@ -104,6 +111,8 @@ class Job:
         found = f", {scenes} of them where a scene begins" if scenes else ""
         if self._config.output.bit_rate is not None and len(segments) > 1:
             found += "; -b:v holds for each by itself"
+        if self.plan.seconds >= SHOWN_SECONDS:
+            found += f"; planned in {self.plan.seconds:.0f} s"
         return (
             f"{folder} keeps what is finished, in {len(segments)} segments{found}: after a cut the same command goes on"
             " (--no-resume: off)"
@@ -111,10 +120,10 @@ class Job:
 
     def begin(
         self, weights: Sequence[tuple[str, Path | None]], context: tuple[int, int], scene_threshold: float,
-        open_input: Callable[[], Source], tracer: Tracer | None,
+        open_input: Callable[[], Source], tracer: Tracer | None, announce: Callable[[str], None],
     ) -> None:  # fmt: skip
-        """Go on by the plan in the folder, or make one. ``weights``: each network's name and file. The rest: see
-        ``plan_segments``.
+        """Go on by the plan in the folder, or make one. ``weights``: each network's name and file. ``announce`` gets a
+        line before a plan that may take long. The rest: see ``plan_segments``.
 
         Raises ``UsageError`` where the folder holds another job, ``SourceError`` where the input cannot be read.
         """
@@ -125,9 +134,14 @@ class Job:
         if known is None:
             with closing(open_input()) as source:
                 time_base = source.info.video.time_base
-            borders = regular_borders(self._duration)
+            borders, begin = regular_borders(self._duration), time.monotonic()
+            if tracer is not None and borders:
+                announce("planning the segments: the input is decoded once, to cut where nothing changes")
+            elif len(borders) >= ANNOUNCED_CUTS:
+                announce(f"planning the segments: looking for scenes near {len(borders)} cuts")
             segments, why = plan_segments(open_input, borders, context, scene_threshold, tracer)
-            known = replace(plan, time_base=time_base, segments=segments, decoded_through=why)
+            seconds = round(time.monotonic() - begin, 3)
+            known = replace(plan, time_base=time_base, segments=segments, decoded_through=why, seconds=seconds)
             self.store.begin(known)
         self.plan = known
 

@@ -100,6 +100,8 @@ class Plan:
     segments: tuple[Segment, ...]
     decoded_through: str = ""
     """Why every segment's decoding begins with the input; nothing where it need not."""
+    seconds: float = 0.0
+    """How long it took to make. It decides nothing, so ``differences`` does not compare it."""
     format: int = FORMAT
 
     def starts(self) -> tuple[Fraction, ...]:

@@ -5,7 +5,7 @@ table is wrapped as it lies in the decoder's buffer; anything else is converted 
 table (``target_format``), which never has fewer bits, less chroma or less alpha.
 
 Red, green and blue in a Frame are always full range. The ``Color`` of an RGB Frame with a matrix other than 0 tells
-which YUV it came from and is to become again; with matrix 0 (pictures, screen captures) it becomes limited-range YUV
+which YUV it came from and is to become again; with matrix 0 (stills, screen captures) it becomes limited-range YUV
 with the matrix of its size, which is what players assume. Grey is full range unless it is tagged as limited: all of
 FFmpeg reads it so.
 """
@@ -140,7 +140,7 @@ def color_of(frame: av.VideoFrame) -> Color:
 
 
 def side_data(frame: av.VideoFrame, kind: Type) -> bytes | None:
-    """What a decoded picture carries beside its samples, as FFmpeg's structure for it."""
+    """What a decoded frame carries beside its samples, as FFmpeg's structure for it."""
     found = frame.side_data.get(kind.name)
     return None if found is None else bytes(cast(Any, found))
 
@@ -156,7 +156,7 @@ def from_av(
 ) -> Frame:
     """A Frame over the decoder's own memory where the format is of the table, else over a converted copy.
 
-    The planes are read-only: decoders predict later pictures from these very buffers. ``color`` replaces the tags of
+    The planes are read-only: decoders predict later frames from these very buffers. ``color`` replaces the tags of
     the frame.
     """
     tags = color_of(frame)
@@ -170,19 +170,19 @@ def from_av(
 
 
 def as_av(frame: Frame, *, av_format: str | None = None) -> av.VideoFrame:
-    """As ``to_av``, but the very picture that the frame was taken from, where it still is that: nothing is copied, and
+    """As ``to_av``, but the very ``av.VideoFrame`` that the frame was taken from, where it is unchanged: no copy, and
     field order, picture type and side data are kept. Nobody may write into it; filters of FFmpeg's copy what they
     change, as long as the frame or its planes are held by somebody.
     """
     origin, wanted = frame.origin, av_format or frame.format.name
     untouched = origin is not None and origin.planes is frame.planes
-    if origin is None or not untouched or not origin.picture.format.name == frame.format.name == wanted:
+    if origin is None or not untouched or not origin.decoded.format.name == frame.format.name == wanted:
         return to_av(frame, av_format=av_format)
-    picture = cast(av.VideoFrame, origin.picture)
+    decoded = cast(av.VideoFrame, origin.decoded)
     rgb = frame.format.family == "rgb"
-    _tag(picture, color_after(frame.color, frame.format.name, frame.width, frame.height) if rgb else frame.color)
-    picture.pts, picture.time_base = frame.pts, frame.time_base
-    return picture
+    _tag(decoded, color_after(frame.color, frame.format.name, frame.width, frame.height) if rgb else frame.color)
+    decoded.pts, decoded.time_base = frame.pts, frame.time_base
+    return decoded
 
 
 def to_av(frame: Frame, *, av_format: str | None = None) -> av.VideoFrame:
@@ -230,7 +230,7 @@ def _rows(frame: av.VideoFrame, index: int, layout: PixelFormat) -> Plane:
     plane = frame.planes[index]
     line = abs(plane.line_size) // np.dtype(layout.dtype).itemsize
     rows = cast(Plane, np.frombuffer(cast(Any, plane), layout.dtype).reshape(-1, line))
-    # Bottom-up pictures (some AVI and BMP decoders) have negative line sizes.
+    # Bottom-up frames (some AVI and BMP decoders) have negative line sizes.
     return rows[::-1] if plane.line_size < 0 else rows
 
 
@@ -244,12 +244,12 @@ def _tag(frame: av.VideoFrame, color: Color) -> None:
 def rescaled(
     frame: av.VideoFrame, width: int, height: int, av_format: str, source: Color, target: Color
 ) -> av.VideoFrame:
-    """A decoded picture in another size, format, matrix and range, tagged with ``target``."""
+    """A decoded frame in another size, format, matrix and range, tagged with ``target``."""
     return _convert(frame, av_format, source, target, (width, height))
 
 
 def padded(frame: av.VideoFrame, width: int, height: int, layout: PixelFormat, color: Color) -> av.VideoFrame:
-    """A picture in ``layout`` in the middle of a black one, on whole chroma samples."""
+    """A frame in ``layout`` in the middle of a black one, on whole chroma samples."""
     made = av.VideoFrame(width, height, layout.name)
     limited = layout.family != "rgb" and not color.full_range
     black = 16 << (layout.bits - 8) if limited else 0
@@ -270,7 +270,7 @@ def padded(frame: av.VideoFrame, width: int, height: int, layout: PixelFormat, c
 def _convert(
     frame: av.VideoFrame, av_format: str, source: Color, target: Color, size: tuple[int, int] | None = None
 ) -> av.VideoFrame:
-    """swscale, told everything: left to itself it takes any RGB as BT.601 and any untagged picture as SD."""
+    """swscale, told everything: left to itself it takes any RGB as BT.601 and any untagged frame as SD."""
     width, height = size or (frame.width, frame.height)
     planar = target_format(av_format).name
     if av_format in _LAST_COLUMN_LOST and frame.width % 2 and frame.format.name != planar:

@@ -1,9 +1,9 @@
-"""HDR's static data: read from a decoded picture, written through the options of the encoders that can.
+"""HDR's static data: read from a decoded frame, written through the options of the encoders that can.
 
 The network is fed with the codes as they are: PQ and HLG, like the gamma of SDR, are scales on which equal steps look
 about equal.
 
-FFmpeg hands such data from pictures to encoders beside the samples, where PyAV cannot put anything. x265, x264 and
+FFmpeg hands such data from frames to encoders beside the samples, where PyAV cannot put anything. x265, x264 and
 SVT-AV1 also take it as parameters, and write it into the stream itself; all other encoders lose it.
 """
 
@@ -44,11 +44,11 @@ _ST2086 = struct.Struct("<20i2I")
 PARAMETERS = {"libx265": "x265-params", "libx264": "x264-params", "libsvtav1": "svtav1-params"}
 
 
-def mastering_of(picture: av.VideoFrame) -> Mastering | None:
-    """What a picture (or, through FFmpeg, its container) says of the display it was graded on."""
+def mastering_of(frame: av.VideoFrame) -> Mastering | None:
+    """What a frame (or, through FFmpeg, its container) says of the display it was graded on."""
     primaries: tuple[tuple[Fraction, Fraction], ...] = ()
     luminance = light_levels = None
-    display, light = (side_data(picture, k) for k in (Type.MASTERING_DISPLAY_METADATA, Type.CONTENT_LIGHT_LEVEL))
+    display, light = (side_data(frame, k) for k in (Type.MASTERING_DISPLAY_METADATA, Type.CONTENT_LIGHT_LEVEL))
     if display is not None and len(display) >= _ST2086.size:
         *numbers, _, _ = _ST2086.unpack_from(display)
         values = [Fraction(a, b) if b else Fraction(0) for a, b in zip(numbers[::2], numbers[1::2], strict=True)]
@@ -63,9 +63,9 @@ def mastering_of(picture: av.VideoFrame) -> Mastering | None:
     return None if made == Mastering() else made
 
 
-def moving_data(picture: av.VideoFrame) -> list[str]:
-    """In words, what a picture carries of ``MOVING``."""
-    return [words for kind, words in MOVING.items() if side_data(picture, kind) is not None]
+def moving_data(frame: av.VideoFrame) -> list[str]:
+    """In words, what a frame carries of ``MOVING``."""
+    return [words for kind, words in MOVING.items() if side_data(frame, kind) is not None]
 
 
 def carried(words: str, codec: str) -> bool:

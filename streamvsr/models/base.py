@@ -33,12 +33,12 @@ class ModelInfo:
     overlap: int
     """Frames of look-ahead at the end of a window, where the user does not say."""
     min_size_px: int = 1
-    """The least height and width that the network takes; the filter pads smaller pictures by replicating the edge."""
+    """The least height and width that the network takes; the filter pads smaller frames by replicating the edge."""
     max_history: int = 0
     """Frames that a carried state goes back at most, where the user does not say; 0: no bound. Longer windows raise it:
     one state has to last for 5/6 of the bound, so that what fits into a window is run as a whole."""
     temporal: bool = True
-    """False where each picture depends on its own frame alone: scenes need not be found then."""
+    """False where each output depends on its own frame alone: scenes need not be found then."""
     causal_after: int | None = None
     """Frames of look-ahead after which more of them change nothing at all (0: one frame suffices); None: no bound."""
     context: int = 40
@@ -73,7 +73,7 @@ class Session(ABC):
 
     @abstractmethod
     def window(self, frames: torch.Tensor, new: int, keep: range) -> Iterator[torch.Tensor]:
-        """Run one window and yield the pictures to keep, one at a time, in order.
+        """Run one window and yield the outputs to keep, one at a time, in order.
 
         ``frames``: (T, C, H, W), floating point, on the model's device and in its dtype, nominal range 0..1, C and the
         value domain as ``ModelInfo.domain`` says, H and W at least ``min_size_px``.

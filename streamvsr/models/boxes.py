@@ -1,4 +1,4 @@
-"""A picture cut into boxes that are worked on one after the other."""
+"""A frame cut into boxes that are worked on one after the other."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Box = tuple[int, int, int, int]
 
 
 def boxes(width: int, height: int, most_pixels: int) -> Iterator[Box]:
-    """Boxes of about ``most_pixels`` at most that cover a picture: about square, and about equal."""
+    """Boxes of about ``most_pixels`` at most that cover a frame: about square, and about equal."""
     if width * height <= most_pixels:
         yield 0, 0, width, height
         return

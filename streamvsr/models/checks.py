@@ -37,7 +37,7 @@ def scale_of(channels: int, planes: int = 3) -> int:
     """
     scale = math.isqrt(channels // planes) if channels > 0 else 0
     if scale * scale * planes != channels:
-        raise CheckpointError(f"{channels} channels make no picture of {planes} planes at any whole scale")
+        raise CheckpointError(f"{channels} channels make no image of {planes} planes at any whole scale")
     return scale
 
 

@@ -91,13 +91,13 @@ def modulated_deform_conv_forward(
 
     ``x``: (N, C, H, W). ``weight``: (O, C / group, kernel_h, kernel_w). ``offset``: (N, deformable_group * taps * 2,
     Ho, Wo), for each tap of the kernel how far down, then how far right, in pixels. ``mask``: (N, deformable_group *
-    taps, Ho, Wo). Outside of the picture lie zeros. ``ones`` and ``columns`` are room that is not needed.
+    taps, Ho, Wo). Outside of the frame lie zeros. ``ones`` and ``columns`` are room that is not needed.
     """
     count, channels, height, width = x.shape
     rows, row_columns = output.shape[2:]
     taps = kernel_h * kernel_w
     exact = torch.promote_types(x.dtype, torch.float32)
-    # Deformable groups become pictures of their own: each has its own offsets.
+    # Deformable groups become images of their own: each has its own offsets.
     groups = x.reshape(count * deformable_group, channels // deformable_group, height, width).to(exact)
     offset = offset.reshape(count * deformable_group, taps, 2, rows, row_columns).to(exact)
     mask = mask.reshape(count * deformable_group, taps, 1, rows, row_columns).to(exact)

@@ -3,7 +3,7 @@
 For networks that streamvsr has none of its own for (IconVSR, BasicVSR++, EDVR), and to compare with those that it has.
 A config is Python and is run here, by mmcv, because the user names it; what it would fetch or train with is left out.
 
-Two kinds of networks fit. Recurrent ones take (N, T, 3, H, W) and give as many pictures: a window goes in and comes
+Two kinds of networks fit. Recurrent ones take (N, T, 3, H, W) and give as many frames: a window goes in and comes
 out whole. Sliding ones take a fixed number of frames and give the middle one; at the ends of a window the frames that
 are missing are mirrored as in mmedit's own inference.
 """
@@ -49,7 +49,7 @@ class Facts:
     frames: int
     """The least number of frames, or the exact one where the network slides."""
     slides: bool
-    """One picture comes out, that of the middle frame."""
+    """One frame comes out, that of the middle."""
 
     @property
     def multiple_px(self) -> int:
@@ -100,8 +100,8 @@ class MmeditSession(Session):
         grown = functional.pad(frames, grow, mode="replicate")
         if facts.slides:
             for i in keep:
-                picture = self._call(grown[neighbours(i, len(frames), facts.frames)])[0]
-                yield picture[:, : height * facts.scale, : width * facts.scale]
+                output = self._call(grown[neighbours(i, len(frames), facts.frames)])[0]
+                yield output[:, : height * facts.scale, : width * facts.scale]
             return
         if missing := max(0, facts.frames - len(frames)):
             grown = grown[[*range(len(frames)), *(mirrored(len(frames) + i, len(frames)) for i in range(missing))]]
@@ -166,13 +166,13 @@ def probe(name: str, network: nn.Module) -> Facts:
             slides = isinstance(result, Tensor) and result.ndim == 4
             shape = tuple(result.shape) if isinstance(result, Tensor) else None
             scale = shape[-1] // size if shape else 0
-            pictures = (1, 3) if slides else (1, frames, 3)
-            if not scale or shape != (*pictures, size * scale, size * scale):
+            leading = (1, 3) if slides else (1, frames, 3)
+            if not scale or shape != (*leading, size * scale, size * scale):
                 found = shape or type(result).__name__
-                raise ModelError(f"{name}: gives no pictures for a sequence of them, but {found}")
+                raise ModelError(f"{name}: gives no frames for a sequence of them, but {found}")
             return Facts(scale, size, frames, slides)
     what = str(reason).splitlines()[0] if str(reason) else type(reason).__name__
-    raise ModelError(f"{name}: is no video restorer: it takes no sequence of pictures ({what})") from reason
+    raise ModelError(f"{name}: is no video restorer: it takes no sequence of frames ({what})") from reason
 
 
 def load(config: str | Path, checkpoint: str | Path) -> MmeditModel:

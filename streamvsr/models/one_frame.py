@@ -129,7 +129,7 @@ class FrameSession(Session):
         for start in range(keep.start, keep.stop, step):
             yield from self._batch(frames[start : min(start + step, keep.stop)])
 
-    # no_grad rather than inference_mode: the caller may go on to change the picture in place, outside of either.
+    # no_grad rather than inference_mode: the caller may go on to change the frame in place, outside of either.
     @torch.no_grad()
     def _batch(self, frames: Tensor) -> Tensor:
         frames = frames.contiguous(memory_format=self._layout)

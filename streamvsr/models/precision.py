@@ -1,4 +1,4 @@
-"""Half precision that is watched: fp16 ends at 65504, and a feature that grows past it turns pictures black."""
+"""Half precision that is watched: fp16 ends at 65504, and a feature that grows past it turns frames black."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import torch
 from torch import Tensor
 
 BLACK, LIT = 0.01, 0.1
-"""A picture below the one, made from a frame above the other, is not what the network means."""
+"""An output whose mean is below the one, made from a frame above the other, is not what the network means."""
 
 
-def looks_broken(picture: Tensor, frame: Tensor) -> Tensor:
+def looks_broken(output: Tensor, frame: Tensor) -> Tensor:
     """One bool on the device, without waiting for it: NaN, infinity, or black out of a frame that is not.
 
-    ``picture`` (..., 3, 4H, 4W) and ``frame`` (..., 3, H, W), any floating type, 0..1.
+    ``output`` (..., 3, 4H, 4W) and ``frame`` (..., 3, H, W), any floating type, 0..1.
     """
-    made, given = picture.mean(dtype=torch.float32), frame.mean(dtype=torch.float32)
+    made, given = output.mean(dtype=torch.float32), frame.mean(dtype=torch.float32)
     return ~torch.isfinite(made) | ((made.abs() < BLACK) & (given > LIT))
 
 

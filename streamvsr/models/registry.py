@@ -63,7 +63,7 @@ ENTRIES: Mapping[str, Entry] = {
             "x4 for clean footage that was only shrunk; x1 for compressed, noisy or blurred video",
         ),
         Entry("nanovsr", "streamvsr.models.nanovsr:load", "x4, light, for clean footage that was only shrunk"),
-        Entry("animesr", "streamvsr.models.animesr:load", "x4, for drawn pictures, looks at neighbouring frames"),
+        Entry("animesr", "streamvsr.models.animesr:load", "x4, for animation, looks at neighbouring frames"),
         Entry("srvgg", "streamvsr.models.srvgg:load", "x4, frame by frame, the small Real-ESRGAN networks"),
         Entry("spandrel", "streamvsr.models.spandrel:load", "x1 to x8, frame by frame, networks that spandrel knows"),
         Entry("bicubic", "streamvsr.models.plain:load_bicubic", "x4, plain interpolation, no network", False),

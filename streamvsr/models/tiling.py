@@ -1,4 +1,4 @@
-"""A convolutional network over a large picture, tile by tile, each with a halo that is thrown away.
+"""A convolutional network over a large frame, tile by tile, each with a halo that is thrown away.
 
     +--------------------+
     | halo   +------+    |    what is computed
@@ -6,8 +6,8 @@
     |        +------+    |
     +--------------------+
 
-With a halo of at least the network's reach the result is that of the whole picture but for rounding. Outside of the
-picture lie the zeros of the network's own padding, as for the whole. Halos are thrown away, not blended.
+With a halo of at least the network's reach the result is that of the whole frame but for rounding. Outside of the
+frame lie the zeros of the network's own padding, as for the whole. Halos are thrown away, not blended.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def tiled(network: Network, x: Tensor, tile_px: int, halo_px: int, scale: int = 
 
 
 class TilePlan:
-    """The tiles of one session: chosen once for a picture size, made smaller where memory runs out all the same.
+    """The tiles of one session: chosen once for a frame size, made smaller where memory runs out all the same.
 
     ``wanted_px``: a side, 0 for never, None for as the free memory asks for.
     """
@@ -69,14 +69,14 @@ class TilePlan:
         self._warn = warn
         self._settled = wanted_px is not None
         self.tile_px = wanted_px or 0
-        """0: whole pictures."""
+        """0: whole frames."""
 
     def settle(self, x: Tensor, channels: int, halo_px: int) -> None:
-        """Choose for pictures of the size and type of ``x`` and maps of ``channels``, at the first one."""
+        """Choose for frames of the size and type of ``x`` and maps of ``channels``, at the first one."""
         self.settle_for(x, lambda: WORKING_MAPS * channels * x.element_size(), halo_px)
 
     def settle_for(self, x: Tensor, pixel_bytes_of: Callable[[], int], halo_px: int) -> None:
-        """Choose for pictures of the size of ``x`` by the memory that a network needs for one pixel of them.
+        """Choose for frames of the size of ``x`` by the memory that a network needs for one pixel of them.
 
         ``pixel_bytes_of`` is called once at most.
         """

@@ -1,4 +1,4 @@
-"""Ground truth for training and evaluation, straight from videos and pictures: nothing is extracted to disk.
+"""Ground truth for training, straight from videos and pictures: nothing is extracted to disk.
 
 A *clip* gives any stretch of its frames as uint8 (T, H, W, C): luma, 0 black to 255 white (C = 1), or R'G'B' (C = 3).
 What fits into a budget is held in memory; the rest is read when it is asked for.
@@ -104,11 +104,6 @@ class VideoClip:
 def shrink(planes: Tensor, factor: int) -> Tensor:
     """(N, C, H, W) float -> (N, C, H // factor, W // factor)."""
     return planes if factor == 1 else antialiased(planes, planes.shape[-2] // factor, planes.shape[-1] // factor)
-
-
-def low_resolution(truth: Tensor) -> Tensor:
-    """(N, C, 4h, 4w) 0..1 -> (N, C, h, w), shrunk and rounded to the 8 bits that a video would carry."""
-    return (shrink(truth, SCALE) * 255).round_().clamp_(0, 255).div_(255)
 
 
 def luma_of(frame: av.VideoFrame) -> NDArray[np.float32]:
@@ -303,16 +298,3 @@ def open_photos(specs: Sequence[str], channels: int, budget: Budget) -> list[Cli
 def _photo(path: Path, factor: int, channels: int, budget: Budget) -> Clip:
     picture = next(_decoded(path, factor, channels))
     return budget.hold(path.name, iter([picture])) or PictureClip(path.name, (path,), factor, (1, *picture.shape))
-
-
-def load_sequence(spec: str, limit: int | None = None) -> Frames:
-    """Luma (T, H, W) of the first ``limit`` frames of a video, or of the pictures of a folder."""
-    path, factor = split_shrink(spec)
-    pictures, videos, _ = members_of(Path(path))
-    frames = [next(_decoded(p, factor, 1)) for p in pictures[:limit]] if pictures else []
-    if not pictures:
-        for picture in _decoded(videos[0], factor, 1):
-            frames.append(picture)
-            if limit is not None and len(frames) >= limit:
-                break
-    return np.stack(frames)[..., 0]

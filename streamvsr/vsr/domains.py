@@ -8,7 +8,7 @@ gray    Y' goes through                                 R' = G' = B' = Y'       
 rgb     to Y'CbCr in float, then as yuv at full chroma  goes through                             to Y'CbCr
 ======  ==============================================  =======================================  =================
 
-A picture of another size than the network makes is resized in float on the network's device, before it is rounded to
+A frame of another size than the network makes is resized in float on the network's device, before it is rounded to
 codes: bicubic, with the kernel stretched where it gets smaller, so that nothing aliases. Chroma that did not go through
 the network is brought from its own grid to the final one in a single step.
 
@@ -21,8 +21,8 @@ What a network of scale 1 leaves alone stays bit for bit as it was: of its resul
 input is brought to a YUV or grey output.
 
 Colours. An untagged matrix is that of the *input's* size, and the output is tagged with it: players would take a large
-untagged picture as BT.709. RGB pictures keep their tags, and those made from YUV carry the tags of that YUV. RGB
-becomes limited-range YUV; grey that was colour is full range (``pictures.color_after``).
+untagged frame as BT.709. RGB frames keep their tags, and those made from YUV carry the tags of that YUV. RGB
+becomes limited-range YUV; grey that was colour is full range (``av_frames.color_after``).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from streamvsr.models.base import ModelInfo
 
 @lru_cache(maxsize=64)
 def color_read(color: Color, format: PixelFormat, width: int, height: int) -> Color:
-    """The matrix and range that a picture is read with; for RGB, those of the YUV that it becomes."""
+    """The matrix and range that a frame is read with; for RGB, those of the YUV that it becomes."""
     if format.family == "rgb":
         return color_after(color, "yuv444p", width, height)
     if format.family == "gray" and color.full_range is None:
@@ -89,7 +89,7 @@ class Domain(ABC):
         return self._to_tensor(self._as_read(frame)).to(self._dtype)
 
     def to_frame(self, result: Tensor, frame: Frame, source: Tensor) -> Frame:
-        """``result`` (C, H*scale, W*scale), any values, as the picture at ``frame``'s moment, resized where asked for.
+        """``result`` (C, H*scale, W*scale), any values, as the frame at the time of ``frame``, resized where asked for.
 
         ``source`` is what ``to_tensor`` returned for the frame.
         """
@@ -109,7 +109,7 @@ class Domain(ABC):
 
     def _plain(self, result: Tensor, frame: Frame, source: Tensor) -> Tensor:
         """What the network was given, enlarged to the shape of ``result``."""
-        # Half precision has too few bits for a picture of ten: its values are read again.
+        # Half precision has too few bits for ten-bit video: its values are read again.
         values = source if source.dtype == torch.float32 else self._to_tensor(self._as_read(frame))
         height, width = result.shape[1:]
         return resample(values, (height, width), (Fraction(height, frame.height), Fraction(width, frame.width)))
@@ -216,7 +216,7 @@ def domain_for(
     size: tuple[int, int] | None = None,
     strength: float = 1.0,
 ) -> Domain:
-    """``size``: (height, width) of the pictures to give, where that is not what the network makes. ``strength``: how
+    """``size``: (height, width) of the frames to give, where that is not what the network makes. ``strength``: how
     much of the network's result they have, 0..1; the rest is plain enlargement."""
     domains: dict[str, Callable[..., Domain]] = {
         "luma": LumaDomain,

@@ -4,7 +4,7 @@ Every frame comes out exactly once, in order, with its own time stamp. A frame w
 scene: what came before it is finished first, and nothing of it reaches the network again (see ``windows``).
 
 Held at a time: at most ``max_seq_len + 1`` input frames, each as planes and as the network's input, whatever the
-session keeps, and one output picture (two on a GPU); one frame more where scenes are detected. There are no threads in
+session keeps, and one output frame (two on a GPU); one frame more where scenes are detected. There are no threads in
 here; a generator may be closed after any frame.
 """
 
@@ -24,7 +24,7 @@ from torch.nn import functional
 from streamvsr.config import ModelOptions
 from streamvsr.errors import FilterError, ModelError, UsageError
 from streamvsr.frames import PIXEL_FORMATS, Frame, Plane, StreamInfo
-from streamvsr.media.color.transfer import Fence, deferred
+from streamvsr.media.color.transfer import Fence, codes_of, deferred
 from streamvsr.media.color.yuv import forward_matrix
 from streamvsr.models.base import Model, Session, silent
 from streamvsr.models.memory import is_out_of_memory
@@ -40,12 +40,12 @@ CPU = torch.device("cpu")
 DEFAULT_RATE = Fraction(25)
 """Frames a second that a live stream is taken to have where it does not say."""
 MOST_SIDE_PX = 32768
-"""Of a resized picture; what larger ones would need is no picture any more."""
+"""Of a resized frame: far more than any format or display has."""
 
 
 @dataclass(frozen=True, slots=True)
 class _PendingFrame:
-    """A picture that may still be on its way from the device."""
+    """An output frame that may still be in transfer from the device."""
 
     frame: Frame
     number: int
@@ -125,11 +125,11 @@ class VsrFilter(WindowedFilter):
         self._session: Session | None = None
         self._held: list[tuple[Frame, Tensor]] = []
         self._behind = 1 if device.type == "cuda" else 0
-        """Pictures that are on their way from the device while the next one is computed."""
+        """Frames in transfer from the device while the next one is computed."""
         self._submitted = 0  # frames before this number have been given to the session
 
     def configure(self, info: StreamInfo) -> StreamInfo:
-        """The picture grows by the model's scale, or to ``size``; rate and time base stay."""
+        """The size grows by the model's scale, or to ``size``; rate and time base stay."""
         target = PIXEL_FORMATS[self._output_format] if self._output_format else info.format
         if info.width < 1 or info.height < 1:
             raise FilterError(f"vsr cannot work on frames of {info.width}x{info.height}")
@@ -152,7 +152,7 @@ class VsrFilter(WindowedFilter):
         return replace(info, width=width, height=height, format=target, sample_aspect_ratio=ratio, color=color)
 
     def _warm_up(self, session: Session, domain: Domain, info: StreamInfo) -> None:
-        """Run black pictures: the first window of a network may take many times as long as the next."""
+        """Run black frames: the first window of a network may take many times as long as the next."""
         shapes = info.format.plane_shapes(info.width, info.height)
         deep = info.format.bits > 8
         planes: tuple[Plane, ...] = tuple(np.zeros(s, np.uint16) if deep else np.zeros(s, np.uint8) for s in shapes)
@@ -259,7 +259,7 @@ class VsrFilter(WindowedFilter):
             raise RuntimeError("VsrFilter.configure has to be called before the first frame")
         if (frame.width, frame.height, frame.format) != (info.width, info.height, info.format):
             raise FilterError(
-                f"vsr was set up for {info.width}x{info.height} {info.format.name}, but the picture at"
+                f"vsr was set up for {info.width}x{info.height} {info.format.name}, but the frame at"
                 f" {float(frame.seconds):.3f} s is {frame.width}x{frame.height} {frame.format.name}"
             )
 
@@ -282,7 +282,7 @@ class VsrFilter(WindowedFilter):
                 results = session.window(self._stacked([tensor for _, tensor in held]), new, step.keep)
             for position in step.keep:
                 frame, source = held[position]
-                with torch.inference_mode(), deferred():
+                with torch.inference_mode(), deferred(keep=codes_of(frame.planes[0]) is not None):
                     result = self._checked(next(results, None), frame, step.start + position)
                     broken = Flag(~torch.isfinite(result.sum(dtype=torch.float32)))
                     if self._steady is not None:
@@ -308,7 +308,7 @@ class VsrFilter(WindowedFilter):
             if not is_out_of_memory(error):
                 raise
             size = f"{held[0][0].width}x{held[0][0].height}"
-            way = "a smaller --max-seq-len" if len(held) > 1 else "a smaller picture"
+            way = "a smaller --max-seq-len" if len(held) > 1 else "a smaller frame"
             other = "--tile 128" if self._model.info.tunable else "another --device"
             raise ModelError(
                 f"out of memory in model {self._model.info.name} at {size}: try {way}, or {other}"

@@ -1,6 +1,6 @@
 """Frames that repeat the one before: computed once, shown as often as they came.
 
-Screen recordings stand still for seconds, and film in a 60 Hz stream shows every picture two or three times. A frame
+Screen recordings stand still for seconds, and film in a 60 Hz stream shows every frame two or three times. A frame
 whose samples are those of the frame before it is not given to the network. It gets the result of that frame, bit for
 bit, with its own time stamp::
 
@@ -57,7 +57,7 @@ class Repeats(Filter, Generic[Network]):
 
     def push(self, frame: Frame) -> Iterator[Frame]:
         last = self._last
-        if last is None or frame.discontinuity or not same_picture(last, frame):
+        if last is None or frame.discontinuity or not same_frame(last, frame):
             self._last, self._result = frame, None
             self._waiting.append([])
             yield from self._given(self.network.push(frame))
@@ -103,7 +103,7 @@ class Repeats(Filter, Generic[Network]):
                 close()
 
 
-def same_picture(a: Frame, b: Frame) -> bool:
+def same_frame(a: Frame, b: Frame) -> bool:
     """Whether two frames have the same samples, to be read in the same way."""
     if (a.format, a.width, a.height, a.color) != (b.format, b.width, b.height, b.color):
         return False

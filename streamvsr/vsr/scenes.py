@@ -1,11 +1,11 @@
 """Where a new scene begins: decided on the fly, one frame behind.
 
-Each frame is shrunk to a small grey picture. Its *change* is what is left of it, in grey levels of 255, when every
-block is fetched from the best place nearby in the picture before: a pan leaves little, another scene leaves a lot. A
+Each frame is shrunk to a small grey image. Its *change* is what is left of it, in grey levels of 255, when every
+block is fetched from the best place nearby in the image before: a pan leaves little, another scene leaves a lot. A
 scene begins with a frame
 
 - whose change is at least the threshold,
-- which could nearly as well have been painted without the picture before it (the change is a large part of what
+- which could nearly as well have been painted without the image before it (the change is a large part of what
   flat blocks would leave; x264 decides in the same way where to put a key frame), and
 - which stands out from its neighbours: a flash changes twice, a whip pan goes on changing, a cut happens once.
 
@@ -23,13 +23,13 @@ from numpy.typing import NDArray
 from streamvsr.frames import Frame
 
 WIDTH, HEIGHT = 64, 36
-"""Size of the small pictures."""
+"""Size of the small images."""
 BLOCKS = 4
 """Blocks in each direction: large enough that noise and small things do not find a match by chance."""
 REACH_X, REACH_Y = 6, 4
-"""How far a block is looked for, in small pixels: a tenth of the picture a frame."""
+"""How far a block is looked for, in small pixels: a tenth of the image a frame."""
 FLAT_SHARE = 0.6
-"""Change divided by what flat blocks would leave, from which the picture before is of no use."""
+"""Change divided by what flat blocks would leave, from which the image before is of no use."""
 STANDS_OUT = 1.5
 """How many times the change of either neighbour."""
 
@@ -39,7 +39,7 @@ Small = NDArray[np.int16]
 class SceneDetector:
     """Tells for each frame whether a scene begins with it, when the next frame (or the end) is known.
 
-    ``threshold``: grey levels of 255, more than 0. Holds three small pictures.
+    ``threshold``: grey levels of 255, more than 0. Holds three small images.
     """
 
     def __init__(self, threshold: float) -> None:
@@ -48,37 +48,37 @@ class SceneDetector:
 
     def restart(self) -> None:
         """What comes next is not compared with what was before."""
-        self._pictures: list[Small] = []
+        self._images: list[Small] = []
         self._changes: dict[int, tuple[float, float]] = {}
 
     def push(self, frame: Frame) -> bool:
         """Take a frame; True where a scene begins with the frame *before* it."""
-        self._pictures.append(shrink(frame))
-        found = self._begins(len(self._pictures) - 2)
-        if len(self._pictures) > 3:
-            del self._pictures[0]
+        self._images.append(shrink(frame))
+        found = self._begins(len(self._images) - 2)
+        if len(self._images) > 3:
+            del self._images[0]
             self._changes = {at - 1: change for at, change in self._changes.items() if at > 1}
         return found
 
     def last(self) -> bool:
         """No frame follows: True where a scene begins with the last frame."""
-        return self._begins(len(self._pictures) - 1)
+        return self._begins(len(self._images) - 1)
 
     def _begins(self, at: int) -> bool:
         if at < 1:
             return False
-        pictures = self._pictures
+        images = self._images
         # The change is never more than the plain difference, which is twenty times cheaper and nearly always small.
-        if np.abs(pictures[at] - pictures[at - 1]).mean() < self.threshold:
+        if np.abs(images[at] - images[at - 1]).mean() < self.threshold:
             return False
         change, flat = self._change(at)
         if change < self.threshold or change < FLAT_SHARE * (flat + 1):
             return False
-        return all(change >= STANDS_OUT * self._change(n)[0] for n in (at - 1, at + 1) if 1 <= n < len(pictures))
+        return all(change >= STANDS_OUT * self._change(n)[0] for n in (at - 1, at + 1) if 1 <= n < len(images))
 
     def _change(self, at: int) -> tuple[float, float]:
         if at not in self._changes:
-            self._changes[at] = change(self._pictures[at], self._pictures[at - 1])
+            self._changes[at] = change(self._images[at], self._images[at - 1])
         return self._changes[at]
 
 

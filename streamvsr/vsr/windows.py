@@ -1,10 +1,10 @@
-"""Which frames form a window, and which of its pictures are kept. Pure arithmetic: no tensor, no frame is touched.
+"""Which frames form a window, and which of its outputs are kept. Pure arithmetic: no tensor, no frame is touched.
 
 Frames are numbered from the start of the stream. ``L`` is ``max_seq_len``, ``V`` is ``overlap``; ``#`` marks the
-pictures that a window keeps, ``.`` those that it computes or looks at and does not keep.
+outputs that a window keeps, ``.`` those that it computes or looks at and does not keep.
 
 ``carry`` (L = 5, V = 2): the forward state goes on from window to window, so a window needs context on its right only.
-It keeps the first L - V pictures, and the next window begins right after them::
+It keeps the first L - V outputs, and the next window begins right after them::
 
     frame   0  1  2  3  4  5  6  7  8  9 10
     reset   #  #  #  .  .
@@ -19,7 +19,7 @@ It keeps the first L - V pictures, and the next window begins right after them::
                         #  #  #  #
                                     #  #         the last chunk is short
 
-``window``, V > 0 (L = 5, V = 2): a window every L - V frames; V // 2 pictures are dropped on its left and V - V // 2 on
+``window``, V > 0 (L = 5, V = 2): a window every L - V frames; V // 2 outputs are dropped on its left and V - V // 2 on
 its right, except where the scene itself begins or ends. A window runs once the frame after it has arrived, since only
 then is it known not to be the last::
 
@@ -73,7 +73,7 @@ def fitting(length: int, overlap: int) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One window: run frames [start, stop), keep the pictures [keep_start, keep_stop)."""
+    """One window: run frames [start, stop), keep the outputs [keep_start, keep_stop)."""
 
     start: int
     stop: int
@@ -84,7 +84,7 @@ class Step:
 
     @property
     def keep(self) -> range:
-        """The kept pictures' positions within the window."""
+        """The kept outputs' positions within the window."""
         return range(self.keep_start - self.start, self.keep_stop - self.start)
 
 

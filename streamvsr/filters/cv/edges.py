@@ -1,4 +1,4 @@
-"""Edges, drawn in white on black in the picture's own format."""
+"""Edges, drawn in white on black in the frame's own format."""
 
 from __future__ import annotations
 

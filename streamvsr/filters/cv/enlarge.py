@@ -1,4 +1,4 @@
-"""Making pictures larger by interpolation, with OpenCV.
+"""Upscaling by interpolation, with OpenCV.
 
 Luma keeps its rectangle: output pixel x is taken at ``(x + 1/2) / s - 1/2`` of the input, s times larger. Chroma
 samples of 4:2:0 and 4:2:2 lie elsewhere (MPEG: on the left luma pixel of each pair) and have to lie there again in the
@@ -20,7 +20,7 @@ from streamvsr.frames import Frame, PixelFormat, Plane, StreamInfo
 from streamvsr.media.av_frames import resolve_color
 
 MAX_SIDE_PX = 32767
-"""OpenCV's limit for pictures that are moved by fractions of a pixel."""
+"""OpenCV's limit for frames that are moved by fractions of a pixel."""
 
 _LEFT, _TOP_LEFT, _TOP, _BOTTOM_LEFT, _BOTTOM = 1, 3, 4, 5, 6
 
@@ -54,7 +54,7 @@ class _Enlarge(FrameFilter):
     def apply(self, frame: Frame) -> Frame:
         format, color = frame.format, frame.color
         if format.family == "yuv":
-            # Players would read an untagged picture of the larger size with another matrix.
+            # Players would read an untagged frame of the larger size with another matrix.
             color = resolve_color(color, frame.width, frame.height)
         width, height = self._size
         factors = width / frame.width, height / frame.height

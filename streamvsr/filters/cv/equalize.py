@@ -18,12 +18,12 @@ class Equalize(FrameFilter):
 
     with cdf(v) the number of pixels of code v or less. Gonzalez and Woods, "Digital Image Processing", 3.3.
 
-    With ``clahe=1`` every one of tiles x tiles parts of the picture has a histogram of its own, of 256 bins, cut off at
+    With ``clahe=1`` every one of tiles x tiles parts of the frame has a histogram of its own, of 256 bins, cut off at
     ``clip`` times its mean height (what is cut off goes evenly to all bins), and a pixel takes the value between those
     of the four tiles around it. K. Zuiderveld, "Contrast limited adaptive histogram equalization", Graphics Gems IV,
     1994.
 
-    Of RGB the difference in luma is added to red, green and blue. Each picture has a histogram of its own: where it
+    Of RGB the difference in luma is added to red, green and blue. Each frame has a histogram of its own: where it
     changes, brightness does; a ``strength`` of less than 1 takes the mean with the input.
     """
 
@@ -58,7 +58,7 @@ def _ranks(values: Array, span: int) -> Array:
     below = np.cumsum(np.bincount(values.ravel(), minlength=span + 1))
     first = below[values.min()]
     spread = below[-1] - first
-    # A flat picture has nothing to spread.
+    # A flat frame has nothing to spread.
     table = (below - first) * (span / spread) if spread else np.arange(span + 1, dtype=np.float64)
     ranks: Array = table.astype(np.float32)[values]
     return ranks

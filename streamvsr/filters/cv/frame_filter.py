@@ -1,7 +1,7 @@
-"""What the classical filters have in common: each picture for itself, at any depth, alpha and colours kept.
+"""What the classical filters have in common: each frame for itself, at any depth, alpha and colours kept.
 
 ``samples`` are codes as they lie in a plane. Where a filter speaks of levels, they are those of 8 bits: a level is
-``2**(bits - 8)`` codes. Edges of the picture are continued by their outermost pixel.
+``2**(bits - 8)`` codes. Edges of the frame are continued by their outermost pixel.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Planes = Literal["luma", "all"]
 
 
 class FrameFilter(Filter):
-    """One picture in, one picture out, at once: no frame waits, so live streams are not delayed."""
+    """One frame in, one frame out, at once: no frame waits, so live streams are not delayed."""
 
     def configure(self, info: StreamInfo) -> StreamInfo:
         return info
@@ -33,7 +33,7 @@ class FrameFilter(Filter):
 
     @abstractmethod
     def apply(self, frame: Frame) -> Frame:
-        """The picture that becomes of this one, at the same moment. Writes into no plane of ``frame``."""
+        """The filtered frame, with the same time stamp. Writes into no plane of ``frame``."""
 
 
 class PlaneFilter(FrameFilter):

@@ -1,4 +1,4 @@
-"""What can be said against a link of FFmpeg's before there is a picture, pointing at the place in the chain."""
+"""What can be said against a link of FFmpeg's before there is a frame, pointing at the place in the chain."""
 
 from __future__ import annotations
 

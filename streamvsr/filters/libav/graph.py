@@ -18,7 +18,7 @@ from streamvsr.media.av_frames import as_av, to_av
 from streamvsr.media.filter_graph import Spec
 
 UNCOUNTABLE = frozenset({*CHOOSING, "decimate", "fieldmatch", "freezeframes", "loop", "thumbnail", "tile", "tpad"})
-"""Filters behind which it is not known beforehand how many pictures there will be."""
+"""Filters behind which it is not known beforehand how many frames there will be."""
 
 
 class LibavFilter(Filter):
@@ -26,10 +26,10 @@ class LibavFilter(Filter):
 
     Time stamps are those that the filters give, in the time base that they give. Frames may be dropped and repeated
     where that is a filter's purpose (``fps``). Where a duration is not known, the nominal one is stated. A
-    discontinuity is passed on, to the first picture that is not before it; filters with a memory of their own do not
-    know of it. Pictures have to keep the size and format of ``configure``, going in and coming out.
+    discontinuity is passed on, to the first frame that is not before it; filters with a memory of their own do not
+    know of it. Frames have to keep the size and format of ``configure``, going in and coming out.
 
-    Raises ``FilterError``, naming the filter, for names, options and pictures that FFmpeg does not take.
+    Raises ``FilterError``, naming the filter, for names, options and frames that FFmpeg does not take.
     """
 
     def __init__(self, spec: Spec) -> None:
@@ -63,13 +63,13 @@ class LibavFilter(Filter):
         if found != (info.width, info.height, info.format, info.time_base):
             raise FilterError(
                 f"filter {written(self._spec)} was set up for {info.width}x{info.height} {info.format.name} in"
-                f" {info.time_base}, but the picture at {float(frame.seconds):.3f} s is {frame!r}"
+                f" {info.time_base}, but the frame at {float(frame.seconds):.3f} s is {frame!r}"
             )
         if frame.discontinuity:
             self._cuts.append(frame.seconds)
         self._color = frame.color
         made = as_av(frame)
-        # libavfilter ends the stream where the last picture ends: without a duration, `fps` would lose that picture.
+        # libavfilter ends the stream where the last frame ends: without a duration, `fps` would lose that frame.
         made.duration = frame.duration or self._nominal(frame)
         self._last_pts = frame.pts
         return self._drain(graph, made)

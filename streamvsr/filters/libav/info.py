@@ -71,7 +71,7 @@ class LibavInfo:
 
     @property
     def in_a_chain(self) -> bool:
-        """Whether it may stand in a chain of pictures, as far as is known."""
+        """Whether it may stand in a chain of frames, as far as is known."""
         return all(pads is None or pads == (True,) or (self.dynamic and pads in ((), (True,))) for pads in self._pads)
 
     @property
@@ -85,7 +85,7 @@ def has(name: str) -> bool:
 
 @cache
 def names() -> tuple[str, ...]:
-    """Every filter of this FFmpeg that may stand in a chain of pictures."""
+    """Every filter of this FFmpeg that may stand in a chain of frames."""
     return tuple(name for name in sorted(av.filter.filters_available) if _fits(info(name)))
 
 

@@ -1,11 +1,11 @@
 """What a chain of FFmpeg's filters makes of a stream, learnt before the first frame.
 
-PyAV says nothing of what lies between two filters, so it is learnt from scratch graphs that are fed blank pictures:
+PyAV says nothing of what lies between two filters, so it is learnt from scratch graphs that are fed blank frames:
 the size, the format and the time base from what comes out, the frame rate and the sample aspect ratio from expressions
 that can see them (``setpts=FR`` and ``scale=w=f(sar)``), as the output's time stamp and size. Filters that choose among
-pictures let all of them pass there: what they wait for may never come in blank ones.
+frames let all of them pass there: what they wait for may never come in blank ones.
 
-A few filters crash in such a graph, or fill the memory (one that fills gaps before one that collects pictures). So all
+A few filters crash in such a graph, or fill the memory (one that fills gaps before one that collects frames). So all
 but the well-known are tried in a process of their own, with bounds on its memory and time.
 """
 
@@ -30,7 +30,7 @@ from streamvsr.media.av_frames import from_av, to_av
 from streamvsr.media.filter_graph import Spec
 
 SCRATCH_FRAMES = 16
-"""So many blank pictures, a frame apart, are tried, and then the end of the stream."""
+"""So many blank frames, a frame apart, are tried, and then the end of the stream."""
 FEW_FRAMES = 3
 """As many do where it does not matter how many the chain takes."""
 SCRATCH_SECONDS = (100, 1000, 10_000)
@@ -50,10 +50,10 @@ select setdar setfield setparams setpts setrange setsar settb smartblur transpos
 zscale
 """
 WELL_KNOWN = frozenset(_WELL_KNOWN.split())
-"""Filters that are tried where we are: they neither crash there nor hold more than a few pictures."""
+"""Filters that are tried where we are: they neither crash there nor hold more than a few frames."""
 
 CHOOSING = {"select": "1", "trim": None}
-"""Filters that drop pictures and change nothing else, with the arguments that let all pass (None: left out)."""
+"""Filters that drop frames and change nothing else, with the arguments that let all pass (None: left out)."""
 
 _RATE_UNIT = 10**9
 _RATE_MAX_DENOMINATOR = 2002
@@ -65,7 +65,7 @@ _PROBE = (
 
 
 def learn(spec: Spec, info: StreamInfo) -> tuple[StreamInfo, int]:
-    """The stream behind the filters (but for ``frames_hint``), and how many pictures after the first they take before
+    """The stream behind the filters (but for ``frames_hint``), and how many frames after the first they take before
     they give one. Raises ``FilterError``."""
     if all(name in WELL_KNOWN for name, _ in spec):
         return learn_here(spec, info)
@@ -149,14 +149,14 @@ def _bound() -> None:
 def _first(
     spec: Spec, info: StreamInfo, blank: Frame, probe: Spec, counts: Sequence[int] = (SCRATCH_FRAMES,)
 ) -> tuple[av.VideoFrame, int]:
-    """The first picture that the chain gives, and how many pictures after the first it took."""
+    """The first frame that the chain gives, and how many frames after the first it took."""
     chosen = [(name, CHOOSING.get(name, given)) for name, given in spec]
     passing = [(name, given) for name, given in chosen if given is not None]
     step = 1 / (info.frame_rate or Fraction(25)) / info.time_base
     tries = [[fed * step for fed in range(count)] for count in counts]
     tries += [[*tries[-1], late / info.time_base] for late in SCRATCH_SECONDS]
     fed = 0
-    # Each time anew, up to the end of the stream: a filter that collects pictures is not to wait for the farthest, with
+    # Each time anew, up to the end of the stream: a filter that collects frames is not to wait for the farthest, with
     # all that others fill the gap with.
     for moments in tries:
         graph = Graph([*passing, *probe], info, to_av(blank), named=spec, threads=1)
@@ -178,7 +178,7 @@ def _rate_and_aspect(
     if probe.pts is not None and probe.pts > 0:
         rate = Fraction(probe.pts, _RATE_UNIT).limit_denominator(_RATE_MAX_DENOMINATOR)
     ratio = (Fraction(probe.width - 1) + Fraction(probe.height - 1, _SAR_FINE_STEPS)) / _SAR_STEPS
-    # A filter leaves it alone, keeps the picture's shape (scale), or states a simple one (setsar).
+    # A filter leaves it alone, keeps the frame's shape (scale), or states a simple one (setsar).
     same = info.sample_aspect_ratio
     shape = same * Fraction(made.height * info.width, made.width * info.height)
     for likely in (same, shape):
@@ -188,7 +188,7 @@ def _rate_and_aspect(
 
 
 def frame_of(made: av.VideoFrame, pts: int, before: Color, info: StreamInfo) -> Frame:
-    """A filter's picture as a frame. ``before``: the colour of what went in, ``info``: the stream that went in."""
+    """A filter's output as a ``Frame``. ``before``: the colour of what went in, ``info``: the stream that went in."""
     assert made.time_base is not None
     color = color_out(made, before, info)
     return from_av(made, pts=pts, time_base=made.time_base, duration=int(made.duration or 0), color=color)

@@ -74,7 +74,7 @@ def blank_frame(info: StreamInfo) -> Frame:
 
 
 def color_out(made: av.VideoFrame, before: Color, info: StreamInfo) -> Color:
-    """The tags of a filtered picture: what FFmpeg says, and what it cannot say as it was before."""
+    """The tags of a filtered frame: what FFmpeg says, and what it cannot say as it was before."""
     target = target_format(made.format.name).family
     if target == "rgb":
         # The colour of an RGB Frame tells which YUV it came from.

@@ -1,4 +1,4 @@
-"""Frames to and from arrays as OpenCV and most of Python hold pictures: (height, width, 3), red first. No torch."""
+"""Frames to and from arrays as OpenCV and most of Python hold images: (height, width, 3), red first. No torch."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ sample ``j`` lying ``phase`` of that distance behind the left edge of its cell, 
     chroma, left (co-sited)        o               o                  d = 2, phase 1/4
     chroma, centre                     o               o              d = 2, phase 1/2
 
-Two planes of one picture cover the same rectangle. With ``ratio`` output samples per input sample, output ``j`` lies
+Two planes of one frame cover the same rectangle. With ``ratio`` output samples per input sample, output ``j`` lies
 at input position ``(j + phase_out) / ratio - phase_in``. Left-sited 4:2:0 made four times larger and left-sited again
 has both phases 1/4: ``(j + 1/4) / 4 - 1/4 = (2 * j - 1.5) / 8``. Positions outside take the nearest edge sample.
 """
@@ -120,7 +120,7 @@ def _along(x: Tensor, dim: int, axis: _Axis, wanted: int) -> Tensor:
     if axis.phases == 1:
         return _weighted(x, dim, axis, wanted)
     if axis.offsets is not None or x.device.type != "cpu":
-        # GPUs may compute convolutions in TF32: ten bits of mantissa, too few for pictures of ten bits.
+        # GPUs may compute convolutions in TF32: ten bits of mantissa, too few for frames of ten bits.
         return _gathered(x, dim, axis, wanted)
     weights = axis.kernel.to(x)
     weights = weights[:, None, None, :] if dim == 3 else weights[:, None, :, None]

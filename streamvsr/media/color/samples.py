@@ -26,7 +26,7 @@ _SAME = {5: 6}
 
 def matrix_of(reference: StreamInfo, result: StreamInfo | None = None) -> int:
     """The matrix (H.273) whose luma is measured: the reference's own, the result's beside a grey one, which has none;
-    BT.601 for pictures, as in the literature."""
+    BT.601 for still images, as in the literature."""
     info = result if result is not None and reference.format.family == "gray" else reference
     return BT601 if info.format.family in ("rgb", "gray") else info.color.matrix
 

@@ -1,7 +1,7 @@
 """Between main memory and a GPU without making either wait.
 
-Pictures go up as codes (1.5 bytes a pixel of 4:2:0) through pinned memory, and come back as codes on a stream of their
-own, while the next picture is computed. What came back must not be read before a ``Fence`` set after it was waited for.
+Frames go up as codes (1.5 bytes a pixel of 4:2:0) through pinned memory, and come back as codes on a stream of their
+own, while the next frame is computed. What came back must not be read before a ``Fence`` set after it was waited for.
 On other devices all of this is a plain copy. **Not run on a GPU yet.**
 """
 
@@ -10,9 +10,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from streamvsr.frames import Plane
 
 _local = threading.local()
 
@@ -35,13 +39,21 @@ def upload(codes: Tensor, device: torch.device | None) -> Tensor:
 
 
 @contextmanager
-def deferred() -> Iterator[None]:
-    """``download`` does not wait, within and in this thread: the caller sets a ``Fence`` and waits for that."""
-    _local.deferred = True
+def deferred(keep: bool = False) -> Iterator[None]:
+    """``download`` does not wait, within and in this thread: the caller sets a ``Fence`` and waits for that.
+
+    ``keep``: planes that are made meanwhile keep their codes on the device as well, see ``DevicePlane``.
+    """
+    _local.deferred, _local.keep = True, keep
     try:
         yield
     finally:
-        _local.deferred = False
+        _local.deferred = _local.keep = False
+
+
+def keeps_codes() -> bool:
+    """Within ``deferred(keep=True)``, in this thread."""
+    return getattr(_local, "keep", False)
 
 
 def download(codes: Tensor) -> Tensor:
@@ -70,3 +82,29 @@ class Fence:
     def wait(self) -> None:
         if self._event is not None:
             self._event.synchronize()
+
+
+class DevicePlane(np.ndarray):
+    """A plane in main memory whose codes lie on a device as well: ``codes``, a tensor of its shape and dtype.
+
+    Views and copies have no codes, so they cannot be those of other samples.
+    """
+
+    codes: Tensor
+
+
+def with_codes(plane: Plane, codes: Tensor) -> Plane:
+    """A view of ``plane`` that has ``codes``."""
+    there = plane.view(DevicePlane)
+    there.codes = codes
+    return cast(Plane, there)
+
+
+def codes_of(plane: Plane) -> Tensor | None:
+    """The plane's codes where they are on a device already."""
+    return getattr(plane, "codes", None)
+
+
+def on_device(tensor: Tensor) -> bool:
+    """Whether it lies elsewhere than in main memory."""
+    return tensor.device.type != "cpu"

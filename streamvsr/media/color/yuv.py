@@ -30,7 +30,7 @@ from torch import Tensor
 from streamvsr.errors import FilterError
 from streamvsr.frames import Color, Frame, PixelFormat, Plane
 from streamvsr.media.color.resample import HALF, resample
-from streamvsr.media.color.transfer import download, upload
+from streamvsr.media.color.transfer import codes_of, download, keeps_codes, upload, with_codes
 
 KR_KB = {
     1: (0.2126, 0.0722),  # BT.709
@@ -106,7 +106,7 @@ def chroma_grid(format: PixelFormat, color: Color) -> Grid:
 
 
 def move(planes: Tensor, source: Grid, target: Grid, size: tuple[int, int], scale: Scale = 1) -> Tensor:
-    """(N, h, w) samples at ``source`` of one picture to (N, *size) samples at ``target`` of its ``scale``-fold."""
+    """(N, h, w) samples at ``source`` of one frame to (N, *size) samples at ``target`` of its ``scale``-fold."""
     down, across = scale if isinstance(scale, tuple) else (scale, scale)
     ratio = (Fraction(source.step[0] * down, target.step[0]), Fraction(source.step[1] * across, target.step[1]))
     return resample(planes, size, ratio, source.phase, target.phase)
@@ -114,6 +114,8 @@ def move(planes: Tensor, source: Grid, target: Grid, size: tuple[int, int], scal
 
 def plane_to_tensor(plane: Plane, device: torch.device | None = None) -> Tensor:
     """(H, W) uint8 or uint16 to float32 codes on ``device``: always a copy, planes may belong to a decoder."""
+    if (there := codes_of(plane)) is not None:
+        return there.to(device or "cpu", torch.float32)
     codes = torch.from_numpy(np.array(plane))  # torch takes neither read-only nor bottom-up arrays
     return upload(codes, device).to(torch.float32)
 
@@ -121,8 +123,9 @@ def plane_to_tensor(plane: Plane, device: torch.device | None = None) -> Tensor:
 def quantise(values: Tensor, offset: float, scale: float, format: PixelFormat) -> Plane:
     """(H, W) values to codes: clamp to 0..peak, round half to even as numpy does; uint8 or uint16 in main memory."""
     codes = values.to(torch.float32).mul(scale).add_(offset).clamp_(0, format.peak).round_()
-    plane: Plane = download(codes.to(torch.uint8 if format.bits <= 8 else torch.uint16)).numpy()
-    return plane
+    codes = codes.to(torch.uint8 if format.bits <= 8 else torch.uint16)
+    plane: Plane = download(codes).numpy()
+    return with_codes(plane, codes) if keeps_codes() else plane
 
 
 def luma_values(frame: Frame, device: torch.device | None = None) -> Tensor:
@@ -147,19 +150,6 @@ def chroma_values(frame: Frame, device: torch.device | None = None) -> Tensor | 
 def alpha_values(frame: Frame, device: torch.device | None = None) -> Tensor | None:
     """Alpha as (H, W) float32 in 0..1, or None."""
     return plane_to_tensor(frame.planes[-1], device).div_(frame.format.peak) if frame.format.alpha else None
-
-
-def luma_to_tensor(
-    frames: Frame | Sequence[Frame], device: torch.device | None = None, dtype: torch.dtype = torch.float32
-) -> Tensor:
-    """Frames of one size to (T, 1, H, W): Y', nominally 0..1, not clamped."""
-    frames = [frames] if isinstance(frames, Frame) else frames
-    return torch.stack([luma_values(frame, device)[None] for frame in frames]).to(dtype)
-
-
-def tensor_to_luma(luma: Tensor, format: PixelFormat, color: Color) -> Plane:
-    """Y' as (H, W) or (1, H, W), any floating type, to codes of ``format``."""
-    return quantise(luma.reshape(luma.shape[-2:]), *luma_coding(format, color), format)
 
 
 def to_rgb(
@@ -190,7 +180,7 @@ def from_ycbcr(
 ) -> tuple[Plane, ...]:
     """Y' (H, W) and Cb, Cr (2, h, w) to the colour planes of ``target``, read as ``color``.
 
-    Chroma lies at ``grid`` of a picture that ``luma`` is ``scale`` times as large as; it is brought to the target's
+    Chroma lies at ``grid`` of a frame that ``luma`` is ``scale`` times as large as; it is brought to the target's
     own grid. None is neutral. For RGB targets ``color.matrix`` says what the values were made with.
     """
     luma = luma.to(torch.float32)

@@ -2,7 +2,7 @@
 
 Containers leave stamps out (raw streams: all of them; AVI: the presentation times; RTSP: the first), repeat them, or
 jump backwards where recordings were glued together: ``concat.py`` looks at packets, and what it cannot see is left to
-``Clock``, which looks at decoded pictures. Its rules, in order:
+``Clock``, which looks at decoded frames. Its rules, in order:
 
 =============================================  ========================================================================
 a frame has no pts                             its dts is taken (AVI)

@@ -2,7 +2,7 @@
 
 A transport stream of a restarted encoder, a playlist with an advertisement, files that were put together with ``cat``:
 the clock jumps, back or ahead, in all streams, but at different packets of each. FFmpeg's command line closes jumps
-stream by stream; here each recording gets one offset for all its streams, and sound and pictures keep their distance.
+stream by stream; here each recording gets one offset for all its streams, and sound and video keep their distance.
 
 Where a packet begins more than ``JUMP_SECONDS`` before the end of its stream, or more than ``MAX_GAP_SECONDS`` behind
 it (where clocks may jump: MPEG streams, HLS; other gaps are real), in this order:
@@ -83,7 +83,7 @@ class TimestampConcat:
         return None if -JUMP_SECONDS <= shown - decoded <= MAX_REORDERING_SECONDS else "pts"
 
     def ticks(self, stream: int, dts: int | None, duration: int, time_base: Fraction) -> int:
-        """What to add to the stamps of a packet of a stream of sound or pictures."""
+        """What to add to the stamps of a packet of an audio or video stream."""
         clock = self._of.get(stream, self._clocks[-1])
         if dts is not None:
             raw = dts * time_base

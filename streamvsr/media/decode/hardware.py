@@ -10,7 +10,7 @@ from av.codec.hwaccel import HWAccel, hwdevices_available
 from streamvsr.media.av_errors import FOREIGN
 
 NO_DECODERS = frozenset({"drm", "opencl"})
-"""Devices that FFmpeg lists and that only hold pictures."""
+"""Devices that FFmpeg lists and that only hold frames."""
 
 _REFUSALS: tuple[type[BaseException], ...] = (*FOREIGN, RuntimeError)
 
@@ -21,7 +21,7 @@ TRIED_WITH = "h264"
 def accelerator(wanted: str, on_warning: Callable[[str], None]) -> HWAccel | None:
     """The device of ``-hwaccel``, to be handed to ``av.open``; None for ``none``, and, with a line, where none opens.
 
-    Decoded pictures come back to main memory. A video that the device cannot decode is decoded in software.
+    Decoded frames come back to main memory. A video that the device cannot decode is decoded in software.
     """
     if wanted == "none":
         return None

@@ -51,18 +51,18 @@ class Normaliser:
         if output.deinterlace == "auto":
             self._deinterlacer = Deinterlacer(self._interlaced)
 
-    def push(self, picture: av.VideoFrame) -> Iterator[Frame]:
-        stamp = self._stamped(picture)
+    def push(self, frame: av.VideoFrame) -> Iterator[Frame]:
+        stamp = self._stamped(frame)
         if self._deinterlacer is None:
-            yield self._frame(picture, stamp)
+            yield self._frame(frame, stamp)
             return
-        for made, beside in self._deinterlacer.push(picture, stamp, cut=stamp.cut):
+        for made, beside in self._deinterlacer.push(frame, stamp, cut=stamp.cut):
             yield self._frame(made, beside)
 
     def flush(self) -> Iterator[Frame]:
         if self._deinterlacer is not None:
-            for picture, stamp in self._deinterlacer.flush():
-                yield self._frame(picture, stamp)
+            for frame, stamp in self._deinterlacer.flush():
+                yield self._frame(frame, stamp)
 
     def restart(self) -> None:
         """What is pushed next does not follow what was pushed before."""
@@ -74,21 +74,21 @@ class Normaliser:
         if self._clock.jumps:
             yield f": time stamps jump back {self._clock.jumps} times; sound may be off"
 
-    def _stamped(self, picture: av.VideoFrame) -> _Stamp:
-        pts = self._clock(picture.pts, picture.dts, picture.duration or 0)
-        ticks = 1 if isinstance(self._clock, ConstantClock) else picture.duration or 0
+    def _stamped(self, frame: av.VideoFrame) -> _Stamp:
+        pts = self._clock(frame.pts, frame.dts, frame.duration or 0)
+        ticks = 1 if isinstance(self._clock, ConstantClock) else frame.duration or 0
         duration = ticks * self._clock.parts
         if duration * self._clock.time_base * MAX_FRAME_RATE < 1:
             duration = 0  # One tick of a container that claims 1000 frames a second.
         cut = False
-        if self._concat.last is not None and picture.pts is not None and picture.time_base is not None:
-            cut = self._joined != self._concat.count and picture.pts * picture.time_base >= self._concat.last
+        if self._concat.last is not None and frame.pts is not None and frame.time_base is not None:
+            cut = self._joined != self._concat.count and frame.pts * frame.time_base >= self._concat.last
             self._joined = self._concat.count if cut else self._joined
         return _Stamp(pts, duration, cut)
 
-    def _frame(self, picture: av.VideoFrame, stamp: _Stamp) -> Frame:
+    def _frame(self, frame: av.VideoFrame, stamp: _Stamp) -> Frame:
         self._at = stamp.pts
-        made, color, another = self._fitter(self._rotator(picture))
+        made, color, another = self._fitter(self._rotator(frame))
         return from_av(
             made,
             pts=stamp.pts,

@@ -94,10 +94,10 @@ class ClipSource(Source):
 
     def __iter__(self) -> Iterator[Frame]:
         try:
-            for picture in self._decoded():
+            for frame in self._decoded():
                 if self._stopped:
                     return
-                yield from self._normaliser.push(picture)
+                yield from self._normaliser.push(frame)
             yield from self._normaliser.flush()
         except FOREIGN as exc:
             raise source_error(exc, self._path) from exc
@@ -115,9 +115,9 @@ class ClipSource(Source):
             yield from (f for f in self._decoder.decode(packet) if self._wanted(f, first))
         yield from (f for f in self._decoder.decode(None) if self._wanted(f, first))
 
-    def _wanted(self, picture: av.VideoFrame, first: int | None) -> bool:
-        picture.time_base = self._head.ticks
-        return first is None or picture.pts is None or picture.pts >= first
+    def _wanted(self, frame: av.VideoFrame, first: int | None) -> bool:
+        frame.time_base = self._head.ticks
+        return first is None or frame.pts is None or frame.pts >= first
 
     def begin_at(self, key: int) -> None:
         """It begins there."""

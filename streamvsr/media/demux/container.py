@@ -58,7 +58,7 @@ MAX_BYTES_BEFORE_FRAME = 1 << 30
 to a temporary file past ``MEMORY_BYTES``: some programs write all sound first."""
 
 SEEK_BACK_SECONDS = (Fraction(1, 2), 3, 15, 60)
-"""How much before the start to aim: a little, because sound may be stored ahead of its pictures; then more, while a
+"""How much before the start to aim: a little, because sound may be stored ahead of its frames; then more, while a
 seek lands behind the start (MPEG streams have no index)."""
 
 _FAILURES: tuple[type[BaseException], ...] = (UndecodableError, *FOREIGN)

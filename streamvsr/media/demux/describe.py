@@ -1,4 +1,4 @@
-"""An open container and its first picture, put into words of ``frames.py``."""
+"""An open container and its first frame, put into words of ``frames.py``."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def cut_off(container: Any, video: Any, reached: int | None) -> str:
 
 
 def stream_color(stream: Any, first: av.VideoFrame) -> Color:
-    """The picture's tags; what it leaves open is taken from the container, then from the size as players do it."""
+    """The frame's tags; what it leaves open is taken from the container, then from the size as players do it."""
     tags, context = color_of(first), stream.codec_context
     full = {1: False, 2: True}.get(int(context.color_range))
     stated = Color(

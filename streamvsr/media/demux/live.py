@@ -212,7 +212,7 @@ class LiveSource(Source):
         duration = round(packet.duration * packet.time_base / track.time_base)
         moved = replace(packet, track=track.index, pts=pts, dts=dts, time_base=track.time_base, duration=duration)
         if moved.seconds is not None:
-            # A new connection may begin with sound from before its first picture, where there is some already.
+            # A new connection may begin with sound from before its first frame, where there is some already.
             if track.index in self._sent_before and moved.seconds <= self._sent_before[track.index]:
                 return None
             self._last_sent[track.index] = moved.seconds
@@ -275,14 +275,14 @@ class LiveSource(Source):
                 self._connection.leave()
                 continue
             now = time.monotonic()
-            # The first pictures are as old as opening takes at its shortest; where it took longer, they came late.
+            # The first frames are as old as opening takes at its shortest; where it took longer, they came late.
             self._line.resume(max(begin, now - self._open_seconds))
             self._take_over(source.info)
             self.on_warning(f"'{name}': it is back after {now - lost:.1f} s")
             return True
 
     def _take_over(self, info: MediaInfo) -> None:
-        """Go on with another connection's picture and tracks. Raises ``StreamLostError`` for another picture."""
+        """Go on with another connection's video and tracks. Raises ``StreamLostError`` for another video."""
         name, old, new = mask_url(self._path), self.info.video, info.video
         if (old.width, old.height, old.format) != (new.width, new.height, new.format):
             raise StreamLostError(

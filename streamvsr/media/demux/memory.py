@@ -6,22 +6,26 @@ import threading
 from collections.abc import Iterable, Iterator, Sized
 from fractions import Fraction
 from itertools import chain
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streamvsr.errors import SourceError
 from streamvsr.frames import PIXEL_FORMATS, Color, Frame, MediaInfo, Plane, StreamInfo
 from streamvsr.media.av_frames import RGB, resolve_color
 from streamvsr.media.demux.base import Source
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 class MemorySource(Source):
     """Arrays and tensors at a constant rate, the first at 0 s.
 
     Each is R'G'B', full range, all of one size and depth: a numpy array (height, width, 3) of uint8 or uint16, or a
-    torch tensor (3, height, width), of a floating type in 0..1 or of uint8. Tensors come to the CPU; floating ones
-    become 16 bits.
+    torch tensor (3, height, width), of a floating type in 0..1 or of uint8. Floating ones become 16 bits. What a GPU
+    holds is given to a network there, not from main memory; a copy for all that looks at samples comes to the CPU.
     """
 
     def __init__(self, frames: Iterable[Any], rate: Fraction) -> None:
@@ -62,24 +66,38 @@ class MemorySource(Source):
 
 def _planes(one: Any, number: int) -> tuple[Plane, ...]:
     """Contiguous copies of R, G and B: what the caller does with its array afterwards changes nothing here."""
-    if hasattr(one, "detach"):
-        tensor = one.detach()
-        if tensor.ndim == 3 and tensor.shape[0] == 3 and tensor.is_floating_point():
-            one = np.moveaxis((tensor.float().clamp(0, 1) * 65535).round().cpu().numpy().astype(np.uint16), 0, 2)
-        elif tensor.ndim == 3 and tensor.shape[0] == 3 and tensor.element_size() == 1:
-            one = np.moveaxis(tensor.cpu().numpy(), 0, 2)
-        else:
-            raise SourceError(
-                f"frame {number}: expected a tensor (3, height, width) in 0..1 or of uint8, not {tuple(tensor.shape)}"
-                f" of {tensor.dtype}"
-            )
+    return _tensor_planes(one.detach(), number) if hasattr(one, "detach") else _array_planes(one, number)
+
+
+def _array_planes(one: Any, number: int) -> tuple[Plane, ...]:
     array = np.asarray(one)
     if array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape or array.dtype not in (np.uint8, np.uint16):
         raise SourceError(
             f"frame {number}: expected an array (height, width, 3) of uint8 or uint16, not {array.shape} of"
             f" {array.dtype}"
         )
-    planes = [np.array(array[..., channel], order="C") for channel in range(3)]
-    for plane in planes:
-        plane.flags.writeable = False
-    return tuple(cast(Plane, plane) for plane in planes)
+    return tuple(_read_only(np.array(array[..., channel], order="C")) for channel in range(3))
+
+
+def _tensor_planes(tensor: Tensor, number: int) -> tuple[Plane, ...]:
+    import torch
+
+    from streamvsr.media.color.transfer import on_device, with_codes
+
+    floating = tensor.is_floating_point()
+    if tensor.ndim != 3 or tensor.shape[0] != 3 or 0 in tensor.shape or not (floating or tensor.dtype == torch.uint8):
+        raise SourceError(
+            f"frame {number}: expected a tensor (3, height, width) in 0..1 or of uint8, not {tuple(tensor.shape)}"
+            f" of {tensor.dtype}"
+        )
+    if floating:
+        codes = (tensor.float().clamp(0, 1) * 65535).round().to(torch.uint16)
+    else:
+        codes = tensor.clone(memory_format=torch.contiguous_format)
+    planes = tuple(_read_only(plane) for plane in codes.cpu().numpy())
+    return tuple(map(with_codes, planes, codes)) if on_device(codes) else planes
+
+
+def _read_only(plane: NDArray[Any]) -> Plane:
+    plane.flags.writeable = False
+    return cast(Plane, plane)

@@ -50,7 +50,7 @@ tables (``av_opt_next``): PyAV does not list them."""
 
 
 def decoder_options(context: Any) -> frozenset[str]:
-    """The options that the decoder of a stream takes: its own, and those that all decoders of pictures share."""
+    """The options that the decoder of a stream takes: its own, and those that all video decoders share."""
     flags = av.codec.context.OptionFlags
     shared = flags.DECODING_PARAM | flags.VIDEO_PARAM
     known = context.supported_options

@@ -92,7 +92,7 @@ def _notes(others: Mapping[int, frozenset[int]], videos: Sequence[Any]) -> list[
 
 
 def is_video(stream: Any) -> bool:
-    """A moving picture; cover art (an attached picture) is not one."""
+    """A video stream; cover art (an attached picture) is none."""
     return bool(stream.type == "video" and not _is_cover(stream))
 
 

@@ -7,7 +7,7 @@
     frames            [first >= start ... last < end]
     packets           [begin >= start ... begin < end]      shifted so that ``start`` becomes 0
 
-Sound usually comes a little behind or before its pictures, so after the last frame the source is read on until every
+Sound usually comes a little behind or before its frames, so after the last frame the source is read on until every
 audio track has passed the end. Subtitles are not waited for: their next packet may be minutes away.
 """
 
@@ -28,7 +28,7 @@ from streamvsr.media.demux.describe import with_timecode
 from streamvsr.media.demux.frame_index import FrameIndex
 
 MAX_LATE_SECONDS = 10
-"""How far behind the end pictures are read (and thrown away) while sound is waited for; it may have fallen silent."""
+"""How far behind the end frames are read (and thrown away) while sound is waited for; it may have fallen silent."""
 
 
 class TrimmedSource(Source):
@@ -68,7 +68,7 @@ class TrimmedSource(Source):
 
     @property
     def names(self) -> Sequence[str]:
-        """The names of the pictures, where the source has any (it counts its pictures from 0)."""
+        """The names of the images, where the source has any (it counts its images from 0)."""
         names: Sequence[str] = getattr(self._source, "names", ())
         skipped = -(-(self._start or Fraction(0)) // self._source.info.video.time_base)
         return names[skipped:]

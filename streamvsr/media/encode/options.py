@@ -107,7 +107,7 @@ DEFAULT_QUALITY = {"libx264": 18, "libx265": 20, "libsvtav1": 28, "libvpx-vp9": 
 x265: medium), because encoding is not what takes the time."""
 
 VP8_CEILING = "1000M"
-"""More than any picture needs: -crf decides."""
+"""More than any frame needs: -crf decides."""
 
 HARDWARE_QUALITY = {"h264_nvenc": 19, "hevc_nvenc": 22, "av1_nvenc": 28}
 """NVENC has no crf; its constant quality is called cq."""

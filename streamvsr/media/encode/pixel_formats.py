@@ -10,7 +10,7 @@ from streamvsr.media.av_frames import target_format
 from streamvsr.media.encode.options import HARDWARE
 
 WHOLE_CHROMA = frozenset({"libx264", "libx265"})
-"""Encoders whose pictures have to divide evenly into chroma samples: H.264 cannot say "161 wide" in 4:2:0 at all."""
+"""Encoders whose frames have to divide evenly into chroma samples: H.264 cannot say "161 wide" in 4:2:0 at all."""
 
 TWINS = frozenset(
     (
@@ -44,7 +44,7 @@ def encoder_formats(codec: str) -> tuple[str, ...]:
 def choose_format(
     codec: str, container: str, source: PixelFormat, width: int, height: int, given: str | None = None
 ) -> str:
-    """The encoder's format for pictures in ``source``: the one given with -pix_fmt, else the same, else the nearest.
+    """The encoder's format for frames in ``source``: the one given with -pix_fmt, else the same, else the nearest.
 
     Nearest keeps colour, then alpha, then depth, then chroma, then the family. RGB becomes 4:2:0 for encoders that
     players are expected to play (lossy ones: x264, x265, VP9, AV1), because few play RGB in them; lossless ones keep
@@ -86,7 +86,7 @@ def _is_candidate(name: str, codec: str) -> bool:
         # JPEG is full range; elsewhere the yuvj names are deprecated, and the range is a tag.
         return name.startswith("yuvj") and codec in JPEG_RANGE
     if codec == "gif":
-        # Of its palettes the one that needs not be made of the pictures; grey would be the nearest of the others.
+        # Of its palettes the one that needs not be made of the frames; grey would be the nearest of the others.
         return name == "rgb8"
     if name not in PIXEL_FORMATS and name not in TWINS:
         return False

@@ -52,8 +52,8 @@ DNXHR = {"yuv422p10le": "dnxhr_hqx", "yuv444p10le": "dnxhr_444", "gbrp10le": "dn
 MAX_DENOMINATOR = 65535
 """MPEG-4's limit for ticks a second."""
 
-MAX_REORDERING_SECONDS = 600
-"""From the decoding of a picture to its showing: far more than any encoder reorders."""
+MAX_REORDERING_SECONDS, MAX_REORDERING_FRAMES = 600, 16
+"""From the decoding of a frame to its showing, beside so many frames: far more than any encoder reorders."""
 
 STALE_TAGS = frozenset({"encoder", "rotate", "bps", "duration", "number_of_frames", "number_of_bytes", "alpha_mode"})
 """Stream tags that describe the video that was read, in lower case; also what mkvmerge adds with a language suffix."""
@@ -206,13 +206,13 @@ class VideoEncoder:
         )
 
     def encode(self, frame: Frame) -> Iterator[av.Packet[Any]]:
-        # A picture that nobody changed goes on as it is: a copy of each would cost 3 % of a fast encoder's time.
-        picture = self._recolored(frame) if self._recolors else as_av(frame, av_format=self.pixel_format)
-        # Decoded pictures say what type they were; x264 would make each of the source's key frames one of its own.
-        picture.pict_type = 0
+        # A frame that nobody changed goes on as it is: a copy of each would cost 3 % of a fast encoder's time.
+        av_frame = self._recolored(frame) if self._recolors else as_av(frame, av_format=self.pixel_format)
+        # Decoded frames say what type they were; x264 would make each of the source's key frames one of its own.
+        av_frame.pict_type = 0
         seconds = frame.pts * frame.time_base
         if self.key_seconds is not None and seconds >= self._next_key:
-            picture.pict_type = PictureType.I
+            av_frame.pict_type = PictureType.I
             self._next_key = (seconds // self.key_seconds + 1) * self.key_seconds
         pts = self._ticks(frame.pts, frame.time_base)
         if self._last is not None and pts <= self._last:
@@ -226,18 +226,18 @@ class VideoEncoder:
         self.shifts.add(seconds, pts * self.time_base if self.time_base > frame.time_base else None, self.step)
         duration = self._ticks(frame.duration, frame.time_base) if frame.duration else round(self.step / self.time_base)
         duration = max(1, duration)
-        picture.pts, picture.time_base, picture.duration = pts, self.time_base, duration
+        av_frame.pts, av_frame.time_base, av_frame.duration = pts, self.time_base, duration
         self._durations[pts] = duration
-        yield from self._stamped(self.stream.encode(picture))
+        yield from self._stamped(self.stream.encode(av_frame))
 
     def _recolored(self, frame: Frame) -> av.VideoFrame:
         """With the matrix and the range that the output can state."""
         if frame.format.family == "gray":
-            picture = as_av(frame, av_format=self.pixel_format)
+            av_frame = as_av(frame, av_format=self.pixel_format)
             color = color_after(frame.color, self.pixel_format, frame.width, frame.height)
         else:
-            picture, color = as_av(frame), frame.color
-        return rescaled(picture, frame.width, frame.height, self.pixel_format, color, self.color)
+            av_frame, color = as_av(frame), frame.color
+        return rescaled(av_frame, frame.width, frame.height, self.pixel_format, color, self.color)
 
     def _ticks(self, count: int, unit: Fraction) -> int:
         """``count`` times ``unit`` in the encoder's unit, which is nearly always the same."""
@@ -251,7 +251,7 @@ class VideoEncoder:
             duration = self._durations.pop(packet.pts if packet.pts is not None else -1, None)
             if packet.pts is not None and packet.dts is not None:
                 ahead = packet.pts - packet.dts
-                if not 0 <= ahead <= self._most_reordered + self._longest_step:
+                if not 0 <= ahead <= self._most_reordered + MAX_REORDERING_FRAMES * self._longest_step:
                     # x265's are uninitialised where the video is shorter than its reordering delay.
                     packet.dts = None
             if duration is not None:
@@ -265,7 +265,7 @@ def plausible_rate(rate: Fraction | None) -> Fraction | None:
 
 
 def output_color(info: StreamInfo, pixel_format: str) -> Color:
-    """The tags of what the encoder is fed with: the pictures' own, or what their conversion makes of them."""
+    """The tags of what the encoder is fed with: the frames' own, or what their conversion makes of them."""
     if pixel_format == info.format.name and info.format.family != "rgb":
         return info.color
     return color_after(info.color, pixel_format, info.width, info.height)

@@ -171,7 +171,7 @@ def _plan_one(
         return TrackPlan(track, None, "drop")
     reason = f"{container} cannot hold it"
     if track.kind == "subtitle" and track.bitmap:
-        reason += ", and pictures cannot become text"
+        reason += ", and bitmaps cannot become text"
     elif wanted is not None:
         reason = f"it cannot become {wanted} in {container}"
     kept = "; .mkv would keep it" if container != "matroska" and _matroska_keeps(track, stream) else ""

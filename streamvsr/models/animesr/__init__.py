@@ -1,4 +1,4 @@
-"""AnimeSR: x4 for drawn pictures, recurrent in one direction, with one frame of look-ahead."""
+"""AnimeSR: x4 for animation, recurrent in one direction, with one frame of look-ahead."""
 
 from __future__ import annotations
 
@@ -78,11 +78,11 @@ class AnimeSRSession(Session):
 
     def _run(self, frames: Tensor, keep: range) -> Iterator[Tensor]:
         for t in range(keep.stop):
-            picture = self._step(frames, t)
+            output = self._step(frames, t)
             if t >= keep.start:
-                yield picture
+                yield output
 
-    # no_grad rather than inference_mode: the caller may go on to change the picture in place, outside of either.
+    # no_grad rather than inference_mode: the caller may go on to change the frame in place, outside of either.
     @torch.no_grad()
     def _step(self, frames: Tensor, t: int) -> Tensor:
         now, after = frames[t : t + 1], frames[min(t + 1, len(frames) - 1)].unsqueeze(0)
@@ -91,12 +91,12 @@ class AnimeSRSession(Session):
         seen = torch.cat((before, now, after), dim=1)
         seen = functional.pad(seen, (0, -width % STRIDE, 0, -height % STRIDE), mode="replicate")
         seen = seen.contiguous(memory_format=torch.channels_last)
-        picture, *carried = self._network(seen, *(self._carried or self._network.initial_state(seen)))
+        output, *carried = self._network(seen, *(self._carried or self._network.initial_state(seen)))
         self._carried = (carried[0], carried[1])
         # A copy: the caller owns frames, and a view would keep all of the window alive.
         self._previous = now.clone()
         scale = self._network.shape.scale
-        result: Tensor = picture[0, :, : height * scale, : width * scale]
+        result: Tensor = output[0, :, : height * scale, : width * scale]
         return result
 
 

@@ -2,10 +2,10 @@
 
 One step sees three neighbouring low-resolution frames, what the step before gave out, and what it remembered::
 
-    previous, current, next ──┐
-    the picture before, folded ┼── three scales, right-aligned ── fusion ──┬── leaky ReLU ── hidden state
-    hidden state ──────────────┘                                          └── pixel shuffle ── + ── picture
-                                                                      current ── bilinear x4 ──┘
+    previous, current, next ────┐
+    the output before, folded ──┼── three scales, right-aligned ── fusion ──┬── leaky ReLU ── hidden state
+    hidden state ───────────────┘                                           └── pixel shuffle ── + ── output
+                                                                        current ── bilinear x4 ──┘
 
 "Folded" is a pixel unshuffle: sixteen neighbouring pixels become channels. "Right-aligned": the coarser scales have
 fewer blocks than the finest and start later, so that all end together; each block of a finer scale takes in what the
@@ -36,8 +36,8 @@ class Shape(NamedTuple):
     scale: int = 4
 
     @property
-    def picture(self) -> int:
-        """Channels of an output picture, folded to the input's size."""
+    def output_channels(self) -> int:
+        """Channels of an output frame, folded to the input's size."""
         return 3 * self.scale * self.scale
 
 
@@ -107,12 +107,12 @@ class AnimeSRNet(nn.Module):
         super().__init__()
         self.shape = shape = shape or Shape()
         c = shape.channels
-        self.recurrent_cell = _Cell(3 * FRAMES + shape.picture + c, shape.picture + c, shape)
+        self.recurrent_cell = _Cell(3 * FRAMES + shape.output_channels + c, shape.output_channels + c, shape)
 
     def initial_state(self, like: Tensor) -> tuple[Tensor, Tensor]:
         """What stands for the step before the first: zeros (N, 3 * scale**2, H, W) and (N, channels, H, W)."""
         count, _, height, width = like.shape
-        return like.new_zeros(count, self.shape.picture, height, width), like.new_zeros(
+        return like.new_zeros(count, self.shape.output_channels, height, width), like.new_zeros(
             count, self.shape.channels, height, width
         )
 
@@ -122,11 +122,11 @@ class AnimeSRNet(nn.Module):
         ``frames``: (N, 9, H, W), R'G'B' 0..1 of the previous, the current and the next frame; the first frame of a
         scene stands for its own previous one, the last for its own next one. H and W multiples of ``STRIDE``.
         ``folded``, ``hidden``: from the step before, or ``initial_state``.
-        Returns the picture (N, 3, H * scale, W * scale), not clamped, the same folded, and the next hidden state.
+        Returns the output (N, 3, H * scale, W * scale), not clamped, the same folded, and the next hidden state.
         """
         scale = self.shape.scale
         result = self.recurrent_cell(torch.cat((frames, folded, hidden), dim=1))
-        picture = functional.pixel_shuffle(result[:, : self.shape.picture], scale)
-        picture = picture + _larger(frames[:, 3:6], scale)
-        hidden = functional.leaky_relu(result[:, self.shape.picture :], LEAK)
-        return picture, functional.pixel_unshuffle(picture, scale), hidden
+        output = functional.pixel_shuffle(result[:, : self.shape.output_channels], scale)
+        output = output + _larger(frames[:, 3:6], scale)
+        hidden = functional.leaky_relu(result[:, self.shape.output_channels :], LEAK)
+        return output, functional.pixel_unshuffle(output, scale), hidden

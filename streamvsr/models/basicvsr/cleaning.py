@@ -27,7 +27,7 @@ class RefineRule:
 
 
 def clean(network: Callable[[Tensor], Tensor], frames: Sequence[Tensor], rule: RefineRule, batch: int) -> list[Tensor]:
-    """Clean single pictures (1, 3, H, W), R'G'B', 0..1, ``batch`` at a time; the given tensors are not changed."""
+    """Clean single frames (1, 3, H, W), R'G'B', 0..1, ``batch`` at a time; the given tensors are not changed."""
     cleaned = list(frames)
     active = list(range(len(cleaned)))
     for _ in range(MAX_PASSES):
@@ -36,8 +36,8 @@ def clean(network: Callable[[Tensor], Tensor], frames: Sequence[Tensor], rule: R
             chunk = active[start : start + batch]
             before = torch.cat([cleaned[i] for i in chunk])
             residue: Tensor = network(before)
-            for i, picture in zip(chunk, (before + residue).unsqueeze(1), strict=True):
-                cleaned[i] = picture
+            for i, result in zip(chunk, (before + residue).unsqueeze(1), strict=True):
+                cleaned[i] = result
             if rule.threshold < OFF:
                 magnitudes.append(residue.float().abs().mean(dim=(1, 2, 3)))
         if rule.threshold >= OFF or not active:

@@ -1,6 +1,6 @@
 """The forward branch with a bound on how far back its state goes.
 
-A state that is carried on for long drifts: the branch was trained on a few dozen frames, and on a still picture its
+A state that is carried on for long drifts: the branch was trained on a few dozen frames, and on still video its
 features grow with every further step (Chiche et al., CVPR 2022, found it in several recurrent networks; figures for
 trained weights are in ``docs/engine.md``). So a second, younger state is started from nothing at regular frames of a
 scene, runs beside the older one until it is as good, and takes its place; in between the two are mixed, so that
@@ -99,7 +99,7 @@ class ForwardBranch(Generic[Inputs]):
             self._younger = tuple(s.float() for s in self._younger) if whole else None
 
     def step(self, inputs: Inputs, to_previous: Tensor | None) -> Tensor:
-        """Take the next frame's ``inputs``; gives the state (1, channels, H, W) that its picture is made from.
+        """Take the next frame's ``inputs``; gives the state (1, channels, H, W) that its output is made from.
 
         Where this raises, nothing has been taken.
         """

@@ -19,7 +19,7 @@ from streamvsr.models.basicvsr.session import HALF
 MAX_SEQ_LEN = 24
 OVERLAP = 8
 MAX_HISTORY = 30
-"""Frames. With BasicVSR's weights 30 lose 1 to 3 dB on still pictures against the best history (6 to 12), and 150 lose
+"""Frames. With BasicVSR's weights 30 lose 1 to 3 dB on still video against the best history (6 to 12), and 150 lose
 15; moving ones gain until 12 to 18 and then no more. BasicVSR++ was trained on sequences of 30."""
 CLEANING = frozenset({"dynamic_refine_thres", "refine_rule"})
 """Options of no use to networks without a cleaning stage."""

@@ -1,4 +1,4 @@
-"""The network's steps as a session uses them: in tiles where the picture is large, compiled where asked for."""
+"""The network's steps as a session uses them: in tiles where the frame is large, compiled where asked for."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Parts:
         return True
 
     def flow(self, reference: Tensor, other: Tensor) -> Tensor:
-        """(N, 2, H, W), always of the whole pictures: only the convolutions of each level run in tiles, exactly."""
+        """(N, 2, H, W), always of the whole frames: only the convolutions of each level run in tiles, exactly."""
         while True:
             try:
                 flow: Tensor = self._network.spynet(reference, other, self._plan.tile_px)
@@ -95,9 +95,9 @@ class Parts:
         pixels = self._upsampled_pixels
         while True:
             try:
-                picture = reconstruct(pixels)
+                output = reconstruct(pixels)
                 self._upsampled_pixels = pixels
-                return picture
+                return output
             except (RuntimeError, MemoryError) as error:
                 pixels = min(frame.shape[-2] * frame.shape[-1], pixels or upsampled_pixels(frame.device)) // 4
                 if pixels < LEAST_UPSAMPLED_PIXELS or not is_out_of_memory(error):

@@ -47,12 +47,12 @@ HALF = (torch.float16, torch.bfloat16)
 
 
 class HalfPrecisionError(Exception):
-    """A picture came out broken; ``_run`` goes on in float32."""
+    """An output is broken; ``_run`` goes on in float32."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What is run at once: the next ``frames`` frames, of which the pictures [start, stop) are wanted."""
+    """What is run at once: the next ``frames`` frames, of which the outputs [start, stop) are wanted."""
 
     frames: int
     start: int
@@ -103,7 +103,7 @@ class PropagationSession(Session, ABC, Generic[Context]):
 
     @abstractmethod
     def _make(self, frame: Tensor, flow: Tensor | None, contexts: list[Context], wanted: bool) -> Tensor | None:
-        """Take the next frame's step of the last branch; its picture (1, 3, H, W) where it is ``wanted``."""
+        """Take the next frame's step of the last branch; its output (1, 3, H, W) where it is ``wanted``."""
 
     def reset(self, number: int = 0) -> None:
         self._cleaned: list[Tensor] = []
@@ -161,28 +161,28 @@ class PropagationSession(Session, ABC, Generic[Context]):
         self._running = False
 
     def _run_part(self, part: Part, last: bool) -> Iterator[Tensor]:
-        """The pictures [start, stop) of the frames at hand. However it ends, what was given away is committed."""
+        """The outputs [start, stop) of the frames at hand. However it ends, what was given away is committed."""
         contexts = self._prepare(part)
-        # On a GPU a picture is looked at when the next one is under way, so that the device never waits.
+        # On a GPU an output is checked when the next one is under way, so that the device never waits.
         behind = 1 if self._half and self._parts.weight.device.type == "cuda" else 0
         marks: deque[Marks] = deque()
         waiting: deque[tuple[Tensor, Flag | None]] = deque()
         try:
             for i, (frame, flow) in enumerate(self._frames(part.stop)):
                 marks.append(tuple(branch.mark() for branch in self._branches))
-                picture = self._make(frame, flow, contexts, i >= part.start)
-                if picture is None:
+                output = self._make(frame, flow, contexts, i >= part.start)
+                if output is None:
                     marks.popleft()
                     self._commit()
                     continue
-                waiting.append((picture[0], Flag(looks_broken(picture, frame)) if self._half else None))
-                del picture
+                waiting.append((output[0], Flag(looks_broken(output, frame)) if self._half else None))
+                del output
                 while len(waiting) > (behind if i + 1 < part.stop else 0):
                     if (flag := waiting[0][1]) is not None and flag.read():
                         raise HalfPrecisionError
                     marks.popleft()
                     self._commit()
-                    # Before the last picture is given away: the consumer may never come back to this generator.
+                    # Before the last output is given away: the consumer may never come back to this generator.
                     self._running = not (last and i + 1 == part.stop and len(waiting) == 1)
                     yield waiting.popleft()[0]
         except Exception:
@@ -220,24 +220,24 @@ class PropagationSession(Session, ABC, Generic[Context]):
     def _take_in(self, fresh: Tensor) -> None:
         """Clean the new frames and find the flows of the new pairs."""
         # Copies: the caller may fill its buffer anew while these are kept for the next window.
-        pictures = [f.clone(memory_format=torch.channels_last) for f in fresh.unsqueeze(1)]
+        cleaned = [f.clone(memory_format=torch.channels_last) for f in fresh.unsqueeze(1)]
         if self._parts.cleaning is not None:
-            pictures = clean(self._parts.cleaning, pictures, self._rule, self._batch(fresh))
+            cleaned = clean(self._parts.cleaning, cleaned, self._rule, self._batch(fresh))
         previous = self._cleaned[-1] if self._cleaned else self._last
         wanted: list[tuple[Tensor, Tensor]] = []
-        for n, picture in enumerate(pictures):
+        for n, frame in enumerate(cleaned):
             if previous is not None:
-                wanted.append((picture, previous))
+                wanted.append((frame, previous))
                 if n or self._cleaned:
-                    wanted.append((previous, picture))
-            previous = picture
+                    wanted.append((previous, frame))
+            previous = frame
         flows = iter(self._flows(wanted, self._batch(fresh)))
-        for n, picture in enumerate(pictures):
+        for n, frame in enumerate(cleaned):
             known = n or self._cleaned
             self._to_previous.append(next(flows) if known or self._last is not None else None)
             if known:
                 self._to_next.append(next(flows))
-            self._cleaned.append(picture)
+            self._cleaned.append(frame)
 
     def _flows(self, pairs: list[tuple[Tensor, Tensor]], batch: int) -> list[Tensor]:
         found: list[Tensor] = []
@@ -253,7 +253,7 @@ class PropagationSession(Session, ABC, Generic[Context]):
 
 
 class BasicVSRSession(PropagationSession[Tensor]):
-    """See ``Session``. Domain rgb, scale 4; pictures of at least 64 x 64, any width and height above."""
+    """See ``Session``. Domain rgb, scale 4; frames of at least 64 x 64, any width and height above."""
 
     def __init__(
         self,

@@ -28,7 +28,7 @@ class _Convolution(nn.Module):
 
 
 class _Level(nn.Module):
-    """Refines a flow: (N, 8, h, w), the picture, the other picture moved by the flow, the flow -> (N, 2, h, w)."""
+    """Refines a flow: (N, 8, h, w), the image, the other image moved by the flow, the flow -> (N, 2, h, w)."""
 
     WIDTHS = (8, 32, 64, 32, 16, 2)
 
@@ -43,7 +43,7 @@ class _Level(nn.Module):
 
 
 class SPyNet(nn.Module):
-    """Flow between two pictures; the state-dict keys are those of the published BasicVSR checkpoints.
+    """Flow between two images; the state-dict keys are those of the published BasicVSR checkpoints.
 
     The convolutions run in the type of the weights; flows, positions and warping in float32 at least.
     """
@@ -62,25 +62,25 @@ class SPyNet(nn.Module):
         """Where each pixel of ``reference`` lies in ``other``.
 
         Both (N, 3, H, W), R'G'B', nominal range 0..1, any height and width. Returns (N, 2, H, W) in pixels, float32
-        (float64 for float64 pictures), channel 0 to the right: ``flow_warp(other, flow)`` resembles ``reference``.
+        (float64 for float64 images), channel 0 to the right: ``flow_warp(other, flow)`` resembles ``reference``.
         ``tile_px``: the convolutions run in tiles of that size, to the same result; 0: at once.
         """
         height, width = reference.shape[-2:]
         full_height, full_width = -(-height // STEP) * STEP, -(-width // STEP) * STEP
-        pyramids = [self._pyramid(picture, full_height, full_width) for picture in (reference, other)]
+        pyramids = [self._pyramid(image, full_height, full_width) for image in (reference, other)]
         flow = self._refine(pyramids[0], pyramids[1], tile_px)
         if (full_height, full_width) != (height, width):
             flow = functional.interpolate(flow, size=(height, width), mode="bilinear", align_corners=False)
             flow = torch.cat((flow[:, :1] * (width / full_width), flow[:, 1:] * (height / full_height)), dim=1)
         return flow
 
-    def _pyramid(self, picture: Tensor, height: int, width: int) -> list[Tensor]:
-        """Normalised pictures from the smallest to the full size."""
-        exact = torch.promote_types(picture.dtype, torch.float32)
-        picture = picture.to(exact)
-        if picture.shape[-2:] != (height, width):
-            picture = functional.interpolate(picture, size=(height, width), mode="bilinear", align_corners=False)
-        levels = [(picture - self.mean.to(exact)) / self.std.to(exact)]
+    def _pyramid(self, image: Tensor, height: int, width: int) -> list[Tensor]:
+        """Normalised images from the smallest to the full size."""
+        exact = torch.promote_types(image.dtype, torch.float32)
+        image = image.to(exact)
+        if image.shape[-2:] != (height, width):
+            image = functional.interpolate(image, size=(height, width), mode="bilinear", align_corners=False)
+        levels = [(image - self.mean.to(exact)) / self.std.to(exact)]
         for _ in range(LEVELS - 1):
             levels.append(functional.avg_pool2d(levels[-1], 2))
         return levels[::-1]

@@ -37,7 +37,7 @@ def add_upsampled(
     height, width = x.shape[-2:]
     shuffles = [_by_position(p.upsample_conv) for p in (first, second)]
     for left, top, right, bottom in boxes(width, height, most_pixels):
-        # Beside the tile. Where the picture ends, the zeros of a convolution's own padding are right.
+        # Beside the tile. Where the frame ends, the zeros of a convolution's own padding are right.
         beside = [min(HALO_PX, n) for n in (left, top, width - right, height - bottom)]
         a, b, c, d = beside
         y = x[..., top - b : bottom + d, left - a : right + c].contiguous(memory_format=torch.channels_last)

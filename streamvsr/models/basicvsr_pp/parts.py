@@ -1,4 +1,4 @@
-"""The steps of BasicVSR++ as a session uses them: residual blocks in tiles where the picture is large, or compiled."""
+"""The steps of BasicVSR++ as a session uses them: residual blocks in tiles where the frame is large, or compiled."""
 
 from __future__ import annotations
 
@@ -35,6 +35,6 @@ class PlusPlusParts(Parts):
         """See ``BasicVSRPlusPlusNet.propagate``."""
         return self._net.propagate(name, self._trunks[name], seen, states, flow, next_flow)
 
-    def picture(self, frame: Tensor, maps: Sequence[Tensor]) -> Tensor:
+    def output(self, frame: Tensor, maps: Sequence[Tensor]) -> Tensor:
         """(1, 3, H * scale, W * scale)."""
         return self._upsampled(frame, lambda pixels: self._net.reconstruct(frame, maps, self._reconstruction, pixels))

@@ -49,7 +49,7 @@ class Context(NamedTuple):
 
 
 class BasicVSRPlusPlusSession(PropagationSession[Context]):
-    """See ``Session``. Domain rgb; scale 4 with pictures of at least 64 x 64, or 1 with at least 256 x 256."""
+    """See ``Session``. Domain rgb; scale 4 with frames of at least 64 x 64, or 1 with at least 256 x 256."""
 
     def __init__(
         self,
@@ -78,8 +78,8 @@ class BasicVSRPlusPlusSession(PropagationSession[Context]):
         grow = (-width % self._grid, -height % self._grid)
         if not any(grow) or frames.ndim != 4:
             return super().window(frames, new, keep)
-        pictures = super().window(functional.pad(frames, (0, grow[0], 0, grow[1]), mode="replicate"), new, keep)
-        return (picture[:, :height, :width] for picture in pictures)
+        outputs = super().window(functional.pad(frames, (0, grow[0], 0, grow[1]), mode="replicate"), new, keep)
+        return (output[:, :height, :width] for output in outputs)
 
     def _forget_frames(self) -> None:
         super()._forget_frames()
@@ -131,4 +131,4 @@ class BasicVSRPlusPlusSession(PropagationSession[Context]):
         seen, first_forward = contexts.pop()
         state = self._second.step(seen, flow)
         self._first.back_to(first_forward)
-        return self._plus.picture(frame, (*seen.maps, state)) if wanted else None
+        return self._plus.output(frame, (*seen.maps, state)) if wanted else None

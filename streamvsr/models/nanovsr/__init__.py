@@ -90,7 +90,7 @@ class NanoVSRSession(Session):
             raise ModelError(f"the frame size changed to {tuple(frames.shape[2:])} within a scene: reset first")
         return self._run(frames, new, keep)
 
-    # no_grad rather than inference_mode: the caller may go on to change the picture in place, outside of either.
+    # no_grad rather than inference_mode: the caller may go on to change the frame in place, outside of either.
     @torch.no_grad()
     def _run(self, frames: Tensor, new: int, keep: range) -> Iterator[Tensor]:
         self._running, self._size = True, frames.shape[2:]
@@ -102,10 +102,10 @@ class NanoVSRSession(Session):
             state = self._forward.step(self._features.pop(0), None)
             if i < keep.start:
                 continue
-            picture = self._network.reconstruct(frames[i : i + 1], state, backward_states.pop(), most_pixels)
-            # Before the last picture is given away: the consumer may never come back to this generator.
+            output = self._network.reconstruct(frames[i : i + 1], state, backward_states.pop(), most_pixels)
+            # Before the last output is given away: the consumer may never come back to this generator.
             self._running = i + 1 < keep.stop
-            yield picture[0]
+            yield output[0]
         self._running = False
 
     def _propagate_backward(self, keep: range) -> list[Tensor]:

@@ -85,7 +85,7 @@ class NanoVSRNet(nn.Module):
         height, width = frame.shape[-2:]
         for left, top, right, bottom in boxes(width, height, most_pixels):
             above, before = min(HALO_PX, top), min(HALO_PX, left)
-            # Where the picture ends, the zeros of a convolution's own padding are right.
+            # Where the frame ends, the zeros of a convolution's own padding are right.
             part = self._enlarge(fused[..., top - above : bottom + HALO_PX, left - before : right + HALO_PX])
             down, across = slice(SCALE * above, SCALE * (above + bottom - top)), SCALE * before
             part = part[..., down, across : across + SCALE * (right - left)]

@@ -102,7 +102,7 @@ class RTSession(Session):
             if t >= keep.start:
                 yield result
 
-    # no_grad rather than inference_mode: the caller may go on to change the picture in place, outside of either.
+    # no_grad rather than inference_mode: the caller may go on to change the frame in place, outside of either.
     @torch.no_grad()
     def _step(self, frames: Tensor, t: int) -> Tensor:
         now, after = frames[t], frames[min(t + 1, len(frames) - 1)]

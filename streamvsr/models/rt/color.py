@@ -146,5 +146,5 @@ class RTColorNet(nn.Module):
         """
         hidden = self.hidden(neighbours, hidden)
         luma, chroma = unfold(self.leave(hidden).add_(self.enlarged(neighbours)))
-        picture = torch.cat((luma, F.interpolate(chroma, scale_factor=2, mode="nearest")), 1)
-        return picture, hidden
+        output = torch.cat((luma, F.interpolate(chroma, scale_factor=2, mode="nearest")), 1)
+        return output, hidden
