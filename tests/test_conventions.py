@@ -73,7 +73,8 @@ def test_the_conda_recipe_tests_what_works() -> None:
 def test_pre_commit_runs_the_tools_of_make_check() -> None:
     hooks = read(".pre-commit-config.yaml")["repos"][0]["hooks"]
     entries = {hook["entry"].removeprefix(".venv/bin/") for hook in hooks}
-    checks = re.findall(r"\$\(VENV\)/bin/(ruff .*|mypy|basedpyright) ?\.?$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    checks = re.findall(r"\$\(VENV\)/bin/(ruff .*|mypy|basedpyright) ?\.?$", makefile, re.MULTILINE)
     assert len(checks) == 4
     assert {check.removesuffix(" .") for check in checks} <= entries
     for hook in hooks:
