@@ -99,8 +99,11 @@ def look_command(words: Sequence[str]) -> int:
 
 
 def _json(footage: Footage, choice: Choice, hints: list[str], found: Forecast | None) -> dict[str, Any]:
+    from streamvsr.networks import bounded_factor
+
     return {
         "footage": asdict(footage),
+        "usual_factor": bounded_factor(footage.width, footage.height, 4),
         "choice": asdict(choice),
         "hints": hints,
         "forecast": None if found is None else asdict(found),
