@@ -19,7 +19,7 @@ from streamvsr.options import is_sensitive
 from streamvsr.plain_json import from_json, plain, to_json
 from streamvsr.secrets import HIDDEN, mask
 
-FORMAT = 3
+FORMAT = 4
 """Of the files in a job's folder."""
 
 SEGMENT_SECONDS = 60
