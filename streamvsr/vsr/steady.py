@@ -31,7 +31,7 @@ SETTLING_FRAMES = 4
 """Frames of a scene that are left alone: a carried state takes so many to settle."""
 CONTEXT_SETTLING_FRAMES = 16
 """The same where a segment's context begins inside a scene. What is held before the state has settled fades with
-``APPROACH`` alone: on a test pattern the mean difference behind 40 frames of context was 4 to 20 times as large without."""
+``APPROACH`` alone: on a test pattern the mean difference behind 40 frames of context was 4 to 20 times as large."""
 
 
 class Steady:
