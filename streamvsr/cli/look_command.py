@@ -109,7 +109,9 @@ def _json(footage: Footage, choice: Choice, hints: list[str], found: Forecast | 
 
 def _text(footage: Footage, choice: Choice, hints: list[str], found: Forecast | None) -> str:
     fields = "interlaced" if footage.interlaced else "combed, though not tagged" if footage.combed else "progressive"
-    told = "the decoder does not tell" if footage.quantiser is None else f"{footage.quantiser:.1f} ({footage.codec})"
+    quantiser = (
+        "the decoder does not say" if footage.quantiser is None else f"{footage.quantiser:.1f} ({footage.codec})"
+    )
     parts = [
         f"{footage.width}x{footage.height}",
         *([] if footage.frame_rate is None else [f"{footage.frame_rate:.5g} frames a second"]),
@@ -119,7 +121,7 @@ def _text(footage: Footage, choice: Choice, hints: list[str], found: Forecast | 
     strength = f" --strength {choice.strength:g}" if choice.strength < 1 else ""
     lines = [
         ("input", ", ".join(parts)),
-        ("quantiser", told),
+        ("quantiser", quantiser),
         ("blocks", f"{footage.blockiness:.2f} times the steps on the edges of 8x8 blocks"),
         ("noise", f"{footage.noise:.1f} codes of 255 (standard deviation)"),
         ("detail", f"{footage.detail:.2f} of the energy of its steps is finer than a pixel's blur"),

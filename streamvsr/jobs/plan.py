@@ -37,7 +37,7 @@ IRRELEVANT = {"input": {"realtime"}, "output": {"path", "overwrite", "timeout"},
 
 @dataclass(frozen=True, slots=True)
 class InputIdentity:
-    """Which file was read, as far as can be told without reading it all."""
+    """Which file was read, as far as it is known without reading it all."""
 
     path: str
     bytes: int
