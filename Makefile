@@ -24,6 +24,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 demo: $(VENV)/.product
 	$(VENV)/bin/streamvsr -y demo/city_180p.mp4 demo_x4.mp4
 	@echo "demo_x4.mp4 is demo/city_180p.mp4 four times larger. For the command streamvsr: source $(VENV)/bin/activate"
+	@echo "The same in the browser, with your own videos: $(VENV)/bin/streamvsr ui"
 
 setup: $(VENV)/.dev
 
@@ -43,7 +44,7 @@ else
 endif
 
 # The newest Python, without torch: every module is imported, and what may differ between Pythons is tried.
-ON_NEWEST = api api_frames cli_help cli_run completion imports main_job manual pipes plain_json ring runner sinks sources start tee texts
+ON_NEWEST = api api_frames cli_help cli_run cli_signals completion imports main_job manual pipes plain_json ring runner sinks sources start tee texts
 test-newest:
 ifneq ($(PYTHON_NEWEST),)
 	test -d $(VENV_NEWEST) || $(PYTHON_NEWEST) -m venv $(VENV_NEWEST)
@@ -121,9 +122,9 @@ clean:
 
 $(VENV)/.product: pyproject.toml constraints.txt
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install -q $(PIP_ARGS) -e .
+	$(VENV)/bin/pip install -q $(PIP_ARGS) -e ".[ui]"
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.product
-	$(VENV)/bin/pip install -q $(PIP_ARGS) --use-pep517 -e ".[dev,docs,mm,metrics,spandrel,onnx,ray]"
+	$(VENV)/bin/pip install -q $(PIP_ARGS) --use-pep517 -e ".[dev,docs,mm,metrics,spandrel,onnx,ray,ui]"
 	touch $@

@@ -34,7 +34,7 @@ autodoc_default_options = {"members": True}
 nitpicky = False
 
 CONTENTS = {
-    "Begin": ["docs/install", "docs/recipes", "docs/look", "docs/models", "docs/messages"],
+    "Begin": ["docs/install", "docs/ui", "docs/recipes", "docs/look", "docs/models", "docs/messages"],
     "Use": [
         "docs/filters",
         "docs/outputs",

@@ -25,6 +25,7 @@ AREAS = (
     ("Jobs that go on", ("jobs",)),
     ("Comparing and measuring", ("compare", "metrics", "degrade", "merge.py")),
     ("Training", ("training",)),
+    ("The page and its queue", ("ui",)),
     ("Python, and the rest", ("",)),
 )
 """Heading -> where its messages are raised. The first that fits counts."""

@@ -52,9 +52,32 @@ class Picture:
     """How many times larger the result is than the input."""
     corner: tuple[float, float]
     """Left upper corner of the part, in parts of the frame."""
+    shown: str | None = None
+    """FFmpeg's filters that bring both sides to a page, where they are no ordinary video."""
 
+
+TAPE = (
+    "scale=720:576,gblur=sigma=1.2:sigmaV=0.1:planes=1,gblur=sigma=5:sigmaV=1:planes=6,noise=c0s=14:c0f=t:c1s=10:c1f=t:c2s=10:c2f=t,"
+    "fps=50,interlace"
+)
+"""What a tape leaves: half of the lines at a time, blurred across, colours more so, noise."""
+TO_PQ = (
+    "zscale=t=linear:npl=203,format=gbrpf32le,zscale=p=bt2020:t=smpte2084:m=bt2020nc:r=tv,"
+    "format=yuv420p10le,scale=480:-2"
+)
+TO_SDR = (
+    "zscale=t=linear:npl=203,format=gbrpf32le,zscale=p=bt709,tonemap=clip,zscale=t=bt709:m=bt709:r=tv,format=yuv420p"
+)
 
 PICTURES = {
+    "vhs.webp": Picture(
+        "flower", ["-vf", TAPE, "-c:v", "dvvideo", "-pix_fmt", "yuv420p", "-r", "25"], ".avi",
+        "atadenoise,vsr=model=rt-real:strength=0.7:scale=2", 2, (0.4, 0.3),
+    ),
+    "hdr.webp": Picture(
+        "flower", ["-vf", TO_PQ, "-c:v", "libx265", "-crf", "24", "-x265-params", "log-level=error"], ".mkv",
+        "vsr=model=rt-real", 4, (0.42, 0.35), TO_SDR,
+    ),
     "dvd.webp": Picture(
         "flower", ["-vf", "scale=720:576", "-c:v", "mpeg2video", "-b:v", "2500k"], ".mpg",
         "vsr=model=rt-real:scale=2", 2, (0.4, 0.3),
@@ -104,18 +127,23 @@ def ffmpeg(*words: str) -> None:
     subprocess.run(["ffmpeg", "-v", "error", "-y", *words], check=True)
 
 
-def frame_of(clip: Path, chain: str | None) -> np.ndarray:
+def frame_of(clip: Path, chain: str | None, shown: str | None = None) -> np.ndarray:
     """Frame ``NUMBER`` (the last one of shorter clips) after ``chain``: (rows, columns, 3) uint8 BGR."""
-    opened = streamvsr.open(clip)
-    frames = iter(opened if chain is None else opened.filter(chain))
-    *_, frame = islice(frames, NUMBER + 1)
+    opened = streamvsr.open(clip) if chain is None else streamvsr.open(clip).filter(chain)
+    if shown is not None:
+        whole, image = clip.with_suffix(".whole.mkv"), clip.with_suffix(".png")
+        opened.write(whole, video_codec="ffv1", frames=NUMBER + 1, overwrite=True)
+        chain = f"select=eq(n\\,{NUMBER}),{shown}"
+        ffmpeg("-i", str(whole), "-vf", chain, "-frames:v", "1", "-update", "1", str(image))
+        return cv2.imread(str(image))
+    *_, frame = islice(iter(opened), NUMBER + 1)
     return np.ascontiguousarray(frame.numpy()[..., ::-1])
 
 
 def before_after(one: Picture, clip: Path) -> np.ndarray:
     """Both halves, named."""
-    after = frame_of(clip, one.chain)
-    before = cv2.resize(frame_of(clip, None), after.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+    after = frame_of(clip, one.chain, one.shown)
+    before = cv2.resize(frame_of(clip, None, one.shown), after.shape[1::-1], interpolation=cv2.INTER_CUBIC)
     x, y = round(one.corner[0] * after.shape[1]), round(one.corner[1] * after.shape[0])
     x, y = min(x, after.shape[1] - WIDTH), min(y, after.shape[0] - HEIGHT)
     halves = [side[y : y + HEIGHT, x : x + WIDTH] for side in (before, after)]

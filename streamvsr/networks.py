@@ -108,16 +108,21 @@ class NetworkMaker:
 
     def _bounded(self, info: StreamInfo, scale: int) -> tuple[int, int] | None:
         """No larger than what most players show, and no smaller than the input; None: as the network makes it."""
-        width, height = info.width * scale, info.height * scale
-        most = LARGEST if width >= height else LARGEST[::-1]
-        factor = max(min(1.0, most[0] / width, most[1] / height), 1 / scale)
-        if factor == 1 or scale == 1:
+        factor = bounded_factor(info.width, info.height, scale)
+        if factor == scale:
             return None
-        size = _target_size(factor * scale, info)
+        size = _target_size(factor, info)
         self._notes.append(
-            f"{size[0]}x{size[1]} instead of {width}x{height}, which few players show; --scale {scale} writes that"
+            f"{size[0]}x{size[1]} instead of {info.width * scale}x{info.height * scale}, which few players show;"
+            f" --scale {scale} writes that"
         )
         return size
+
+
+def bounded_factor(width: int, height: int, scale: int) -> float:
+    """How many times larger frames of this size get where nobody asked for a size: 1 to ``scale``."""
+    most = LARGEST if width >= height else LARGEST[::-1]
+    return max(1.0, min(float(scale), most[0] / width, most[1] / height))
 
 
 def _target_size(scale: float | tuple[int, int], info: StreamInfo) -> tuple[int, int]:

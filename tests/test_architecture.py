@@ -42,6 +42,7 @@ MAY_IMPORT = {
     "networks": BASICS | {"filters", "footage", "models", "vsr"},
     "build": BASICS | {"fidelity", "jobs", "media.demux", "media.mux", "filters", "networks", "vsr", "pipeline"},
     "distributed": BASICS | {"build", "jobs", "media.demux", "models", "networks", "pipeline"},
+    "ui": BASICS,
     "presets": {"config", "errors", "options"},
     "api": MEDIA | {"build", "media.demux", "pipeline", "typed_options"},
     "merge": BASICS | {"build", "pipeline", "media.demux"},
@@ -64,7 +65,9 @@ MAY_IMPORT = {
         "look",
         "merge",
         "metrics",
+        "networks",
         "training",
+        "ui",
     },
     "__main__": {"cli"},
     "__init__": {"api", "config", "errors", "pipeline"},  # each at its first use

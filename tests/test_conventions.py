@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -58,11 +61,21 @@ def test_the_conda_recipe_asks_for_what_pyproject_asks_for() -> None:
     ]
 
 
+def test_the_conda_recipe_tests_what_works() -> None:
+    imports, commands = read("recipe/recipe.yaml")["tests"]
+    for name in imports["python"]["imports"]:
+        importlib.import_module(name)
+    for command in commands["script"]:
+        program, *words = shlex.split(command)
+        subprocess.run([sys.executable, "-m", program, *words], check=True, stdout=subprocess.DEVNULL)
+
+
 def test_pre_commit_runs_the_tools_of_make_check() -> None:
     hooks = read(".pre-commit-config.yaml")["repos"][0]["hooks"]
     entries = {hook["entry"].removeprefix(".venv/bin/") for hook in hooks}
-    checks = re.findall(r"\$\(VENV\)/bin/(ruff .*|mypy) ?\.?$", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert len(checks) == 3
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    checks = re.findall(r"\$\(VENV\)/bin/(ruff .*|mypy|basedpyright) ?\.?$", makefile, re.MULTILINE)
+    assert len(checks) == 4
     assert {check.removesuffix(" .") for check in checks} <= entries
     for hook in hooks:
         assert hook["language"] == "system"

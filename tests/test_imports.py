@@ -19,7 +19,10 @@ MODULES = sorted(
     for path in ROOT.rglob("*.py")
     if path.name != "__main__.py" and path.is_relative_to(ROOT) and "configs" not in path.parts
 )
-OPTIONAL = {"torch", "safetensors", "mmcv", "mmedit", "ray", "onnx", "matplotlib", "brisque", "ssimulacra2", "spandrel"}
+OPTIONAL = {
+    *("torch", "safetensors", "mmcv", "mmedit", "ray", "onnx", "matplotlib", "brisque", "ssimulacra2", "spandrel"),
+    "starlette",
+}
 """Where one of these is not installed, modules that need it are told apart by the error that names it."""
 
 

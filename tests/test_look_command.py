@@ -12,6 +12,7 @@ import pytest
 
 from streamvsr.cli.app import main
 from streamvsr.footage.choose import RESTORING
+from tests import outputs
 from tests.test_look import moving, only_what_ships, write
 
 __all__ = ["only_what_ships"]
@@ -85,6 +86,14 @@ def test_a_preview_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     words = [str(path), "-vf", "gaussian", "--at", "0.2", "--apart", "--whole", str(tmp_path / "q.png")]
     assert main(["preview", *words]) == 0
     assert cv2.imread(str(tmp_path / "q.after.png")).shape[0] * 4 == before.shape[0], "a chain without a network"
+
+
+def test_a_strip_of_a_single_frame(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "one.mkv"
+    outputs.write(path, outputs.info(width=1200, height=16), [0])
+    assert main(["look", str(path), "--no-trial", "--json", "--strip", str(tmp_path / "strip.png")]) == 0
+    assert json.loads(capsys.readouterr().out)["usual_factor"] == 3.2, "3840 pixels and no more"
+    assert cv2.imread(str(tmp_path / "strip.png")).shape[0] == 120
 
 
 def test_a_strip_and_what_the_file_holds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

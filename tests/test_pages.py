@@ -34,6 +34,7 @@ NOT_RUN = {
     r"^streamvsr models (--measure|export)": "seconds of work; tests/test_export.py",
     r"--checkpoint|checkpoint=|configs/|--denoise": "weights that are not here",
     r"--ray|--workers": "processes that Ray starts; tests/test_distributed.py",
+    r"^streamvsr (ui|submit)|streamvsr\[": "a server; tests/test_ui.py, tests/test_page.py",
     r"^streamvsr train": "minutes; tests/test_training.py",
     r"^streamvsr evaluate": "data sets; tests/test_evaluate.py",
     r"--plot|--metric brisque": "the extra metrics; tests/test_metrics.py",

@@ -50,6 +50,8 @@ COMMANDS: Mapping[str, str] = {
     "metrics": "streamvsr.cli.metrics_command:metrics_command",
     "train": "streamvsr.cli.train_command:train_command",
     "evaluate": "streamvsr.cli.evaluate_command:evaluate_command",
+    "ui": "streamvsr.cli.ui_command:ui_command",
+    "submit": "streamvsr.cli.submit_command:submit_command",
     "completion": "streamvsr.cli.completion_command:completion_command",
 }
 """First word -> ``module:function`` that takes the other words and returns the exit code."""

@@ -58,6 +58,8 @@ COMMANDS: Mapping[str, Command] = {
     "metrics": Command("measure a result", "streamvsr.metrics.options:MetricsOptions"),
     "evaluate": Command("measure models on a data set", "streamvsr.metrics.options:EvaluateOptions"),
     "train": Command("train a network", "streamvsr.training.options:TrainOptions", of_a_run=False),
+    "ui": Command("the page in the browser", "streamvsr.ui.options:UiOptions", of_a_run=False),
+    "submit": Command("hand a run to the page's queue", "streamvsr.ui.options:SubmitOptions"),
     "completion": Command("print the completion of a shell", of_a_run=False, words=("bash", "zsh", "fish")),
 }  # fmt: skip
 

@@ -17,7 +17,8 @@ usage: streamvsr [options] INPUT [options] OUTPUT
        streamvsr [options] INPUTS... [options] -o FOLDER
        streamvsr CONFIG.py CHECKPOINT.pth INPUT OUTPUT [--max_seq_len N]
        streamvsr look | preview | models | filters | compare | ab | split
-                 | merge | metrics | evaluate | train | completion"""
+                 | merge | metrics | evaluate | train | completion | ui
+                 | submit"""
 
 EXAMPLES = """\
 examples:

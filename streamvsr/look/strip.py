@@ -31,10 +31,10 @@ def strip(config: Config, footage: Footage, *, warn: Callable[[str], None]) -> P
         try:
             pixels = frame_at(config, start, None, UNTOUCHED, warn)
         except SourceError:
-            if not cells:
-                raise
-            # The container exaggerates its length.
-            break
+            # The container exaggerates its length, or there is a single frame.
+            if cells:
+                break
+            pixels = frame_at(config, Fraction(0), None, UNTOUCHED, warn)
         width = max(1, round(pixels.shape[1] * HEIGHT_PX / pixels.shape[0]))
         cells.append(cast(Pixels, cv2.resize(pixels, (width, HEIGHT_PX), interpolation=cv2.INTER_AREA)))
     return cast(Pixels, np.hstack(cells))

@@ -10,6 +10,8 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
+import av
+from av.container import OutputContainer
 from av.format import ContainerFormat
 from av.format import Flags as FormatFlags
 
@@ -24,6 +26,14 @@ from streamvsr.media.open_container import open_container
 
 LIVE_GOP_SECONDS = 2
 """Fragments begin at key frames: what a killed recording loses, and what who tunes in waits for."""
+
+
+LONG_PAUSE_SECONDS = 600
+"""A pause that no frame is reordered across: some readers pass over the time stamps of a frame that is shown so much
+later than it is decoded (FFmpeg's of FLV, after 15 minutes; of mp4, after 2**28 ticks), and MPEG-4 cannot state it."""
+
+LONG_PAUSE_STEPS = 20
+"""A pause is so many times longer than the step before it; else the frames just come seldom."""
 
 
 CARRIER = "nut"
@@ -54,19 +64,27 @@ class PacketEncoder:
         # A tag is the container's name for the codec: the muxer sets it.
         options = {key: value for key, value in options.items() if key != "tag"}
         carrier = CARRIER if _holds(CARRIER, codec) else target
-        self._container = open_container(io.BytesIO(), "w", format=carrier, container_options=dict(CARRIER_OPTIONS))
-        self._encoder = VideoEncoder(
-            self._container, codec, options, output, media, pixel_format, target, in_front=in_front
-        )
-        self._encoder.key_seconds = None if given else segment
+        self._containers: list[OutputContainer] = []
+        """Of each encoder so far: the first one's stream is what muxers copy from."""
+
+        def open_next() -> VideoEncoder:
+            container = open_container(io.BytesIO(), "w", format=carrier, container_options=dict(CARRIER_OPTIONS))
+            self._containers.append(container)
+            made = VideoEncoder(container, codec, options, output, media, pixel_format, target, in_front=in_front)
+            made.key_seconds = None if given else segment
+            container.start_encoding()
+            return made
+
+        self._open_next = open_next
+        self._encoder = open_next()
+        self.stream: Any = self._encoder.stream
+        """The template from which a muxer makes its stream; it lives until ``close``."""
         self.codec_tag: str | None = self._encoder.codec_tag
         """The tag that the encoder has set itself, such as ProRes's for its profile."""
-        self._container.start_encoding()
-
-    @property
-    def stream(self) -> Any:
-        """The template from which a muxer makes its stream; it lives until ``close``."""
-        return self._encoder.stream
+        self._reorders = av.Codec(codec, "w").reorder
+        self._last: Fraction | None = None
+        self._step = Fraction(0)
+        """Seconds from the frame before the last to the last."""
 
     @property
     def time_base(self) -> Fraction:
@@ -90,7 +108,17 @@ class PacketEncoder:
             raise SinkError(
                 f"a frame of {frame.width}x{frame.height} came into a video of {'x'.join(map(str, self._size))}"
             )
-        return map(plain_packet, self._encoder.encode(frame))
+        if self._reorders and self._pauses_before(frame.seconds):
+            yield from self.flush()
+            shifts = self._encoder.shifts
+            self._encoder = self._open_next()
+            self._encoder.shifts = shifts
+        yield from map(plain_packet, self._encoder.encode(frame))
+
+    def _pauses_before(self, seconds: Fraction) -> bool:
+        step = Fraction(0) if self._last is None else seconds - self._last
+        self._last, before, self._step = seconds, self._step, step
+        return step > LONG_PAUSE_SECONDS and step > LONG_PAUSE_STEPS * before
 
     def flush(self) -> Iterator[Packet]:
         """What it still holds; it takes no frame afterwards."""
@@ -99,8 +127,9 @@ class PacketEncoder:
     def close(self) -> None:
         """Let go of the encoder; never raises."""
         # Nothing was written to the container, which its trailer may not like.
-        with suppress(Exception):
-            self._container.close()
+        for container in self._containers:
+            with suppress(Exception):
+                container.close()
 
 
 CARRIER_OPTIONS = {"strict": "experimental"}

@@ -52,8 +52,8 @@ DNXHR = {"yuv422p10le": "dnxhr_hqx", "yuv444p10le": "dnxhr_444", "gbrp10le": "dn
 MAX_DENOMINATOR = 65535
 """MPEG-4's limit for ticks a second."""
 
-MAX_REORDERING_SECONDS = 600
-"""From the decoding of a frame to its showing: far more than any encoder reorders."""
+MAX_REORDERING_SECONDS, MAX_REORDERING_FRAMES = 600, 16
+"""From the decoding of a frame to its showing, beside so many frames: far more than any encoder reorders."""
 
 STALE_TAGS = frozenset({"encoder", "rotate", "bps", "duration", "number_of_frames", "number_of_bytes", "alpha_mode"})
 """Stream tags that describe the video that was read, in lower case; also what mkvmerge adds with a language suffix."""
@@ -251,7 +251,7 @@ class VideoEncoder:
             duration = self._durations.pop(packet.pts if packet.pts is not None else -1, None)
             if packet.pts is not None and packet.dts is not None:
                 ahead = packet.pts - packet.dts
-                if not 0 <= ahead <= self._most_reordered + self._longest_step:
+                if not 0 <= ahead <= self._most_reordered + MAX_REORDERING_FRAMES * self._longest_step:
                     # x265's are uninitialised where the video is shorter than its reordering delay.
                     packet.dts = None
             if duration is not None:

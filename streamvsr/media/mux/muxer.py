@@ -31,6 +31,7 @@ from streamvsr.media.mux.options import (
     segment_seconds,
     stream_tags,
 )
+from streamvsr.media.mux.pauses import Limits, Pauses, limits, units
 from streamvsr.media.mux.relay import Relay
 from streamvsr.media.mux.track_plan import plan_tracks
 from streamvsr.media.mux.tracks import AudioDecoder, AudioWriter, CopyWriter, SubtitleWriter, TrackWriter
@@ -84,6 +85,7 @@ class Muxer:
         self._headers: av.BitStreamFilterContext | None = None
         """Puts the video's parameters into each key frame."""
         self._over = False
+        self._pauses = Pauses(self.inside, Limits(), on_warning)
         self.transport = self._open_transport(name, output, media.video, may_drop=may_drop)
         try:
             self._own, self.fragmented = muxer_options(
@@ -149,6 +151,8 @@ class Muxer:
             raise UsageError(
                 f"unknown option -{unknown}: neither {self._codec} nor {name} knows it{did_you_mean(unknown, known)}"
             )
+        unit = units([self._stream])[0]
+        self._pauses = Pauses(inside, limits(inside, units(container.streams), unit), self._warn)
 
     def _add_video(self, container: OutputContainer, encoder: PacketEncoder) -> Any:
         """A stream for the packets of an encoder whose own stream is in another container."""
@@ -206,7 +210,7 @@ class Muxer:
         """One packet of the encoder."""
         with self._translated():
             self.transport.release()
-            made = av_packet(packet)
+            made = av_packet(self._pauses.apply(packet))
             for whole in [made] if self._headers is None else self._headers.filter(made):
                 whole.stream = self._stream
                 self.transport.mux(whole)
@@ -215,6 +219,7 @@ class Muxer:
         """One packet of the input's tracks; those that have no place here are discarded."""
         if packet.track not in self._writers:
             return
+        packet = self._pauses.apply(packet)
         with self._translated():
             for writer in self._writers[packet.track]:
                 for made in writer.write(packet):
@@ -234,6 +239,7 @@ class Muxer:
         """Flush the converted tracks, write the trailer, and put the output under its final name."""
         try:
             with self._translated():
+                self._pauses.finish()
                 for writer in self._all_writers():
                     for made in writer.finish():
                         self.transport.mux(made)

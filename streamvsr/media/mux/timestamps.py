@@ -9,16 +9,10 @@ from typing import Any
 import av
 
 from streamvsr.media.encode.options import MOV_FAMILY
+from streamvsr.media.mux.pauses import longest_gap
 
 NONSTRICT = 0x20000
 """FFmpeg's AVFMT_TS_NONSTRICT: the container takes two packets with one decoding time."""
-
-
-MAX_MP4_TICKS = 2**31 - 2
-"""What FFmpeg's mp4 muxer takes for the time from one packet to the next; of more it makes one tick."""
-
-REORDERED_SECONDS = 10
-"""No frame is shown so much later than it is decoded."""
 
 
 class Timestamps:
@@ -31,8 +25,8 @@ class Timestamps:
         ticks = stream.time_base
         self._time_base = Fraction(ticks.numerator, ticks.denominator)
         self._least_step = 0 if container_flags & NONSTRICT else 1
-        is_mp4 = stream.container.format.name in MOV_FAMILY
-        self._longest_gap = MAX_MP4_TICKS - int(REORDERED_SECONDS / self._time_base) if is_mp4 else None
+        self._container = stream.container.format.name
+        self._longest_gap = longest_gap(self._container, self._time_base)
         self._latest: int | None = None
         """The greatest pts so far, as it came."""
         self._gaps: list[tuple[int, int]] = []
@@ -84,8 +78,9 @@ class Timestamps:
         # Frames of both sides are decoded in between: what lies in the first half belongs to what was before.
         self._gaps.append((before + left // 2, excess))
         gap, shortened = float((excess + left) * self._time_base), float(excess * self._time_base)
-        keeps = "; .mkv keeps it" + (", and so does -video_track_timescale 1000" if self._is_video else "")
+        coarser = self._is_video and self._container in MOV_FAMILY
+        keeps = "; .mkv keeps it" + (", and so does -video_track_timescale 1000" if coarser else "")
         self._on_warning(
-            f"{self._name}: a gap of {gap:.0f} s has more ticks of {self._time_base} s than mp4 holds: shortened by "
-            f"{shortened:.0f} s{keeps}"
+            f"{self._name}: a gap of {gap:.0f} s has more ticks of {self._time_base} s than {self._container} holds: "
+            f"shortened by {shortened:.0f} s{keeps}"
         )
