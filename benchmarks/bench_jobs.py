@@ -5,17 +5,16 @@
 
 Two clips, one with a scene every seven seconds and one without any, through ``rt`` on one thread, each run in a process
 of its own: ``--resume`` and ``--no-resume`` in turns, so that both see the same load of the machine. The ratios are of
-wall time and of CPU time (user and system of the child, which other processes change less), pair by pair, and of the
-sizes of the outputs. Then the largest difference between the frames of both, encoded without loss. ``--log`` appends
-each run as soon as it is over. ``--workers``: two workers of one thread against one, without the time that Ray and
-torch take to start.
+wall time and of CPU time (user and system of the child, which other processes change less), of the sums and of the
+shortest runs, and of the sizes of the outputs; ``--pairs 0`` leaves them out. Then the largest difference between the
+frames of both, encoded without loss. ``--log`` appends each run as soon as it is over. ``--workers``: two workers of
+one thread against one, without the time that Ray and torch take to start.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -70,20 +69,20 @@ def timed(clip: Path, out: Path, *options: str) -> Spent:
 
 def one_process(clip: Path, folder: Path, pairs: int, log: Callable[[str], None]) -> None:
     whole, cut = folder / "whole.mp4", folder / "cut.mp4"
-    ratios: list[Spent] = []
+    runs: dict[str, list[Spent]] = {"--no-resume": [], "--resume": []}
     for pair in range(pairs):
-        spent = {}
         for out, option in ((whole, "--no-resume"), (cut, "--resume")):
-            spent[option] = one = timed(clip, out, option)
+            one = timed(clip, out, option)
+            runs[option].append(one)
             log(f"{clip.stem} {pair + 1} {option}: {one.wall:.1f} s, CPU {one.cpu:.1f} s, {out.stat().st_size} bytes")
-        uncut, segmented = spent["--no-resume"], spent["--resume"]
-        ratios.append(Spent(segmented.wall / uncut.wall, segmented.cpu / uncut.cpu))
     size = cut.stat().st_size / whole.stat().st_size
-    wall, cpu = (statistics.median(getattr(one, name) for one in ratios) for name in ("wall", "cpu"))
-    log(
-        f"{clip.stem}: cut / uncut, median of {pairs}: time {wall:.3f}, CPU time {cpu:.3f}"
-        f" ({', '.join(f'{one.cpu:.3f}' for one in ratios)}), size {size:.4f}"
-    )
+    for name in ("wall", "cpu"):
+        uncut, segmented = ([getattr(one, name) for one in runs[option]] for option in runs)
+        log(
+            f"{clip.stem}: {name} time, segmented / not: sums of {pairs} {sum(segmented) / sum(uncut):.3f}, shortest"
+            f" {min(segmented) / min(uncut):.3f}"
+        )
+    log(f"{clip.stem}: size {size:.4f}")
 
 
 def difference(clip: Path, folder: Path, log: Callable[[str], None]) -> None:
@@ -164,7 +163,7 @@ def main() -> int:
         if given.workers:
             workers(folder / "scenes.mp4", folder)
             return 0
-        for kind in ("one-scene", "scenes"):
+        for kind in ("one-scene", "scenes") if given.pairs else ():
             one_process(folder / f"{kind}.mp4", folder, given.pairs, log)
         difference(folder / "one-scene.mp4", folder, log)
     return 0

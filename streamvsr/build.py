@@ -274,10 +274,10 @@ def check_chain(config: Config) -> None:
 
 
 def _steps(config: Config) -> tuple[tuple[Step, ...], list[str]]:
-    """What is done to the pictures, and what the user should know of it.
+    """What is done to the frames, and what the user should know of it.
 
     With ``-vf`` exactly that chain, else ``vsr`` alone; then ``-r`` and ``-s`` of the output, which act on finished
-    pictures as ffmpeg's own do, behind what ``-ss``, ``-t`` and ``-to`` leave.
+    frames as ffmpeg's own do, behind what ``-ss``, ``-t`` and ``-to`` leave.
     """
     output, model = config.output, config.model
     notes: list[str] = []

@@ -238,7 +238,7 @@ def test_beats_bicubic_on_held_out_clips(shared_data: Path) -> None:
     gains = []
     for spec in HELD_OUT:
         plan = prepare(ways, str(shared_data / spec), options, 8)
-        results = evaluate(plan, warn=pytest.fail, note=lambda _: None, told=lambda _: lambda *_: None)
+        results = evaluate(plan, warn=pytest.fail, note=lambda _: None, progress_of=lambda _: lambda *_: None)
         psnr = {result.method: result.scores.mean("psnr_y") for result in results}
         gains.append(psnr.pop("rt") - max(psnr.values()))
     assert min(gains) > 0.3, gains

@@ -1,4 +1,4 @@
-"""Units of time that a cut can be told in."""
+"""Units of time that a cut can be stated in."""
 
 from __future__ import annotations
 

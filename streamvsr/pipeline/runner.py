@@ -188,7 +188,7 @@ class Run:
         try:
             stage.run()
         except StreamLostError as error:
-            # What came before is written, and then the error is told.
+            # What came before is written, and then the error is reported.
             with self._lock:
                 self._lost = error
             if not self._live:

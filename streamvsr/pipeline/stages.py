@@ -84,7 +84,7 @@ class SourceStage(Stage):
         self._realtime = realtime
         self._begin: float | None = None
         self.latency: LatencyMeter | None = None
-        """Told of every frame, where the input is live."""
+        """Gets every frame, where the input is live."""
         self.on_frame: Callable[[Frame], None] | None = None
 
     def run(self) -> None:

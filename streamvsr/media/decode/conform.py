@@ -32,7 +32,7 @@ DEINTERLACER = ("bwdif", "mode=send_frame:parity=auto:deint=interlaced")
 SAME_SHAPE = Fraction(1, 50)
 """Frames whose shapes on the screen differ by less are stretched, others get black bars."""
 
-MAX_TOLD_CHANGES = 5
+MAX_REPORTED_CHANGES = 5
 """Further changes of size are made without a line: a broken stream may change with every frame."""
 
 
@@ -171,7 +171,7 @@ class Fitter:
         kind = (frame.width, frame.height, layout, color)
         changed, self._last = kind != self._last, kind
         if changed:
-            self._tell(frame, layout, color)
+            self._report(frame, layout, color)
         if (frame.width, frame.height, layout) == (info.width, info.height, info.format) and (
             (color.matrix, color.full_range) == (info.color.matrix, info.color.full_range)
         ):
@@ -210,12 +210,12 @@ class Fitter:
         height = min(info.height, round(info.height / ratio / whole_y) * whole_y)
         return max(whole_x, width), max(whole_y, height)
 
-    def _tell(self, frame: av.VideoFrame, layout: PixelFormat, color: Color) -> None:
+    def _report(self, frame: av.VideoFrame, layout: PixelFormat, color: Color) -> None:
         self._changes += 1
-        if self._changes > MAX_TOLD_CHANGES:
+        if self._changes > MAX_REPORTED_CHANGES:
             return
         info = self._info
-        more = "; further changes are not told" if self._changes == MAX_TOLD_CHANGES else ""
+        more = "; further changes are not reported" if self._changes == MAX_REPORTED_CHANGES else ""
         if (frame.width, frame.height, layout) != (info.width, info.height, info.format):
             self._on_change(
                 f"the video changes to {frame.width}x{frame.height} {frame.format.name}: "
