@@ -47,10 +47,10 @@ class Orientation:
     def filters(self) -> tuple[tuple[str, str], ...]:
         """FFmpeg's filters that turn the pixels so; none where it is no multiple of 90 degrees."""
         turn = {90: ("transpose", "cclock"), 180: ("", ""), 270: ("transpose", "clock")}.get(self.rotation % 360)
-        made = [turn] if turn is not None and turn[0] else []
+        filters = [turn] if turn is not None and turn[0] else []
         if self.rotation % 360 == 180:
-            made = [("hflip", ""), ("vflip", "")]
-        return (*made, *([("hflip", "")] if self.mirrored and self.rotation % 90 == 0 else []))
+            filters = [("hflip", ""), ("vflip", "")]
+        return (*filters, *([("hflip", "")] if self.mirrored and self.rotation % 90 == 0 else []))
 
     @property
     def swaps_sides(self) -> bool:
@@ -109,14 +109,14 @@ class Deinterlacer(Generic[T]):
                 # So that the result does not depend on where a run begins. It is somebody else's by now: the graph
                 # gives another frame with the same samples.
                 (neighbour,) = FilterGraph((("null", ""),), before).run(before)
-                yield from self._made(self._numbered(neighbour))
+                yield from self._filtered(self._numbered(neighbour))
         numbered = self._numbered(frame)
         self._inside[2 * (self._count - 1)] = beside
-        yield from self._made(numbered)
+        yield from self._filtered(numbered)
 
     def flush(self) -> Iterator[tuple[av.VideoFrame, T]]:
         if self._graph is not None:
-            yield from self._made(None)
+            yield from self._filtered(None)
         self._graph = self._before = None
 
     def restart(self) -> None:
@@ -130,12 +130,12 @@ class Deinterlacer(Generic[T]):
         self._count += 1
         return frame
 
-    def _made(self, frame: av.VideoFrame | None) -> Iterator[tuple[av.VideoFrame, T]]:
+    def _filtered(self, frame: av.VideoFrame | None) -> Iterator[tuple[av.VideoFrame, T]]:
         assert self._graph is not None
-        for made in self._graph.run(frame):
-            assert made.pts is not None
-            if made.pts in self._inside:  # what is not was passed on before
-                yield made, self._inside.pop(made.pts)
+        for filtered in self._graph.run(frame):
+            assert filtered.pts is not None
+            if filtered.pts in self._inside:  # what is not was passed on before
+                yield filtered, self._inside.pop(filtered.pts)
 
 
 class Rotator:
@@ -177,10 +177,10 @@ class Fitter:
         ):
             return frame, color, changed
         width, height = self._inner_size(frame)
-        made = rescaled(frame, width, height, info.format.name, color, info.color)
+        fitted = rescaled(frame, width, height, info.format.name, color, info.color)
         if (width, height) != (info.width, info.height):
-            made = padded(made, info.width, info.height, info.format, info.color)
-        return made, info.color, changed
+            fitted = padded(fitted, info.width, info.height, info.format, info.color)
+        return fitted, info.color, changed
 
     def _color(self, frame: av.VideoFrame) -> Color:
         tags, stated = color_of(frame), self._info.color
