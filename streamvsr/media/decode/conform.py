@@ -4,7 +4,7 @@
 
     decoder ──► Deinterlacer ──► turned (-autorotate) ──► fitted to the first frame ──► frames
 
-A frame that needs none of it passes as it is. Each comes out exactly once, in order, with what was put in beside it
+A frame that needs none of it passes as it is. Each comes out exactly once, in order, with what was put in with it
 (its time stamp). De-interlacing holds one frame back, because it looks at both neighbours.
 """
 
@@ -24,7 +24,7 @@ from streamvsr.media.av_frames import RGB, color_of, padded, rescaled, resolve_c
 from streamvsr.media.filter_graph import FilterGraph
 
 T = TypeVar("T")
-"""What travels beside a frame."""
+"""What travels with a frame, untouched."""
 
 DEINTERLACER = ("bwdif", "mode=send_frame:parity=auto:deint=interlaced")
 """One frame for one, frames that are not flagged as interlaced untouched."""
@@ -92,14 +92,14 @@ class Deinterlacer(Generic[T]):
         self._inside: dict[int, T] = {}
         self._count = 0
 
-    def push(self, frame: av.VideoFrame, beside: T, *, cut: bool = False) -> Iterator[tuple[av.VideoFrame, T]]:
+    def push(self, frame: av.VideoFrame, payload: T, *, cut: bool = False) -> Iterator[tuple[av.VideoFrame, T]]:
         """``cut``: the frame has nothing to do with those before it."""
         if self._graph is not None and (cut or kind_of(frame) != self._kind):
             yield from self.flush()
         if self._graph is None:
             before, self._before = None if cut else self._before, frame
             if not frame.interlaced_frame:
-                yield frame, beside
+                yield frame, payload
                 return
             if self._on_start is not None:
                 self._on_start()
@@ -111,7 +111,7 @@ class Deinterlacer(Generic[T]):
                 (neighbour,) = FilterGraph((("null", ""),), before).run(before)
                 yield from self._filtered(self._numbered(neighbour))
         numbered = self._numbered(frame)
-        self._inside[2 * (self._count - 1)] = beside
+        self._inside[2 * (self._count - 1)] = payload
         yield from self._filtered(numbered)
 
     def flush(self) -> Iterator[tuple[av.VideoFrame, T]]:
