@@ -216,7 +216,7 @@ def test_a_transport_stream_whose_clock_wraps(make: Make, ffprobe: str, tmp_path
     assert raw[1][-1] - raw[1][0] > 1
 
 
-def test_recordings_behind_each_other_keep_sound_and_frame_together(
+def test_recordings_behind_each_other_keep_sound_and_video_together(
     make: Make, ffprobe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     two = ["-f", "lavfi", "-i", f"testsrc2=s={SIZE}:r=25:d=2", *SOUND, "-c:v", "libx264", "-bf", "2"]
