@@ -44,7 +44,7 @@ else
 endif
 
 # The newest Python, without torch: every module is imported, and what may differ between Pythons is tried.
-ON_NEWEST = api api_frames cli_help cli_run completion imports main_job manual pipes plain_json ring runner sinks sources start tee texts
+ON_NEWEST = api api_frames cli_help cli_run cli_signals completion imports main_job manual pipes plain_json ring runner sinks sources start tee texts
 test-newest:
 ifneq ($(PYTHON_NEWEST),)
 	test -d $(VENV_NEWEST) || $(PYTHON_NEWEST) -m venv $(VENV_NEWEST)

@@ -125,7 +125,7 @@ def measure(a: argparse.Namespace, kept: dict[str, Any]) -> dict[tuple[str, str,
                 options = EvaluateOptions(metrics=names, degrade=recipe, at=at, **files)
                 plan = prepare([a.ways[label] for label in missing], path, options, a.frames)
                 results = evaluate(
-                    plan, warn=print, note=lambda _: None, told=lambda _: lambda *_: None, folder=KEPT / recipe
+                    plan, warn=print, note=lambda _: None, progress_of=lambda _: lambda *_: None, folder=KEPT / recipe
                 )
                 for label, result in zip(missing, results, strict=True):
                     means = {name: result.scores.mean(name) for name in names}

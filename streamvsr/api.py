@@ -45,7 +45,7 @@ _log = logging.getLogger("streamvsr")
 
 @dataclass(frozen=True, slots=True)
 class VideoFrame:
-    """One finished picture with its time stamp."""
+    """One finished frame with its time stamp."""
 
     raw: Frame
     """The planes as the pipeline has them, with their pixel format and colour."""

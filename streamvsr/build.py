@@ -274,10 +274,10 @@ def check_chain(config: Config) -> None:
 
 
 def _steps(config: Config) -> tuple[tuple[Step, ...], list[str]]:
-    """What is done to the pictures, and what the user should know of it.
+    """What is done to the frames, and what the user should know of it.
 
     With ``-vf`` exactly that chain, else ``vsr`` alone; then ``-r`` and ``-s`` of the output, which act on finished
-    pictures as ffmpeg's own do, behind what ``-ss``, ``-t`` and ``-to`` leave.
+    frames as ffmpeg's own do, behind what ``-ss``, ``-t`` and ``-to`` leave.
     """
     output, model = config.output, config.model
     notes: list[str] = []
@@ -310,7 +310,7 @@ def _steps(config: Config) -> tuple[tuple[Step, ...], list[str]]:
 
 
 def _live_ring(latency: float, info: StreamInfo) -> Ring:
-    """Holds what has come in one part of the latency, and lets go of what is older."""
+    """Holds what has come in one part of the latency, and drops what is older."""
     seconds = latency / LATENCY_PARTS
     frames = max(LIVE_DECODED_FRAMES, int(seconds * (info.frame_rate or 0)) + 1)
     return Ring("decoded", frames, drop_oldest=True, max_age_seconds=seconds)

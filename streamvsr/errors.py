@@ -5,11 +5,11 @@
     StreamvsrError                 exit code 1 unless stated
     ├── UsageError                 exit code 2: the command line or a configuration is wrong
     ├── SourceError                an input cannot be opened or read
-    │   ├── NoVideoError           the input opens, but has no picture to work on
+    │   ├── NoVideoError           the input opens, but has no video to work on
     │   └── StreamLostError        an input is gone for good, or breaks off; what came before it is whole, and is kept
     ├── SinkError                  an output cannot be opened or written
     │   └── ReaderLeftError        exit code 141: the reader of our pipe has gone
-    ├── FilterError                a filter cannot work with these options or this picture format
+    ├── FilterError                a filter cannot work with these options or this pixel format
     ├── ModelError                 a model is unknown, cannot be built, or gave a broken frame
     │   └── CheckpointError        a checkpoint is missing, damaged, or of another network
     ├── WorkerError                workers on Ray do not come up, or fail again and again

@@ -1,7 +1,8 @@
 """Files that appear under their name when they are whole, and never in place of somebody else's.
 
 A file is written as ``.STEM.XXXXXXXX.part.SUFFIX`` beside its final name. The writer holds a lock on it (``flock``,
-which the system releases when a process dies), so that the remains of a killed run are told from what is being written.
+which the system releases when a process dies), so that the remains of a killed run can be
+distinguished from what is being written.
 """
 
 from __future__ import annotations

@@ -69,8 +69,9 @@ def _spoiled(data: bytes, kind: Damage, rng: random.Random) -> list[bytes]:
     return [data[:begin] + noise + data[begin + len(noise) :]]
 
 
-def decoded_by_ffmpeg(ffmpeg: str, path: Path) -> list[int]:
-    """The time stamps of the frames that ffmpeg decodes, in ticks of its stream."""
-    command = [ffmpeg, "-v", "quiet", "-nostdin", "-i", str(path), "-map", "0:v:0", "-fps_mode", "passthrough"]
+def decoded_by_ffmpeg(ffmpeg: str, path: Path, *options: str) -> list[int]:
+    """The time stamps of the frames that ffmpeg decodes, in ticks of its stream. ``options``: of the demuxer."""
+    command = [ffmpeg, "-v", "quiet", "-nostdin", *options, "-i", str(path), "-map", "0:v:0"]
+    command += ["-fps_mode", "passthrough"]
     done = subprocess.run([*command, "-f", "framecrc", "-"], capture_output=True, text=True)
     return [int(line.split(",")[2]) for line in done.stdout.splitlines() if line and line[0] != "#"]

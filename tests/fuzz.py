@@ -103,11 +103,11 @@ def mutated(data: bytes, rng: random.Random) -> bytes:
     return bytes(made)
 
 
-def read(path: str, threads: int) -> tuple[int, str]:
-    """(the frames, the lines) of an input; runs in the process that may die of it."""
+def read(path: str, threads: int, more: dict[str, str]) -> tuple[int, str]:
+    """(the frames, the lines) of an input; runs in the process that may die of it. ``more``: options of the demuxer."""
     source = None
     try:
-        options = InputOptions(path=path, options={"threads": str(threads)})
+        options = InputOptions(path=path, options={"threads": str(threads), **more})
         source = ContainerSource(options, OutputOptions())
         return sum(isinstance(item, Frame) for item in source), " | ".join(source.warnings)
     except StreamvsrError as error:
@@ -127,10 +127,10 @@ class Reader:
         self._pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
         self._process = self._pool.submit(os.getpid).result()
 
-    def __call__(self, path: Path, threads: int) -> tuple[int, str]:
+    def __call__(self, path: Path, threads: int, **more: str) -> tuple[int, str]:
         """Raises ``RuntimeError`` with what happened."""
         try:
-            return self._pool.submit(read, str(path), threads).result(MAX_SECONDS)
+            return self._pool.submit(read, str(path), threads, more).result(MAX_SECONDS)
         except BaseException as error:
             self.close()
             self._start()
@@ -155,14 +155,20 @@ def check(reader: Reader, path: Path, ffmpeg: str, threads: int) -> str:
     if said:
         return ""  # Told. Whether frames are missing at all is for the tests of each kind of damage.
     wanted = len(decoded_by_ffmpeg(ffmpeg, path))
-    if ours >= wanted or ours + cut_out(path) >= wanted:
+    if ours >= wanted or (ours + cut_out(path) >= wanted and not lacks(reader, path, ffmpeg, threads)):
         return ""
     return f"{ours} frames without a word, ffmpeg {wanted}"
 
 
+def lacks(reader: Reader, path: Path, ffmpeg: str, threads: int) -> bool:
+    """Whether frames are missing in silence where neither side heeds the edit list."""
+    ours, said = reader(path, threads, ignore_editlist="1")
+    return not said and ours < len(decoded_by_ffmpeg(ffmpeg, path, "-ignore_editlist", "1"))
+
+
 def cut_out(path: Path) -> int:
     """How many packets the demuxer itself marks as outside of the edit list: of a damaged list, FFmpeg's versions read
-    different things."""
+    different things, so that its frames are compared without it."""
     with av.open(str(path)) as container:
         return sum(packet.is_discard for packet in container.demux(video=0))
 

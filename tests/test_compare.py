@@ -123,7 +123,7 @@ class TestPainter:
     def paint(self, mode: str, *sizes: tuple[int, int], position: int | None = None, **options: object) -> np.ndarray:  # type: ignore[type-arg]
         infos = [info("gbrp", w, h) for w, h in sizes]
         painter = Painter(infos, CompareOptions(**options), mode, [""] * len(sizes))  # type: ignore[arg-type]
-        cells = painter.pictures([flat("gbrp", w, h, 50 * (n + 1)) for n, (w, h) in enumerate(sizes)])
+        cells = painter.cells([flat("gbrp", w, h, 50 * (n + 1)) for n, (w, h) in enumerate(sizes)])
         return painter.compose(cells, position, 4)[..., 0]
 
     def test_wipe(self) -> None:
@@ -157,7 +157,7 @@ class TestPainter:
         infos = [info("gray", 16, 12), info("gray", 64, 48)]
         painter = Painter(infos, CompareOptions(zoom="8:4:16:12", scale_filter="nearest"), "side-by-side", ["", ""])
         made = [Frame((p,), GREY, 0, Fraction(1), 1, Color(full_range=True)) for p in (small, large)]
-        one, two = painter.pictures(made)
+        one, two = painter.cells(made)
         assert one.shape == (48, 64, 3)
         assert (one == two).all()
         assert (one[..., 0] == large[4:16, 8:24].repeat(4, 0).repeat(4, 1)).all()
@@ -166,21 +166,21 @@ class TestPainter:
         small = np.arange(12 * 16, dtype=np.uint8).reshape(12, 16)
         painter = Painter([info("gray", 16, 12), info("gray", 64, 48)], CompareOptions(), "side-by-side", ["", ""])
         planes = (small, np.zeros((48, 64), np.uint8))
-        one, _ = painter.pictures([Frame((p,), GREY, 0, Fraction(1), 1, Color(full_range=True)) for p in planes])
+        one, _ = painter.cells([Frame((p,), GREY, 0, Fraction(1), 1, Color(full_range=True)) for p in planes])
         expected = cv2.resize(small, (64, 48), interpolation=cv2.INTER_CUBIC)
         assert (one[..., 0] == expected).all()
         assert len(np.unique(one[:, :8, 0])) > len(np.unique(small[:, :2]))
 
-    def test_zoom_has_to_lie_in_the_picture(self) -> None:
+    def test_zoom_has_to_lie_in_the_frame(self) -> None:
         with pytest.raises(UsageError, match="reaches out of the frame, which is 64x48"):
             self.paint("wipe", (64, 48), (16, 12), zoom="60:0:8:8")
 
-    def test_turned_pictures_are_shown_upright(self) -> None:
+    def test_turned_frames_are_shown_upright(self) -> None:
         painter = Painter([info("gray", 8, 4, rotation=90), info("gray", 4, 8)], CompareOptions(), "stacked", ["", ""])
         picture = np.zeros((4, 8), np.uint8)
         picture[0, 7] = 255  # upper right; turned by 90 degrees counter-clockwise: upper left
         frame = Frame((picture,), GREY, 0, Fraction(1), 1, Color(full_range=True))
-        cell = painter.pictures([frame, frame.with_planes((picture.T.copy(),))])[0]
+        cell = painter.cells([frame, frame.with_planes((picture.T.copy(),))])[0]
         assert cell.shape == (8, 4, 3)
         assert cell[0, 0, 0] == 255
 
@@ -191,7 +191,7 @@ class TestPainter:
             infos = [info(name, *size)] * 2
             peak = PIXEL_FORMATS[name].peak
             painter = Painter(infos, CompareOptions(), mode, [text, text])
-            left, right = painter.pictures([flat(name, *size, peak // 2)] * 2)
+            left, right = painter.cells([flat(name, *size, peak // 2)] * 2)
             if size[0] > 100:
                 assert left[: size[1] // 4, : size[0] // 3].max() > 0.9 * peak
                 assert (left[-20:] == peak // 2).all()

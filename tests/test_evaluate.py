@@ -357,7 +357,7 @@ def test_measures_are_streamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
     compare.compare(
         str(tmp_path / "a"), str(tmp_path / "a"), Config(InputOptions(), OutputOptions()),
-        MeasureOptions(metrics=("mse_y", "flicker")), warn=print, note=print, told=count,
+        MeasureOptions(metrics=("mse_y", "flicker")), warn=print, note=print, on_progress=count,
     )  # fmt: skip
     # Two inputs with a ring of 16 decoded frames and one of 4 finished ones each, and what is in hand.
     assert 0 < most <= 2 * (16 + 4 + 4)

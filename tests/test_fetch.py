@@ -109,7 +109,7 @@ def left(folder: Path) -> list[str]:
 def test_a_download_that_goes_well(site: Site, tmp_path: Path) -> None:
     told: list[tuple[int, int | None]] = []
     folder = tmp_path / "new" / "cache"
-    path = fetch(known(site), folder, told=lambda done, total: told.append((done, total)))
+    path = fetch(known(site), folder, on_progress=lambda done, total: told.append((done, total)))
     assert path == folder / "small-1.pth"
     assert path.read_bytes() == CONTENT
     assert left(folder) == ["small-1.pth"]

@@ -41,7 +41,13 @@ SOURCES: dict[str, tuple[str, list[str]]] = {
     "shape": ("mp4", ["-vf", "setsar=4/3", "-c:v", "libx264", "-pix_fmt", "yuv420p"]),
     "code": ("mov", ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-timecode", "01:02:03:04"]),
     "turned": ("mp4", []),
+    "captions": ("mkv", ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-bf", "0"]),
+    "stereo": ("mp4", ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-x264-params", "frame-packing=3"]),
+    "stereo tag": ("mkv", ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-metadata:s:v", "stereo_mode=left_right"]),
+    "fields": ("mkv", ["-vf", "setfield=tff", "-c:v", "libx264", "-pix_fmt", "yuv420p", "-flags", "+ildct+ilme"]),
 }
+CAPTION = b"\x06\x04\x11\xb5\x00\x31GA94\x03\xc2\xff\xfc\x94\x20\xfc\xc8\xe5\xff\x80"
+"""A NAL unit of H.264: supplemental information of a registered user (ATSC A/53), two pairs of characters."""
 OUTPUTS = [
     *(("libx264", "mp4"), ("libx264", "mkv"), ("libx264", "ts"), ("libx265", "mp4"), ("libsvtav1", "mkv")),
     *(("libvpx-vp9", "webm"), ("libvpx-vp9", "mp4"), ("libvpx", "webm"), ("mpeg4", "avi"), ("mpeg4", "mp4")),
@@ -51,7 +57,7 @@ OUTPUTS = [
 ]
 FEW = [("libx264", "mp4"), ("mpeg4", "avi"), ("libvpx-vp9", "webm"), ("", "png")]
 CHAINS: dict[str, tuple[list[str], set[str]]] = {
-    "nothing": (["--model", "identity"], set()),
+    "nothing": (["--model", "identity", "-deinterlace", "off"], set()),
     "network": (["-vf", "vsr"], set()),
     "asked": (["-vf", "vsr,format=yuv420p,setsar=1"], {"alpha", "bits", "chroma", "grey", "shape", "range", "matrix"}),
     "filter of 8 bits": (["-vf", "noise=alls=4"], set()),
@@ -74,6 +80,9 @@ TOLD = {
     "timecode": r"cannot hold the time code",
     "chapters": r"chapters",
     "title": r"no place for these tags.*title",
+    "captions": r"closed captions.* left out",
+    "stereo": r"layout of stereo 3D.* left out|stereo_mode",
+    "fields": r"two fields of a frame as one|de-interlaced",
 }
 
 ASSUMED = {"primaries": {"", "bt709", "smpte170m", "bt470bg"}, "transfer": {"", "bt709", "smpte170m", "bt470bg"}}
@@ -98,11 +107,25 @@ def sources(ffmpeg: str, ffprobe: str, tmp_path_factory: pytest.TempPathFactory)
         path = folder / f"{kind}.{suffix}"
         if kind == "turned":
             oriented(path, 90, mirrored=False)
+        elif kind == "captions":
+            made[kind] = captioned(ffmpeg, path, words), found(ffmpeg, ffprobe, path)
+            continue
         else:
             more = ["-i", str(folder / "chapter.txt"), "-map", "0:v"] if kind == "code" else []
             subprocess.run([ffmpeg, "-v", "error", *PATTERN, *more, *words, str(path)], check=True)
         made[kind] = path, found(ffmpeg, ffprobe, path)
     return made
+
+
+def captioned(ffmpeg: str, path: Path, words: list[str]) -> Path:
+    """A video with closed captions, a few in front of each of its pictures."""
+    raw = path.with_suffix(".h264")
+    subprocess.run([ffmpeg, "-v", "error", *PATTERN, *words, "-x264-params", "slices=1", str(raw)], check=True)
+    data = re.sub(rb"(?=\x00\x00\x01[\x65\x41\x01])", lambda _: b"\0\0\1" + CAPTION, raw.read_bytes())
+    raw.write_bytes(data)
+    copied = ["-f", "h264", "-i", str(raw), "-c", "copy", str(path)]
+    subprocess.run([ffmpeg, "-v", "error", "-r", "25", *copied], check=True)
+    return path
 
 
 def found(ffmpeg: str, ffprobe: str, path: Path) -> Found:
@@ -137,6 +160,9 @@ def found(ffmpeg: str, ffprobe: str, path: Path) -> Found:
         "timecode": tags.get("timecode"),
         "chapters": len(said["chapters"]),
         "title": tags.get("title"),
+        "captions": any("Closed Captions" in kind for kind in beside),
+        "stereo": "Stereo 3D" in beside or any("Stereo 3D" in str(data) for data in stream.get("side_data_list", [])),
+        "fields": frame["interlaced_frame"] == 1,
     }
     # One thread: with several, FFmpeg 5 now and then gives nothing of so short a HEVC.
     raw = [ffmpeg, "-v", "error", "-threads", "1", "-noautorotate", "-i", str(path), "-frames:v", "1"]
@@ -166,7 +192,7 @@ def lost(before: Found, after: Found, asked: set[str]) -> set[str]:
         elif name in ("bits", "chroma"):
             worse = b < a if name == "bits" else b > a
             gone |= {name} if worse and before.family != "gray" else set()
-        elif name in ("alpha", "mastering"):
+        elif name in ("alpha", "mastering", "captions", "stereo", "fields"):
             gone |= {name} if a and not b else set()
         elif name in ("grey", "palette"):
             gone |= {name} if b and not a else set()

@@ -238,7 +238,7 @@ def test_beats_bicubic_on_held_out_clips(shared_data: Path) -> None:
     gains = []
     for spec in HELD_OUT:
         plan = prepare(ways, str(shared_data / spec), options, 8)
-        results = evaluate(plan, warn=pytest.fail, note=lambda _: None, told=lambda _: lambda *_: None)
+        results = evaluate(plan, warn=pytest.fail, note=lambda _: None, progress_of=lambda _: lambda *_: None)
         psnr = {result.method: result.scores.mean("psnr_y") for result in results}
         gains.append(psnr.pop("rt") - max(psnr.values()))
     assert min(gains) > 0.3, gains
@@ -314,7 +314,7 @@ def test_long_runs_do_not_drift(shipped: RTModel, still: bool) -> None:
     assert rounds[-1].mean() == pytest.approx(float(one_round.mean()), abs=0.01)
 
 
-def test_flat_pictures_stay_flat(shipped: RTModel) -> None:
+def test_flat_frames_stay_flat(shipped: RTModel) -> None:
     for level in (0.0, 0.25, 0.5, 1.0):
         result = run(shipped, torch.full((40, 1, 24, 24), level))[-1, 0, 32:-32, 32:-32]
         assert (result - level).abs().max() < 0.01

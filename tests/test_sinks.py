@@ -247,7 +247,7 @@ def test_odd_sizes_lose_no_row(tmp_path: Path, ffprobe: str) -> None:
         ("prores_ks", "gbrap", "yuva444p10le"),
         ("libvpx-vp9", "yuva420p", "yuva420p"),
         ("libvpx-vp9", "yuva444p16le", "yuva420p"),
-        ("gif", "yuv420p", "rgb8"),
+        ("gif", "yuv420p", "pal8"),
         ("qtrle", "gbrap", "argb"),
         ("sunrast", "gbrp", "bgr24"),
         ("jpegls", "yuva444p10le", "bgr24"),

@@ -16,7 +16,7 @@ from streamvsr.frames import PIXEL_FORMATS, Color, Frame, StreamInfo
 from streamvsr.models import registry
 from streamvsr.models.plain import bicubic_x4
 from streamvsr.vsr.filter import VsrFilter
-from streamvsr.vsr.steady import SETTLING_FRAMES, Steady
+from streamvsr.vsr.steady import CONTEXT_SETTLING_FRAMES, SETTLING_FRAMES, Steady
 
 
 def flicker(frames: list[Tensor]) -> float:
@@ -92,6 +92,16 @@ def test_a_restart_forgets() -> None:
         steady(torch.zeros(1, 128, 128), scene)
     steady.restart()
     torch.testing.assert_close(steady(result, scene), result, rtol=0, atol=0)
+
+
+def test_inside_a_scene_a_state_that_has_not_settled_is_not_held() -> None:
+    scene = texture(32, 32)
+    steady = Steady()
+    steady.restart(inside_scene=True)
+    for n in range(CONTEXT_SETTLING_FRAMES):
+        result = torch.full((1, 128, 128), n / CONTEXT_SETTLING_FRAMES)
+        torch.testing.assert_close(steady(result, scene), result, rtol=0, atol=0)
+    assert float(steady(torch.zeros(1, 128, 128), scene).min()) > 0.5, "held from then on"
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (3, 5), (17, 6)])

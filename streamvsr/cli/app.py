@@ -187,7 +187,7 @@ def run_config(
     show: Callable[[Console], Display] | None = None,
     make: Callable[..., Run] | None = None,
 ) -> int:
-    """Build and run ``config``; ``notes`` are told first. Raises ``StreamvsrError`` and whatever else went wrong.
+    """Build and run ``config``; ``notes`` are printed first. Raises ``StreamvsrError`` and whatever else went wrong.
 
     ``make`` builds the run instead of ``build.build``, and gets ``config`` and ``warn`` as that does.
     """
@@ -232,11 +232,11 @@ def run_config(
             if run.writes:
                 total = run.progress().frames_total
                 console.note(run.writes if total is None else f"{run.writes}, {total} frames")
-            told = _tell(run, console, 0)
+            shown = _show_notes(run, console, 0)
             display = show(console) if show is not None else make_display(console, config.run.progress)
             ending = _watch(run, display, interrupts, console)
             display.close(run.progress())
-            _tell(run, console, told)
+            _show_notes(run, console, shown)
         except BaseException:
             # Also a failing screen is no reason to leave half an output behind.
             display.close(None)
@@ -285,10 +285,10 @@ def _watch(run: Run, display: Display, interrupts: Interrupts, console: Console)
     return ending
 
 
-def _tell(run: Run, console: Console, told: int) -> int:
-    """Tell the run's notes from number ``told`` on; how many there are by now."""
+def _show_notes(run: Run, console: Console, first: int) -> int:
+    """Print the run's notes from number ``first`` on; how many there are by now."""
     notes = list(run.notes)
-    for note in notes[told:]:
+    for note in notes[first:]:
         console.note(note)
     return len(notes)
 

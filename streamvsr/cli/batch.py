@@ -98,7 +98,7 @@ def plan(
 ) -> list[Job]:
     """What goes where. Folders of videos stand for what is in them, folders of pictures for themselves.
 
-    ``recursive``: for what is in the folders in them too, each in a folder of that name. ``note`` is told what is left
+    ``recursive``: for what is in the folders in them too, each in a folder of that name. ``note`` gets what is left
     out of a folder. Raises ``UsageError`` where there is nothing to do, and where an output would be an input or
     another's output.
     """

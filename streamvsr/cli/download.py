@@ -16,7 +16,7 @@ REPAINT_SECONDS = 0.1
 
 
 class Download:
-    """A context that is told the bytes: ``with Download("name", console) as shown: shown.update(done, total)``."""
+    """A context that shows the bytes: ``with Download("name", console) as shown: shown.update(done, total)``."""
 
     def __init__(self, name: str, console: Console) -> None:
         self._name, self._console = name, console

@@ -22,7 +22,7 @@ def dry_run(config: Config, console: Console) -> int:
     for note in found.notes:
         console.block(note)
     if found.frames_per_second is None:
-        console.block("not one frame was finished in half a minute: choose a faster model")
+        console.block("no frame was finished within half a minute: choose a faster model")
         return 0
     parts = [] if found.seconds is None else [f"about {duration(found.seconds)}"]
     parts.append(f"{found.frames_per_second:.2g} frames a second")

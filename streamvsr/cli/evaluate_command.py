@@ -78,7 +78,7 @@ def evaluate_command(words: Sequence[str]) -> int:
     # A signal that ends the process at once would leave the inputs that were made behind.
     with Interrupts():
         for result in evaluate(
-            plan, warn=console.warning, note=console.note, told=lambda what: Line(console, what), folder=pictures
+            plan, warn=console.warning, note=console.note, progress_of=lambda what: Line(console, what), folder=pictures
         ):
             results.append(result)
             if folder is not None:

@@ -112,23 +112,23 @@ def _json(footage: Footage, choice: Choice, hints: list[str], found: Forecast | 
 
 def _text(footage: Footage, choice: Choice, hints: list[str], found: Forecast | None) -> str:
     fields = "interlaced" if footage.interlaced else "combed, though not tagged" if footage.combed else "progressive"
-    told = "the decoder does not tell" if footage.quantiser is None else f"{footage.quantiser:.1f} ({footage.codec})"
+    quantiser = "not reported" if footage.quantiser is None else f"{footage.quantiser:.1f} on average ({footage.codec})"
     parts = [
         f"{footage.width}x{footage.height}",
-        *([] if footage.frame_rate is None else [f"{footage.frame_rate:.5g} frames a second"]),
+        *([] if footage.frame_rate is None else [f"{footage.frame_rate:.5g} frames/s"]),
         *([] if footage.seconds is None else [duration(footage.seconds)]),
         footage.codec or "images",
     ]
     strength = f" --strength {choice.strength:g}" if choice.strength < 1 else ""
     lines = [
         ("input", ", ".join(parts)),
-        ("quantiser", told),
-        ("blocks", f"{footage.blockiness:.2f} times the steps on the edges of 8x8 blocks"),
-        ("noise", f"{footage.noise:.1f} codes of 255 (standard deviation)"),
-        ("detail", f"{footage.detail:.2f} of the energy of its steps is finer than a pixel's blur"),
+        ("quantiser", quantiser),
+        ("blocking", f"{footage.blockiness:.2f} (8x8 block edges against the pixels between them; 1 is none)"),
+        ("noise", f"{footage.noise:.1f} of 255 (standard deviation)"),
+        ("detail", f"{footage.detail:.2f} (gradient energy that a blur of one pixel removes)"),
         ("fields", fields),
-        ("repeats", f"{100 * footage.repeated:.0f} % of the frames are the one before, and cost nothing"),
-        ("looked at", f"{footage.frames} frames"),
+        ("repeats", f"{100 * footage.repeated:.0f} % of frames repeat the one before and are not computed again"),
+        ("sampled", f"{footage.frames} frames"),
         ("choice", f"--model {choice.model}{strength}: {choice.reason}"),
         *([] if choice.better is None else [("better", choice.better)]),
         *(("hint", hint) for hint in hints),
@@ -140,12 +140,12 @@ def _text(footage: Footage, choice: Choice, hints: list[str], found: Forecast | 
 
 def _forecast(found: Forecast) -> str:
     if found.frames_per_second is None:
-        return "not one frame was finished in half a minute: choose a faster model"
-    parts = [f"{found.frames_per_second:.2g} frames a second here (a trial of {found.trial_frames})"]
+        return "no frame was finished within half a minute: choose a faster model"
+    parts = [f"{found.frames_per_second:.2g} frames/s on this machine (measured over {found.trial_frames})"]
     if found.seconds is not None:
         parts.insert(0, duration(found.seconds))
     if found.memory_bytes is not None:
         parts.append(f"{found.memory_bytes / 1e9:.1f} GB of memory")
     if found.output_bytes is not None:
-        parts.append(f"about {size(found.output_bytes)} of video")
+        parts.append(f"about {size(found.output_bytes)} written")
     return ", ".join(parts)

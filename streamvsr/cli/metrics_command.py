@@ -72,7 +72,7 @@ def metrics_command(words: Sequence[str]) -> int:
     with Interrupts():
         scores = compare(
             paths[0], paths[1] if len(paths) == 2 else None, config, options, shortest=options.shortest,
-            warn=console.warning, note=console.note, told=Line(console),
+            warn=console.warning, note=console.note, on_progress=Line(console),
         )  # fmt: skip
     overwrite = config.output.overwrite
     if options.csv is not None:

@@ -26,7 +26,7 @@ def fetch_command(names: Sequence[str], options: Options, console: Console) -> i
     for known in [registry.known_checkpoint(name) for name in names]:
         console.note(f"{known.name}: {known.licence}. {known.note}")
         with Download(known.name, console) as shown:
-            path = fetch(known, resources.cache_folder(), told=shown.update, note=console.warning)
+            path = fetch(known, resources.cache_folder(), on_progress=shown.update, note=console.warning)
         console.note(f"{known.name}: {path}")
     return 0
 

@@ -47,7 +47,7 @@ def ab_page(paths: Sequence[str], options: AbOptions, config: Config, *, warn: C
         at = length * (2 * number + 1) / (2 * options.pairs) if options.pairs > 1 else Fraction(0)
         at = Fraction(int(at * 1000), 1000)
         frames = [_frame(config, path, at, warn) for path in paths]
-        pairs.append({"seconds": float(at), "images": [_png(cell) for cell in painter.pictures(frames)]})
+        pairs.append({"seconds": float(at), "images": [_png(cell) for cell in painter.cells(frames)]})
     return _html(options.title, {"names": list(paths), "pairs": pairs})
 
 

@@ -1,4 +1,4 @@
-"""A line of text on a picture, white on a shade of what is below it."""
+"""A line of text on a frame, white on a shade of what is below it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from streamvsr.media.color.arrays import Pixels
 
 HEIGHT_SHARE = 18
-"""Capital letters are one part in so many of the picture's height."""
+"""Capital letters are one part in so many of the frame's height."""
 
 LEAST_LETTER_PX = 9
 SHADE = 0.45
-"""How much of the picture is left under the text."""
+"""How much of the frame is left under the text."""
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _FONT_LETTER_PX = 22
@@ -23,7 +23,7 @@ _FONT_LETTER_PX = 22
 
 
 def fitting_scale(text: str, width: int, height: int, room: float) -> float:
-    """The size of letters for pictures of this size, of whose width the text may take the part ``room``."""
+    """The size of letters for frames of this size, of whose width the text may take the part ``room``."""
     letter = max(LEAST_LETTER_PX, height // HEIGHT_SHARE)
     scale = letter / _FONT_LETTER_PX
     (wide, _), _ = cv2.getTextSize(_shown(text), _FONT, scale, 1)
@@ -33,10 +33,10 @@ def fitting_scale(text: str, width: int, height: int, room: float) -> float:
 
 
 class Label:
-    """Drawn once, blended into every picture. What does not fit the picture is cut off."""
+    """Drawn once, blended into every frame. What does not fit the frame is cut off."""
 
     def __init__(self, text: str, width: int, height: int, scale: float) -> None:
-        """``width``, ``height``: of the pictures."""
+        """``width``, ``height``: of the frames."""
         text = _shown(text)
         thickness = max(1, round(scale * 1.6))
         (wide, tall), below = cv2.getTextSize(text, _FONT, scale, thickness)

@@ -1,4 +1,4 @@
-"""What a comparison can be told. The names of the sliding line's options are those of the original script."""
+"""The options of a comparison. The names of the sliding line's options are those of the original script."""
 
 from __future__ import annotations
 

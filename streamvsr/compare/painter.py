@@ -1,4 +1,4 @@
-"""One picture out of several: brought to one size, labelled, put together."""
+"""One frame out of several: brought to one size, labelled, put together."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def turned(info: StreamInfo) -> StreamInfo:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Where one input goes in the common picture: a rectangle of it, the rest is black."""
+    """Where one input goes in the common frame: a rectangle of it, the rest is black."""
 
     quarter_turns: int
     x: int
@@ -83,8 +83,8 @@ class Painter:
         scale = min((fitting_scale(text, *self.cell, room) for text in labels if text), default=1.0)
         self._labels = [Label(text, *self.cell, scale) if text else None for text in labels]
 
-    def pictures(self, frames: Sequence[Frame]) -> list[Pixels]:
-        """The inputs' pictures in the size of a cell, labelled."""
+    def cells(self, frames: Sequence[Frame]) -> list[Pixels]:
+        """The inputs' frames in the size of a cell, labelled."""
         return [self._cell(number, frame) for number, frame in enumerate(frames)]
 
     def compose(self, cells: Sequence[Pixels], position: int | None, line_width: int) -> Pixels:

@@ -1,7 +1,7 @@
 """Which frames belong together.
 
 ``time`` (the default for videos): for each frame of the first input the nearest in time of every other; the earlier of
-two equally near ones. ``frames`` (the default where an input is pictures): the n-th with the n-th. Either way it ends
+two equally near ones. ``frames`` (the default where an input is stills): the n-th with the n-th. Either way it ends
 with the shortest input: a frame of the first is shown as long as its middle lies before the others' end.
 """
 
@@ -14,7 +14,7 @@ from streamvsr.frames import Frame
 
 
 class Sampled:
-    """An input that is asked for its picture at a time; times never go back. Holds two frames."""
+    """An input that is asked for its frame at a time; times never go back. Holds two frames."""
 
     def __init__(self, frames: Iterator[Frame], rate: Fraction | None) -> None:
         self._frames = frames

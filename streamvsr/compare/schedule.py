@@ -3,13 +3,13 @@
 ::
 
     position
-    span  ┤           ╱╲          ╱      · last picture stands: the line ends its first way, if it has not been
+    span  ┤           ╱╲          ╱      · last frame stands: the line ends its first way, if it has not been
           │         ╱    ╲      ╱  ╲       across yet, pauses, and goes back
        0  ┤ left  ╱        ╲  ╱      ╲   right
           └──────┬──────────────────┬───────► frames
             start_frame          last frame
 
-Left of the line is the left picture. Before ``start_frame`` the left picture is alone; at the end it is the right one.
+Left of the line is the left frame. Before ``start_frame`` the left frame is alone; at the end it is the right one.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from streamvsr.compare.options import CompareOptions
 
 ASSUMED_RATE = Fraction(25)
 MOST_CROSSING_SECONDS = 8
-"""Across the picture in at most this time; in longer clips the line goes to and fro."""
+"""Across the frame in at most this time; in longer clips the line goes to and fro."""
 
 LINE_SHARE = 160
-"""The line is one part in so many of the picture's width: 8 pixels of 1280."""
+"""The line is one part in so many of the frame's width: 8 pixels of 1280."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +38,10 @@ class Schedule:
     slide_step: int
     line_width: int
     crosses: bool
-    """Whether the line ends its first way over the last picture, where the clip was too short for it."""
+    """Whether the line ends its first way over the last frame, where the clip was too short for it."""
 
     def position(self, number: int) -> int | None:
-        """The line's left edge at a frame; None where the left picture is alone."""
+        """The line's left edge at a frame; None where the left frame is alone."""
         if number < self.start_frame:
             return None
         if not self.span:
@@ -59,7 +59,7 @@ class Schedule:
         return frames + self.repeats(min(frames - 1, self.pause_frame or 0)) + sum(1 for _ in self.ending(frames - 1))
 
     def ending(self, last: int) -> Iterator[int | None]:
-        """Positions over the last picture, after frame ``last`` was shown; -1 is the right picture alone."""
+        """Positions over the last frame, after frame ``last`` was shown; -1 is the right frame alone."""
         now = self.position(last)
         at = 0 if now is None else now
         if self.crosses and self.slide_step * (last - self.start_frame) < self.span:

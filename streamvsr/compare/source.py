@@ -21,13 +21,13 @@ from streamvsr.pipeline.frame_sink import FrameReader
 
 
 class CompareSource(Source):
-    """Owns the readers. Sound comes from the first; where the picture stands still, the sound does too."""
+    """Owns the readers. Sound comes from the first; where the frame stands still, the sound does too."""
 
     def __init__(
         self, readers: Sequence[FrameReader], options: CompareOptions, *, mode: str, labels: Sequence[str],
         pair: str, clock: int, sound: bool, rgb: bool,
     ) -> None:  # fmt: skip
-        """``clock``: the input whose time stamps are taken. ``rgb``: make RGB rather than 4:2:0, for pictures."""
+        """``clock``: the input whose time stamps are taken. ``rgb``: make RGB rather than 4:2:0, for still images."""
         super().__init__()
         self._readers, self._options, self._pair, self._clock = readers, options, pair, clock
         self._mode = mode
@@ -63,7 +63,7 @@ class CompareSource(Source):
         cells: list[Pixels] = []
         frame: Frame | None = None
         for number, together in enumerate(self._together()):
-            cells = self._painter.pictures(together)
+            cells = self._painter.cells(together)
             frame = self._stamped(together[self._clock], number, shift)
             made = self._made(frame, cells, self._position(number))
             yield made
@@ -80,7 +80,7 @@ class CompareSource(Source):
                 if self._stop.is_set():
                     return
                 yield self._made(replace(frame, pts=frame.pts + again * self._gap(frame)), cells, position)
-        # Sound of pictures that are not shown, because another input is over, is left out.
+        # Sound of frames that are not shown, because another input is over, is left out.
         yield from self._packets(pause_at, shift, None if self._readers[0].over else end)
 
     def stop(self) -> None:
@@ -107,7 +107,7 @@ class CompareSource(Source):
         for number, together in enumerate(self._together()):
             if number == wanted:
                 frame = replace(self._stamped(together[self._clock], 0, 0), pts=0)
-                return self._made(frame, self._painter.pictures(together), self._position(number))
+                return self._made(frame, self._painter.cells(together), self._position(number))
         raise UsageError(f"--still {wanted}: the last frame is {number}, counted from 0")
 
     def _position(self, number: int) -> int | None:

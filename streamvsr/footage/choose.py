@@ -64,7 +64,7 @@ def choose(footage: Footage | None, *, gpu: bool, why_not: str = "") -> Choice:
 
 
 def faults(footage: Footage) -> list[str]:
-    """What is wrong with the picture, in words; empty for clean video."""
+    """What is wrong with the video, in words; empty for clean video."""
     found = []
     quantiser = like_h264(footage)
     if quantiser is not None and quantiser >= COARSE:

@@ -19,7 +19,7 @@ from streamvsr.options import is_sensitive
 from streamvsr.plain_json import from_json, plain, to_json
 from streamvsr.secrets import HIDDEN, mask
 
-FORMAT = 3
+FORMAT = 4
 """Of the files in a job's folder."""
 
 SEGMENT_SECONDS = 60
@@ -37,7 +37,7 @@ IRRELEVANT = {"input": {"realtime"}, "output": {"path", "overwrite", "timeout"},
 
 @dataclass(frozen=True, slots=True)
 class InputIdentity:
-    """Which file was read, as far as can be told without reading it all."""
+    """Which file was read, as far as it is known without reading it all."""
 
     path: str
     bytes: int

@@ -33,10 +33,11 @@ MOVING = {
 """Side data of frames. PyAV cannot put it on a frame that a network or OpenCV has made."""
 
 CARRIED_BY = {
-    "closed captions": frozenset({"libx264", "libx265", "mpeg2video"}),
-    "the layout of stereo 3D": frozenset({"libx264"}),
+    "closed captions": frozenset({"libx264", "mpeg2video"}),
+    "the layout of stereo 3D": frozenset({"libx264", "mpeg2video"}),
+    "fields": frozenset({"ffv1"}),
 }
-"""Encoders that write it where it came through FFmpeg's own filters, or through none."""
+"""Encoders that write it, without being asked to, where it came through FFmpeg's own filters, or through none."""
 
 _ST2086 = struct.Struct("<20i2I")
 """AVMasteringDisplayMetadata: ten rationals, then whether primaries and luminance are there."""
@@ -59,8 +60,8 @@ def mastering_of(frame: av.VideoFrame) -> Mastering | None:
             luminance = values[8], values[9]
     if light is not None and len(light) >= 8:
         light_levels = struct.unpack_from("<2I", light)
-    made = Mastering(primaries, luminance, light_levels)
-    return None if made == Mastering() else made
+    result = Mastering(primaries, luminance, light_levels)
+    return None if result == Mastering() else result
 
 
 def moving_data(frame: av.VideoFrame) -> list[str]:
@@ -69,7 +70,7 @@ def moving_data(frame: av.VideoFrame) -> list[str]:
 
 
 def carried(words: str, codec: str) -> bool:
-    """Whether an encoder writes this of ``MOVING`` from frames that have it."""
+    """Whether an encoder writes this of ``CARRIED_BY`` from frames that have it."""
     return codec in CARRIED_BY.get(words, ())
 
 

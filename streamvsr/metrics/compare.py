@@ -18,13 +18,13 @@ from streamvsr.metrics.options import MeasureOptions, frames_at
 from streamvsr.metrics.tools import load
 from streamvsr.reading import UNTOUCHED, open_reader
 
-Told = Callable[[int, int | None], None]
+OnProgress = Callable[[int, int | None], None]
 """Gets the number of frames measured and the number expected."""
 
 
 def compare(
     result: str, reference: str | None, config: Config, options: MeasureOptions, *, shortest: bool = False,
-    warn: Callable[[str], None], note: Callable[[str], None], told: Told,
+    warn: Callable[[str], None], note: Callable[[str], None], on_progress: OnProgress,
 ) -> Scores:  # fmt: skip
     """Measure ``result``, beside ``reference`` where there is one. ``config`` says how both are read.
 
@@ -51,11 +51,11 @@ def compare(
         if reference is None:
             for frame in readers[0]:
                 measure.add(frame, None)
-                told(len(measure.scores), expected)
+                on_progress(len(measure.scores), expected)
         else:
             for frame, truth in pairs(readers[0], readers[1], (result, reference), shortest=shortest):
                 measure.add(frame, truth)
-                told(len(measure.scores), expected)
+                on_progress(len(measure.scores), expected)
         return measure.scores
 
 

@@ -1,8 +1,8 @@
-"""DISTS: how like its reference a picture looks, in structure and in texture. 0 is identical, 1 far away.
+"""DISTS: how like its reference an image looks, in structure and in texture. 0 is identical, 1 far away.
 
 Ding, Ma, Wang and Simoncelli, "Image quality assessment: unifying structure and texture similarity", IEEE TPAMI 44(5),
 2022. Means (texture) and covariances (structure) of the features of a VGG-16 whose pooling is smooth, and of the
-picture itself, are compared channel by channel; learned weights alpha and beta add them up.
+image itself, are compared channel by channel; learned weights alpha and beta add them up.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Dists:
 
     @torch.no_grad()
     def __call__(self, result: Values, reference: Values) -> float:
-        """(H, W, 3) of 0..255, at their own size; NaN for tiny pictures."""
+        """(H, W, 3) of 0..255, at their own size; NaN for tiny images."""
         if min(result.shape[:2]) < LEAST_PX:
             return math.nan
         pair = torch.from_numpy(np.stack((result, reference))).permute(0, 3, 1, 2).float().div(PEAK)

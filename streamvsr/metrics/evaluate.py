@@ -17,7 +17,7 @@ from streamvsr.frames import Frame
 from streamvsr.media.color.arrays import rgb_array
 from streamvsr.media.color.samples import matrix_of
 from streamvsr.media.color.shrink import split_shrink
-from streamvsr.metrics.compare import Told
+from streamvsr.metrics.compare import OnProgress
 from streamvsr.metrics.datasets import VIDEOLQ_FRAMES, Clip, find_clips
 from streamvsr.metrics.measure import Measure, Scores, pairs
 from streamvsr.metrics.options import EvaluateOptions, frames_at
@@ -117,9 +117,10 @@ def _check_method(way: Method) -> None:
 
 def evaluate(
     plan: Evaluation, *, warn: Callable[[str], None], note: Callable[[str], None],
-    told: Callable[[str], Told], folder: Path | None = None,
+    progress_of: Callable[[str], OnProgress], folder: Path | None = None,
 ) -> Iterator[Result]:  # fmt: skip
-    """One result a clip and method, as they come. ``told``: of what is measured, makes what is told of its frames.
+    """One result a clip and method, as they come. ``progress_of``: by the name of a
+    measurement, what is called with the numbers of frames done and expected.
 
     ``folder``: where the results' pictures go, ``METHOD/CLIP/00000000.png``. Raises ``StreamvsrError``.
     """
@@ -139,14 +140,14 @@ def evaluate(
             assert low_res is not None
             for way in plan.ways:
                 target = None if folder is None else folder / safe(way.name) / clip.name
-                tell = told(f"{way.name} {clip.name} ")
-                scores, milliseconds = _run(plan, way, low_res, truth, warn, once, tell, target)
+                on_progress = progress_of(f"{way.name} {clip.name} ")
+                scores, milliseconds = _run(plan, way, low_res, truth, warn, once, on_progress, target)
                 yield Result(way.name, clip.name, scores, milliseconds)
 
 
 def _run(
     plan: Evaluation, way: Method, low_res: str, truth: str | None, warn: Callable[[str], None],
-    note: Callable[[str], None], told: Told, target: Path | None,
+    note: Callable[[str], None], on_progress: OnProgress, target: Path | None,
 ) -> tuple[Scores, float]:  # fmt: skip
     output = OutputOptions(frames=plan.frames, filters=way.chain)
     with ExitStack() as undo:
@@ -159,17 +160,17 @@ def _run(
         results = opened(low_res, way.model, output)
         for line in results.run.notes:
             note(f"{way.name}: {line}")
-        beside = opened(low_res if truth is None else truth, UNTOUCHED, OutputOptions(frames=plan.frames))
+        compared = opened(low_res if truth is None else truth, UNTOUCHED, OutputOptions(frames=plan.frames))
         measure = Measure(
-            plan.tools, matrix_of(beside.media.video, results.media.video), plan.options.crop_border, plan.at
+            plan.tools, matrix_of(compared.media.video, results.media.video), plan.options.crop_border, plan.at
         )
         if target is not None:
             target.mkdir(parents=True, exist_ok=True)
-        for frame, other in pairs(results, beside, (f"{way.name} of {low_res}", truth or low_res), shortest=False):
+        for frame, other in pairs(results, compared, (f"{way.name} of {low_res}", truth or low_res), shortest=False):
             measure.add(frame, *((other, None) if truth is not None else (None, other)))
             if target is not None:
                 _write(target / f"{len(measure.scores) - 1:08}.png", frame)
-            told(len(measure.scores), beside.media.video.frames_hint)
+            on_progress(len(measure.scores), compared.media.video.frames_hint)
         stages = results.run.stats()[1:-1]
         busy = sum(stage.busy_seconds for stage in stages)
         return measure.scores, 1000 * busy / max(1, len(measure.scores))

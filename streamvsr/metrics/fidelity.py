@@ -1,4 +1,4 @@
-"""How near a picture is to its reference: mean squared error, PSNR, SSIM."""
+"""How near an image is to its reference: mean squared error, PSNR, SSIM."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from streamvsr.media.color.samples import PEAK, Values
 
 MOST_PSNR = 100.0
-"""dB, also for pictures that do not differ at all, so that means, plots and JSON stay finite. 8-bit pictures of 4K that
+"""dB, also for images that do not differ at all, so that means, plots and JSON stay finite. 8-bit images of 4K that
 differ by one code in one sample have 117 dB: what lies above 100 is no difference that anybody sees."""
 
 SIGMA, WINDOW = 1.5, 11
@@ -29,11 +29,11 @@ def psnr(error: float) -> float:
 
 
 def ssim(result: Values, reference: Values) -> float:
-    """Structural similarity of two (H, W) planes of 0..255; NaN for pictures smaller than its window.
+    """Structural similarity of two (H, W) planes of 0..255; NaN for images smaller than its window.
 
     Wang, Bovik, Sheikh and Simoncelli, "Image quality assessment: from error visibility to structural similarity", IEEE
     Transactions on Image Processing 13(4), 2004: Gaussian window of 11x11 with sigma 1.5, K1 = 0.01, K2 = 0.03,
-    population variances, mean over the windows that lie within the picture.
+    population variances, mean over the windows that lie within the image.
     """
     if min(result.shape) < WINDOW:
         return math.nan

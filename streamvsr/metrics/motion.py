@@ -9,7 +9,7 @@
     warping error   mean of (now - W(before))²      over what is visible in both, of the result
     flicker         mean of |e(now) - W(e(before))| over the same, e = result - reference
 
-W takes each pixel back to where it was. What moves out of the picture, is hidden, or lies on an edge of the motion is
+W takes each pixel back to where it was. What moves out of the image, is hidden, or lies on an edge of the motion is
 left out. A fault that sticks to its object is no flicker; one that comes, goes or stands still before a moving object
 is.
 """
@@ -26,9 +26,9 @@ from numpy.typing import NDArray
 from streamvsr.media.color.samples import Values, codes
 
 LEAST_PX = 16
-"""Smaller pictures have no patches that their motion could be found with."""
+"""Smaller images have no patches that their motion could be found with."""
 LEAST_VISIBLE = 0.1
-"""With less of the picture visible in both frames (a cut), there is nothing to measure."""
+"""With less of the image visible in both frames (a cut), there is nothing to measure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Motion:
 
 
 def find_motion(now: Values, before: Values) -> Motion | None:
-    """Motion between two (H, W) luma planes; None where it cannot be found: tiny pictures, cuts.
+    """Motion between two (H, W) luma planes; None where it cannot be found: tiny images, cuts.
 
     Dense inverse search: Kroeger, Timofte, Dai and Van Gool, "Fast optical flow using dense inverse search", ECCV 2016.
     What is hidden and where motion has edges: Sundaram, Brox and Keutzer, ECCV 2010, with the numbers of Ruder,

@@ -1,7 +1,7 @@
-"""How natural a picture looks, without a reference: NIQE and BRISQUE. Lower is better.
+"""How natural an image looks, without a reference: NIQE and BRISQUE. Lower is better.
 
 Both look at luma from which the local mean is taken and which is divided by the local deviation (MSCN coefficients).
-Of natural pictures these are distributed in a known way: they and the products of neighbours follow asymmetric
+Of natural images these are distributed in a known way: they and the products of neighbours follow asymmetric
 generalised Gaussians, whose 18 parameters at full and at half size are the features.
 """
 
@@ -80,10 +80,10 @@ def block_features(block: Array) -> list[float]:
 
 class Niqe:
     """Mittal, Soundararajan and Bovik, "Making a completely blind image quality analyzer", IEEE Signal Processing
-    Letters 20(3), 2013: how far a picture's features are from those of undistorted ones."""
+    Letters 20(3), 2013: how far an image's features are from those of undistorted ones."""
 
     def __init__(self, parameters: str | Path) -> None:
-        """``parameters``: of the undistorted pictures, ``niqe_pris_params.npz`` as BasicSR and MMagic carry it."""
+        """``parameters``: of the undistorted images, ``niqe_pris_params.npz`` as BasicSR and MMagic carry it."""
         try:
             with np.load(parameters, allow_pickle=False) as file:
                 self.mean = np.asarray(file["mu_pris_param"], np.float64).ravel()
@@ -96,7 +96,7 @@ class Niqe:
             raise StreamvsrError(f"{parameters}: holds no parameters of NIQE: they are for {FEATURES} features")
 
     def __call__(self, luma: Values) -> float:
-        """``luma``: (H, W) codes, which are rounded. NaN for pictures smaller than two blocks, and for flat ones."""
+        """``luma``: (H, W) codes, which are rounded. NaN for images smaller than two blocks, and for flat ones."""
         rows, columns = luma.shape[0] // BLOCK_PX, luma.shape[1] // BLOCK_PX
         if rows * columns < 2:
             return math.nan
@@ -139,7 +139,7 @@ class Brisque:
         self._package: Any = BRISQUE(url=False)
 
     def __call__(self, luma: Values) -> float:
-        """``luma``: (H, W) codes; the package takes grey of 0..1. NaN for flat and tiny pictures."""
+        """``luma``: (H, W) codes; the package takes grey of 0..1. NaN for flat and tiny images."""
         grey = ((luma.astype(np.float64) - BLACK) / STEPS).clip(0, 1)
         if min(grey.shape) < 2 * _WINDOW or np.ptp(grey) < 1 / PEAK:
             return math.nan

@@ -1,4 +1,4 @@
-"""What measuring can be told."""
+"""The options of measuring."""
 
 from __future__ import annotations
 

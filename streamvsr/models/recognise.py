@@ -1,4 +1,4 @@
-"""Which network a set of weights belongs to, told by its keys; and the renaming of other projects' layouts."""
+"""Which network a set of weights belongs to, by its keys; and the renaming of other projects' layouts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How fast a network would be on this machine, told without loading it, or torch.
+"""How fast a network would be on this machine, estimated without loading it, or torch.
 
 The cost of a network is known (``kmacs`` in the manifest); what this machine computes in a second is measured once
 (``streamvsr models --measure``) and kept beside the fetched checkpoints. Until then it is estimated from the number of

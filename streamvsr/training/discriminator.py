@@ -29,8 +29,8 @@ class Discriminator(nn.Module):
         self.smooth = nn.ModuleList(normalised(width, width) for _ in range(2))
         self.leave = nn.Conv2d(width, 1, 3, padding=1)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        x = F.leaky_relu(self.enter(pictures), LEAK)
+    def forward(self, images: Tensor) -> Tensor:
+        x = F.leaky_relu(self.enter(images), LEAK)
         skips = []
         for down in self.down:
             skips.append(x)

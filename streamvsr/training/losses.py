@@ -46,21 +46,21 @@ def gradient_loss(outputs: Tensor, wanted: Tensor) -> Tensor:
 def energy_loss(outputs: Tensor, wanted: Tensor) -> Tensor:
     """Mean absolute difference of how strong the steps from pixel to pixel are in squares of 8x8; (N, C, H, W) each.
 
-    The mean of all pictures that may be meant is a blurred one, and nearest to them all pixel by pixel. This asks for
+    The mean of all images that may be meant is a blurred one, and nearest to them all pixel by pixel. This asks for
     edges as steep and texture as strong as in ``wanted``, wherever exactly they lie.
     """
 
-    def strength(pictures: Tensor) -> Tensor:
-        across, down = pictures.diff(dim=-1)[..., :-1, :], pictures.diff(dim=-2)[..., :-1]
+    def strength(images: Tensor) -> Tensor:
+        across, down = images.diff(dim=-1)[..., :-1, :], images.diff(dim=-2)[..., :-1]
         return (F.avg_pool2d(across * across + down * down, ENERGY_PX) + 1e-5).sqrt()
 
     return (strength(outputs) - strength(wanted)).abs().mean()
 
 
-def sharpened(pictures: Tensor) -> Tensor:
+def sharpened(images: Tensor) -> Tensor:
     """Unsharp masking where it does not amplify noise (Real-ESRGAN, sec. 3.4): (N, C, H, W) 0..1 -> the same."""
     sigma = 0.3 * ((USM_KERNEL_PX - 1) * 0.5 - 1) + 0.8
-    x = torch.arange(USM_KERNEL_PX, dtype=pictures.dtype, device=pictures.device) - USM_KERNEL_PX // 2
+    x = torch.arange(USM_KERNEL_PX, dtype=images.dtype, device=images.device) - USM_KERNEL_PX // 2
     row = torch.exp(-(x * x) / (2 * sigma * sigma))
     row /= row.sum()
 
@@ -70,10 +70,10 @@ def sharpened(pictures: Tensor) -> Tensor:
         across = F.conv2d(padded, row.expand(channels, 1, 1, -1), groups=channels)
         return F.conv2d(across, row[:, None].expand(channels, 1, -1, 1), groups=channels)
 
-    residue = pictures - blurred(pictures)
+    residue = images - blurred(images)
     # The mask is soft, or its own edge would show.
-    mask = blurred((residue.abs() > USM_THRESHOLD).to(pictures.dtype))
-    return mask * (pictures + USM_AMOUNT * residue).clamp(0, 1) + (1 - mask) * pictures
+    mask = blurred((residue.abs() > USM_THRESHOLD).to(images.dtype))
+    return mask * (images + USM_AMOUNT * residue).clamp(0, 1) + (1 - mask) * images
 
 
 class PerceptualLoss(nn.Module):
@@ -116,8 +116,8 @@ class PerceptualLoss(nn.Module):
         except Exception as error:
             raise CheckpointError(f"{path}: cannot be read as weights ({type(error).__name__})") from error
 
-    def features(self, pictures: Tensor) -> dict[int, Tensor]:
-        x = (pictures - self.mean) / self.std
+    def features(self, images: Tensor) -> dict[int, Tensor]:
+        x = (images - self.mean) / self.std
         found: dict[int, Tensor] = {}
         for name, convolution in self.convolutions.items():
             if found or int(name):

@@ -43,16 +43,16 @@ class Trained(Protocol):
 
     net: nn.Module
     channels: int
-    """Of its pictures: 1 (luma) or 3 (R'G'B')."""
+    """Of its frames: 1 (luma) or 3 (R'G'B')."""
     look_ahead: int
     """Frames that a sequence has beyond ``--frames``, to be looked at."""
     flow: nn.Module | None
     """The part that ``--freeze-flow`` leaves alone."""
 
     def run(self, low: Tensor, step: int) -> Result: ...
-    def target(self, pictures: Tensor, step: int) -> Tensor:  # noqa: ARG002
+    def target(self, frames: Tensor, step: int) -> Tensor:  # noqa: ARG002
         """(T, N, C, 4h, 4w) -> what ``outputs`` are to be, in their layout."""
-        return pictures
+        return frames
 
     def luma(self, outputs: Tensor) -> Tensor:
         """Of ``outputs`` (N, ...) in their layout, what the loss on gradients looks at: (N, C', 4h, 4w)."""
@@ -121,10 +121,10 @@ class TrainedRTColor(Trained):
                     detailed.append(outputs[-1] + self.net.detail(hidden))
         return Result(outputs, detailed=detailed or None)
 
-    def target(self, pictures: Tensor, step: int) -> Tensor:
-        planes = ycbcr(pictures, step).flatten(0, 1)
+    def target(self, frames: Tensor, step: int) -> Tensor:
+        planes = ycbcr(frames, step).flatten(0, 1)
         folded = fold(planes[:, :1], F.avg_pool2d(planes[:, 1:], 2))
-        return folded.view(*pictures.shape[:2], *folded.shape[1:])
+        return folded.view(*frames.shape[:2], *folded.shape[1:])
 
     def luma(self, outputs: Tensor) -> Tensor:
         return unfold(outputs)[0]
@@ -137,14 +137,14 @@ class TrainedRTColor(Trained):
         return state
 
     def metadata(self) -> dict[str, str]:
-        told = {"channels": str(self.net.channels), "blocks": str(len(self.net.blocks))}
-        return told if self.net.detail is None else told | {"detail": str(self.share)}
+        stated = {"channels": str(self.net.channels), "blocks": str(len(self.net.blocks))}
+        return stated if self.net.detail is None else stated | {"detail": str(self.share)}
 
 
-def ycbcr(pictures: Tensor, step: int) -> Tensor:
+def ycbcr(frames: Tensor, step: int) -> Tensor:
     """R'G'B' (T, N, 3, H, W) -> Y'CbCr, by BT.601 and BT.709 in turns: a network sees whichever the video has."""
     kr, kb = KR_KB[6 if step % 2 else 1]
-    red, green, blue = pictures.unbind(2)
+    red, green, blue = frames.unbind(2)
     luma = red * kr + green * (1 - kr - kb) + blue * kb
     return torch.stack((luma, (blue - luma) / (2 - 2 * kb), (red - luma) / (2 - 2 * kr)), 2)
 
@@ -177,7 +177,7 @@ class TrainedFamily(Trained):
     def run(self, low: Tensor, step: int) -> Result:  # noqa: ARG002 - every frame counts at every step
         sequences, cleaned = low.transpose(0, 1), None
         if self.cleaning is not None:
-            # Once for each frame: the passes that follow while the picture is still dirty belong to inference.
+            # Once for each frame: the passes that follow while the frame is still dirty belong to inference.
             flat = sequences.flatten(0, 1)
             sequences = (flat + self.cleaning(flat)).view_as(sequences)
             cleaned = sequences.transpose(0, 1)

@@ -1,4 +1,4 @@
-"""What a training can be told, on the command line or in a TOML file."""
+"""The options of a training, from the command line or a TOML file."""
 
 from __future__ import annotations
 

@@ -101,15 +101,15 @@ class Teacher:
             frames = frames.expand(-1, 3, -1, -1)
         session = self._model.session()
         if self._model.info.temporal:
-            made = [picture for n, picture in enumerate(session.window(frames, len(frames), range(len(frames))))
+            made = [output for n, output in enumerate(session.window(frames, len(frames), range(len(frames))))
                     if n % every == 0]  # fmt: skip
         else:
             frames = frames[::every]
             made = list(session.window(frames, len(frames), range(len(frames))))
-        pictures = torch.stack(made).float().cpu()
+        outputs = torch.stack(made).float().cpu()
         if self._gray:
-            pictures = (pictures * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
-        return pictures
+            outputs = (outputs * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
+        return outputs
 
 
 def prepare(
@@ -222,6 +222,6 @@ def _read(path: Path, name: str, rows: slice, columns: slice) -> NDArray[np.uint
         raise CheckpointError(f"{path}: is damaged ({error}); remove it, and --resume prepares it again") from error
 
 
-def _bytes(pictures: Tensor) -> Tensor:
+def _bytes(frames: Tensor) -> Tensor:
     """(T, C, H, W) 0..1 -> (T, H, W, C) uint8."""
-    return (pictures * 255).round_().clamp_(0, 255).byte().permute(0, 2, 3, 1).contiguous()
+    return (frames * 255).round_().clamp_(0, 255).byte().permute(0, 2, 3, 1).contiguous()

@@ -241,13 +241,13 @@ _TOLD = frozenset(
 
 def _others(options: TrainOptions) -> str:
     """What else the weights depend on, where it is not as by default; of files the names alone."""
-    told = ""
+    words = ""
     for name, face in options_of(TrainOptions):
         value = getattr(options, name)
         if name not in _TOLD and value != getattr(TrainOptions(), name):
             text = Path(value).name if isinstance(value, str) else value
-            told += f", {face.flags[0]}" if face.kind == "flag" else f", {face.flags[0]} {text}"
-    return told
+            words += f", {face.flags[0]}" if face.kind == "flag" else f", {face.flags[0]} {text}"
+    return words
 
 
 def _make_places(run: Path, out: Path) -> None:

@@ -21,7 +21,7 @@ class Deadline:
     """
 
     def __init__(self, latency_seconds: float, longest: int, warn: Callable[[str], None], *, fixed: bool) -> None:
-        """``fixed``: the user has chosen the length; it is only told that it is too long."""
+        """``fixed``: the user has chosen the length; a line says that it is too long, no more."""
         self.length = longest if fixed else min(FIRST_LENGTH, longest)
         self._latency, self._longest, self._warn, self._fixed = latency_seconds, longest, warn, fixed
         self._windows = self._slow = 0

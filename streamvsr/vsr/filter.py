@@ -199,10 +199,10 @@ class VsrFilter(WindowedFilter):
             torch.set_num_threads(self._threads)
         return super().push(frame)
 
-    def restart(self, number: int = 0, seen: Iterable[Frame] = ()) -> None:
+    def restart(self, number: int = 0, seen: Iterable[Frame] = (), *, inside_scene: bool = False) -> None:
         super().restart(number, seen)
         if self._steady is not None:
-            self._steady.restart()
+            self._steady.restart(inside_scene=inside_scene)
 
     def tracer(self) -> Tracer | None:
         """What finds where this filter may be begun for the same results; None where there is no such place."""

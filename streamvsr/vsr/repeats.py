@@ -72,12 +72,12 @@ class Repeats(Filter, Generic[Network]):
     def flush(self) -> Iterator[Frame]:
         yield from self._given(self.network.flush())
 
-    def restart(self, number: int = 0, seen: Iterable[Frame] = ()) -> None:
+    def restart(self, number: int = 0, seen: Iterable[Frame] = (), *, inside_scene: bool = False) -> None:
         """See ``WindowedFilter.restart``."""
         self._last = self._result = None
         self._waiting.clear()
         self._repeats = 0
-        self.network.restart(number, seen)
+        self.network.restart(number, seen, inside_scene=inside_scene)
 
     def idle(self) -> Iterator[Frame]:
         yield from self._given(self.network.idle())

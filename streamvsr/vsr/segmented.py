@@ -127,7 +127,7 @@ class SegmentedVsr(Filter):
                 return
         self._begin = cut.seconds
         context = list(self._history)[len(self._history) - min(cut.before, len(self._history)) :]
-        self._inner.restart(cut.number, context[: cut.seen])
+        self._inner.restart(cut.number, context[: cut.seen], inside_scene=bool(context))
         self._owed = 0
         for frame in context[cut.seen :]:
             yield from self._given(frame)

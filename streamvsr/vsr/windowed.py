@@ -80,9 +80,10 @@ class WindowedFilter(Filter):
         yield from self._decided()
         yield from self._run(self._windows.pause())
 
-    def restart(self, number: int = 0, seen: Iterable[Frame] = ()) -> None:
+    def restart(self, number: int = 0, seen: Iterable[Frame] = (), *, inside_scene: bool = False) -> None:  # noqa: ARG002
         """Forget every frame, also those that have not come out: the next one is frame ``number`` of its scene, and
-        begins a window. ``seen``: the frames right before it, which scenes are found by."""
+        begins a window. ``seen``: the frames right before it, which scenes are found by. ``inside_scene``: it belongs
+        to the context of a segment, and frames of its scene were before it."""
         self._undecided = None
         self._windows.cut()
         self._forget()

@@ -34,8 +34,8 @@ def reason(error: BaseException, again: Callable[[], object]) -> str:
     finally:
         av.logging.set_level(before[0])
         av.logging.set_skip_repeated(before[1])
-    told = [text.strip() for _, _, text in messages if not text.startswith(_CONSEQUENCES)]
-    return told[-1].rstrip(".").replace("\n", " ") if told else plain
+    reasons = [text.strip() for _, _, text in messages if not text.startswith(_CONSEQUENCES)]
+    return reasons[-1].rstrip(".").replace("\n", " ") if reasons else plain
 
 
 def _logging() -> bool:

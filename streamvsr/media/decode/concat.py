@@ -17,7 +17,7 @@ anything else                                       a new recording, moved to th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal
@@ -53,13 +53,19 @@ class _Clock:
 class TimestampConcat:
     """Puts recordings that stand behind each other in one file on one time line, all their streams together."""
 
-    def __init__(self, *, clocks_jump: bool = False) -> None:
-        """``clocks_jump``: a long gap is a clock that was set, as in formats that have FFmpeg's ``ts_discont``."""
+    def __init__(self, *, clocks_jump: bool = False, now: Callable[[], float] | None = None) -> None:
+        """``clocks_jump``: a long gap is a clock that was set, as in formats that have FFmpeg's ``ts_discont``.
+
+        ``now``: the clock on the wall, for packets that come as they are sent: what nothing came for is no jump."""
         self.count = 0
         """Joins, in which frames have nothing to do with those before them."""
         self.last: Fraction | None = None
         """Where the last join is, in seconds on the common line."""
-        self._clocks_jump = clocks_jump
+        self._clocks_jump, self._now = clocks_jump, now
+        self._came: dict[int, float] = {}
+        """When the last packet of each stream came, by ``now``."""
+        self._silent = Fraction(0)
+        """Seconds for which nothing of the present packet's stream has come."""
         self._clocks = [_Clock(Fraction(0))]
         self._of: dict[int, _Clock] = {}
         """The clock that each stream follows."""
@@ -85,6 +91,10 @@ class TimestampConcat:
     def ticks(self, stream: int, dts: int | None, duration: int, time_base: Fraction) -> int:
         """What to add to the stamps of a packet of an audio or video stream."""
         clock = self._of.get(stream, self._clocks[-1])
+        if self._now is not None:
+            now = self._now()
+            self._silent = Fraction(now - self._came.get(stream, now)).limit_denominator(1000)
+            self._came[stream] = now
         if dts is not None:
             raw = dts * time_base
             if stream in self._ends and self._jumps(stream, raw, clock):
@@ -108,7 +118,7 @@ class TimestampConcat:
         ahead = begin - self._ends[stream]
         if abs(ahead) <= JUMP_SECONDS:
             return False
-        long = self._clocks_jump and ahead > MAX_GAP_SECONDS
+        long = self._clocks_jump and ahead > MAX_GAP_SECONDS + self._silent
         if ahead > 0 and not long:
             # A short gap is one, unless a clock of before goes on: where it would be (behind a stray packet, or what
             # stood in place of something), or where it stopped (behind what was put in between).
@@ -139,9 +149,9 @@ class TimestampConcat:
             self._clocks.remove(earlier)
             self._clocks.append(earlier)
             return earlier
-        made = _Clock(self.last - raw)
-        self._clocks = [*self._clocks[1 - CLOCKS :], made]
-        return made
+        clock = _Clock(self.last - raw)
+        self._clocks = [*self._clocks[1 - CLOCKS :], clock]
+        return clock
 
     def report(self) -> Iterator[str]:
         """At the end: what there is to say of it."""

@@ -6,7 +6,7 @@ PyAV's flush returns the frames up to the first error, and FFmpeg allows no seco
 from a key frame on, and where the flush leaves some of them unanswered, a decoder with one thread, whose errors come
 with their packets, decodes these packets once more and gives the frames that are missing.
 
-Which packet a frame belongs to is told by its pts, which for the decoder is the number of the packet.
+Which packet a frame belongs to is known from its pts, which for the decoder is the number of the packet.
 """
 
 from __future__ import annotations

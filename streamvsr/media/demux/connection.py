@@ -1,7 +1,7 @@
 """One connection to an input that may fall silent: opened and read by a thread of its own.
 
 FFmpeg cannot be interrupted while it waits for the network. So the waiting is done here, where a time limit, a ``stop``
-or a signal ends it at once; the thread is told to leave and does so as soon as FFmpeg lets it, within its own time
+or a signal ends it at once; the thread is asked to leave and does so as soon as FFmpeg lets it, within its own time
 limits at the latest. Whoever waits no longer has nothing to do with it any more.
 """
 
@@ -68,7 +68,7 @@ class Connection(Generic[AnySource]):
             return self._source
 
     def request_stop(self) -> None:
-        """Until ``items`` is called keep the newest frames and let go of what comes before them."""
+        """Until ``items`` is called keep the newest frames and drop what comes before them."""
         with self._changed:
             self._hurries = True
             while self._frames > NEWEST_FRAMES:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import chain
@@ -145,8 +146,10 @@ class Demuxer:
 
         Recordings behind each other are put on one time line (``joins``), unless it is known that there are none.
         """
-        clocks_jump = bool(self.container.format.flags & av.format.Flags.ts_discont.value)
-        self.joins, self.broken = TimestampConcat(clocks_jump=clocks_jump), None
+        live = self._given.path.lower().startswith(LIVE_SCHEMES)
+        clocks_jump = live or bool(self.container.format.flags & av.format.Flags.ts_discont.value)
+        self.joins = TimestampConcat(clocks_jump=clocks_jump, now=time.monotonic if live else None)
+        self.broken = None
         reading = self.container.demux(streams)
         # A read is never cut short to look at ``stop``: an RTSP stream that was interrupted inside a packet is broken.
         while True:

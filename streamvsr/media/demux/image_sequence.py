@@ -46,7 +46,7 @@ class UndecodableImageError(SourceError):
 class ImageSequenceSource(Source):
     """Pictures in natural order (``9.png`` before ``10.png``) at a constant rate, brought to the first one's size.
 
-    One that is damaged is told, and the one before it repeated; what cannot be read at all ends the iteration with
+    One that is damaged is reported, and the one before it repeated; what cannot be read at all ends the iteration with
     ``StreamLostError``.
     """
 

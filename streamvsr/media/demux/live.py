@@ -33,6 +33,7 @@ from streamvsr.media.demux.base import Source
 from streamvsr.media.demux.connection import Connection, StallError
 from streamvsr.media.demux.container import ContainerSource
 from streamvsr.media.demux.demuxer import LIVE_SCHEMES, STDIN_NAMES
+from streamvsr.media.demux.frame_steps import FrameSteps
 from streamvsr.secrets import mask_url
 
 FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 5.0
@@ -106,7 +107,7 @@ class LiveSource(Source):
         super().__init__()
         self._path, self._input, self._output, self._live = input.path, input, output, live
         self._stop = threading.Event()
-        self._line = TimeLine()
+        self._line, self._steps = TimeLine(), FrameSteps()
         self._tracks: dict[int, Track] = {}
         """Of the present connection by its own numbers: the track that carries its packets on."""
         self._kinds: dict[int, tuple[Any, ...]] = {}
@@ -140,6 +141,13 @@ class LiveSource(Source):
         self._kinds = {track.index: _kind(track) for track in self.info.tracks}
 
     def __iter__(self) -> Iterator[Frame | Packet]:
+        try:
+            yield from self._connections()
+        finally:
+            for line in self._steps.report():
+                self.on_warning(f"'{mask_url(self._path)}': {line}")
+
+    def _connections(self) -> Iterator[Frame | Packet]:
         until = inf if self._live.duration is None else time.monotonic() + float(self._live.duration)
         while True:
             why = "the stream has ended"
@@ -182,8 +190,9 @@ class LiveSource(Source):
 
     def _frame(self, frame: Frame) -> Frame:
         time_base, before = self.info.video.time_base, self._line.end
+        self._steps.add(frame.seconds)
         if self._last_pts is None and self._connection.let_go and frame.pts > 0:
-            # What came while the network was being loaded is let go; the run begins at 0 all the same.
+            # What came while the network was being loaded is dropped; the run begins at 0 all the same.
             self._line.offset = -frame.seconds
         seconds = self._line(frame.seconds, frame.duration * frame.time_base, time.monotonic())
         pts = round(seconds / time_base)
@@ -253,6 +262,7 @@ class LiveSource(Source):
         name, limit = mask_url(self._path), self._live.reconnect
         lost = time.monotonic()
         self._connection.leave()
+        self._steps.restart()
         self.on_warning(f"'{name}': {why}; trying to get it back for {limit:g} s")
         pause = FIRST_PAUSE_SECONDS
         while True:

@@ -8,6 +8,7 @@ from streamvsr.errors import StreamvsrError, UsageError
 from streamvsr.frames import PIXEL_FORMATS, PixelFormat
 from streamvsr.media.av_frames import target_format
 from streamvsr.media.encode.options import HARDWARE
+from streamvsr.media.encode.palette import PALETTE
 
 WHOLE_CHROMA = frozenset({"libx264", "libx265"})
 """Encoders whose frames have to divide evenly into chroma samples: H.264 cannot say "161 wide" in 4:2:0 at all."""
@@ -76,8 +77,11 @@ def choose_format(
     return min(ranked)[2]
 
 
-def planar_twin(name: str) -> str:
-    """The pipeline's format with the same samples (``yuv420p`` for nv12, ``gbrp`` for bgr0)."""
+def planar_twin(name: str, *, alpha: bool) -> str:
+    """The pipeline's format with the same samples (``yuv420p`` for nv12, ``gbrp`` for bgr0). ``alpha``: whether there
+    is any, for formats that leave it open."""
+    if name == PALETTE and not alpha:
+        return "gbrp"
     return target_format(name).name
 
 
@@ -86,8 +90,8 @@ def _is_candidate(name: str, codec: str) -> bool:
         # JPEG is full range; elsewhere the yuvj names are deprecated, and the range is a tag.
         return name.startswith("yuvj") and codec in JPEG_RANGE
     if codec == "gif":
-        # Of its palettes the one that needs not be made of the frames; grey would be the nearest of the others.
-        return name == "rgb8"
+        # A palette of each frame's own colours; grey would be the nearest of the others.
+        return name == PALETTE
     if name not in PIXEL_FORMATS and name not in TWINS:
         return False
     layout = target_format(name)

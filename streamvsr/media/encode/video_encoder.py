@@ -18,8 +18,9 @@ from streamvsr.config import OutputOptions
 from streamvsr.errors import SinkError, UsageError
 from streamvsr.frames import Color, Frame, MediaInfo, StreamInfo
 from streamvsr.media.av_errors import FOREIGN
-from streamvsr.media.av_frames import as_av, color_after, rescaled
+from streamvsr.media.av_frames import as_av, color_after, rescaled, to_av
 from streamvsr.media.encode.options import HARDWARE, SOFTWARE_TWIN, option_names, parse_rate, with_quality
+from streamvsr.media.encode.palette import PALETTE, SAMPLES, Palettes
 from streamvsr.media.encode.shift import Shifts, is_grid
 from streamvsr.media.encode.stated_color import stated_color
 from streamvsr.media.ffmpeg_log import listening
@@ -84,6 +85,7 @@ class VideoEncoder:
         fed = output_color(info, pixel_format)
         self.color = stated_color(fed, pixel_format, codec, target, info.width, info.height)
         self._recolors = self.color != fed
+        self._palettes = Palettes(info.width, info.height) if pixel_format == PALETTE else None
         if codec == "libsvtav1" and min(info.width, info.height) < SVT_AV1_SMALLEST:
             raise UsageError(
                 f"libsvtav1 cannot encode {info.width}x{info.height}: {SVT_AV1_SMALLEST} pixels is the least it takes;"
@@ -207,7 +209,10 @@ class VideoEncoder:
 
     def encode(self, frame: Frame) -> Iterator[av.Packet[Any]]:
         # A frame that nobody changed goes on as it is: a copy of each would cost 3 % of a fast encoder's time.
-        av_frame = self._recolored(frame) if self._recolors else as_av(frame, av_format=self.pixel_format)
+        if self._palettes is not None:
+            av_frame = self._palettes(to_av(frame, av_format=SAMPLES))
+        else:
+            av_frame = self._recolored(frame) if self._recolors else as_av(frame, av_format=self.pixel_format)
         # Decoded frames say what type they were; x264 would make each of the source's key frames one of its own.
         av_frame.pict_type = 0
         seconds = frame.pts * frame.time_base

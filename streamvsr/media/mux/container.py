@@ -21,7 +21,7 @@ def wanted_format(output: OutputOptions, info: StreamInfo) -> str:
     """
     container = output_format(output, stdout=output.path in STDOUT)
     codec = encoder_name(output.video_codec, container)
-    return planar_twin(choose_format(codec, container, info.format, 0, 0, output.pixel_format))
+    return planar_twin(choose_format(codec, container, info.format, 0, 0, output.pixel_format), alpha=info.format.alpha)
 
 
 def holds_rotation(output: OutputOptions) -> bool:

@@ -114,7 +114,7 @@ def holds_rotation(output: OutputOptions) -> bool:
 def wanted_format(output: OutputOptions, info: StreamInfo) -> str:
     """The planar format nearest to what the encoder will be fed with."""
     codec = encoder_name(output.video_codec, CARRIER)
-    return planar_twin(choose_format(codec, CARRIER, info.format, 0, 0, output.pixel_format))
+    return planar_twin(choose_format(codec, CARRIER, info.format, 0, 0, output.pixel_format), alpha=info.format.alpha)
 
 
 class TeeSink(EncodedSink):

@@ -47,13 +47,13 @@ def load(state_dict: Mapping[str, Tensor], config: Mapping[str, str]) -> RTModel
 
 
 def _share(config: Mapping[str, str]) -> float:
-    told = config.get("detail", str(DETAIL))
+    stated = config.get("detail", str(DETAIL))
     try:
-        share = float(told)
+        share = float(stated)
     except ValueError:
         share = -1.0
     if not 0 <= share <= 1:
-        raise CheckpointError(f"the checkpoint says detail {told}, and not a number from 0 to 1")
+        raise CheckpointError(f"the checkpoint says detail {stated}, and not a number from 0 to 1")
     return share
 
 
