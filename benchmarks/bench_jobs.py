@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -29,6 +30,7 @@ import numpy as np
 from streamvsr.build import open_job
 from streamvsr.config import Config, InputOptions, ModelOptions, OutputOptions, RunOptions
 from streamvsr.distributed import driver
+from streamvsr.distributed import run as run_module
 from streamvsr.distributed.run import DistributedRun
 from streamvsr.jobs import job as job_module
 from streamvsr.jobs.plan import regular_borders
@@ -102,43 +104,70 @@ def config_for(clip: Path, out: Path) -> Config:
     return Config(InputOptions(str(clip)), output, ModelOptions(model="rt", threads=1), RunOptions(resume=True))
 
 
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Watched(driver.Driver):
+    """Hands out nothing before all workers are up, and notes what they and the driver take from then on."""
+
+    count = 1
+    begun: float | None = None
+
+    def __init__(self, *words: Any, **more: Any) -> None:
+        super().__init__(*words, **more)
+        self.kept: list[tuple[float, int]] = []
+        """Seconds of the driver and bytes of the answer, for each segment."""
+        self.first: dict[int, float] = {}
+        self.spent: dict[int, float] = {}
+        """CPU seconds of each worker since all were up, by process."""
+        watched.append(self)
+
+    def _came_up(self, *words: Any) -> None:
+        super()._came_up(*words)
+        places = [member.place for member in self._members if member.place is not None]
+        if len(places) == self.count and self.begun is None:
+            self.begun = time.monotonic()
+            self.first = {place.pid: cpu_seconds(place.pid) for place in places}
+
+    def _hand_out(self) -> None:
+        if self.begun is not None:
+            super()._hand_out()
+
+    def _keep(self, number: int, data: bytes, packets: bytes | None) -> None:
+        self.spent = {pid: cpu_seconds(pid) - before for pid, before in self.first.items()}
+        begin = time.perf_counter()
+        super()._keep(number, data, packets)
+        self.kept.append((time.perf_counter() - begin, len(data)))
+
+
+watched: list[Watched] = []
+
+
 def workers(clip: Path, folder: Path) -> None:
     job_module.regular_borders = lambda duration: regular_borders(duration, 15)  # type: ignore[assignment]
-    seconds = {}
+    run_module.Driver = Watched  # type: ignore[misc]
+    seconds, cpu = {}, {}
     for count in (1, 2):
-        config = config_for(clip, folder / "out.mp4")
-        config = replace(config, run=RunOptions(workers=count, restart=True))
-        begun: list[float] = []
-        came_up, kept = driver.Driver._came_up, []
-        keep = driver.Driver._keep
-
-        def all_up(self: driver.Driver, *words: object, count: int = count) -> None:
-            came_up(self, *words)  # noqa: B023
-            if sum(member.place is not None for member in self._members) == count:
-                begun.append(time.monotonic())  # noqa: B023
-
-        def timed_keep(self: driver.Driver, number: int, data: bytes, packets: bytes | None) -> None:
-            begin = time.perf_counter()
-            keep(self, number, data, packets)  # noqa: B023
-            kept.append((time.perf_counter() - begin, len(data)))  # noqa: B023
-
-        hand_out = driver.Driver._hand_out
-
-        def when_all_are_up(self: driver.Driver) -> None:
-            if begun:  # noqa: B023
-                hand_out(self)  # noqa: B023
-
-        driver.Driver._came_up, driver.Driver._keep, driver.Driver._hand_out = all_up, timed_keep, when_all_are_up  # type: ignore[method-assign,assignment]
+        Watched.count = count
+        config = replace(config_for(clip, folder / "out.mp4"), run=RunOptions(workers=count, restart=True))
         run = DistributedRun(open_job(config, warn=lambda _: None))
         run.start()
         while not run.wait(60):
             pass
         run.result()
-        driver.Driver._came_up, driver.Driver._keep, driver.Driver._hand_out = came_up, keep, hand_out  # type: ignore[method-assign]
-        seconds[count] = time.monotonic() - begun[0]
-        cost = sum(one for one, _ in kept) / len(kept)
-        print(f"{count} workers: driver {1000 * cost:.1f} ms and {kept[0][1]} bytes of answer a segment")
+        seen = watched[-1]
+        assert seen.begun is not None
+        seconds[count] = time.monotonic() - seen.begun
+        cpu[count] = list(seen.spent.values())
+        cost = sum(one for one, _ in seen.kept) / len(seen.kept)
+        print(f"{count} workers: driver {1000 * cost:.1f} ms and {seen.kept[0][1]} bytes of answer a segment")
+        each = ", ".join(f"{one:.1f}" for one in cpu[count])
+        print(f"{count} workers: {seconds[count]:.1f} s; CPU time of each {each} s")
     print(f"two workers of one thread / one: {seconds[1] / seconds[2]:.2f} times as fast")
+    print(f"by CPU time, that of the busier one of the two: {sum(cpu[1]) / max(cpu[2]):.2f}")
 
 
 def main() -> int:

@@ -310,7 +310,7 @@ def _steps(config: Config) -> tuple[tuple[Step, ...], list[str]]:
 
 
 def _live_ring(latency: float, info: StreamInfo) -> Ring:
-    """Holds what has come in one part of the latency, and lets go of what is older."""
+    """Holds what has come in one part of the latency, and drops what is older."""
     seconds = latency / LATENCY_PARTS
     frames = max(LIVE_DECODED_FRAMES, int(seconds * (info.frame_rate or 0)) + 1)
     return Ring("decoded", frames, drop_oldest=True, max_age_seconds=seconds)

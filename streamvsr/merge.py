@@ -20,7 +20,7 @@ def build_merge(config: Config, audio_from: str, *, warn: Callable[[str], None])
         raise UsageError("merge --audio-from: -ss, -t and -to stand behind the pictures, where they cut the sound too")
     pictures = open_source(given, OutputOptions())
     try:
-        # Its pictures are let go: only their time stamps count.
+        # Its pictures are dropped: only their time stamps count.
         video = open_source(InputOptions(path=audio_from), OutputOptions(maps=output.maps, deinterlace="off"))
     except BaseException:
         pictures.close()

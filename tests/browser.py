@@ -30,7 +30,7 @@ ARGUMENTS = [
 """Nothing but the page is asked for."""
 AXE = "axe-core@4.14.1"
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-PATIENCE_MS = 240_000
+PATIENCE_MS = 120_000
 MOST_TABS = 400
 SIZES = "['navigation', 'resource'].flatMap(kind => performance.getEntriesByType(kind)).map(one => one.transferSize)"
 """JavaScript: bytes of the page and of all that it has asked for."""

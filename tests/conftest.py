@@ -96,3 +96,17 @@ def mm() -> Any:
     except MissingExtraError as error:
         missing(str(error))
     return importlib.import_module("mmedit.models.backbones.sr_backbones")
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache folder, the only place with checkpoints."""
+    from streamvsr.models import registry, resources
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STREAMVSR_CACHE", str(tmp_path / "cache"))
+    known = registry.known_checkpoints()
+    monkeypatch.setattr(registry, "known_checkpoints", lambda: known)
+    monkeypatch.setattr(resources, "packaged_folder", lambda name="checkpoints": None)
+    (tmp_path / "cache").mkdir()
+    return tmp_path / "cache"

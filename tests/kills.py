@@ -56,8 +56,9 @@ sys.exit(main(sys.argv[5:]))
 """
 
 
-def make_clip(path: Path, ffmpeg: str = "ffmpeg") -> None:
-    inputs = ["-f", "lavfi", "-i", "testsrc2=s=32x24:r=10:d=7", "-f", "lavfi", "-i", "sine=d=7"]
+def make_clip(path: Path, ffmpeg: str = "ffmpeg", *, size: str = "32x24", seconds: float = 7) -> None:
+    """Ten frames a second with sound, a key frame each second."""
+    inputs = ["-f", "lavfi", "-i", f"testsrc2=s={size}:r=10:d={seconds}", "-f", "lavfi", "-i", f"sine=d={seconds}"]
     subprocess.run(
         [ffmpeg, "-v", "error", *inputs, "-c:v", "libx264", "-g", "10", "-c:a", "aac", str(path)], check=True
     )

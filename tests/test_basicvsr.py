@@ -147,7 +147,7 @@ def test_independent_window_keeps_a_range(model: BasicVSRModel) -> None:
     assert torch.allclose(torch.stack(outputs), whole(model, frames)[1:4], atol=EXACT)
 
 
-def test_last_picture_taken_is_enough(model: BasicVSRModel) -> None:
+def test_last_frame_taken_is_enough(model: BasicVSRModel) -> None:
     """Who takes exactly the kept pictures and closes the generator can go on with the next window."""
     frames = video(5)
     session = model.session()

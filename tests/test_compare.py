@@ -171,11 +171,11 @@ class TestPainter:
         assert (one[..., 0] == expected).all()
         assert len(np.unique(one[:, :8, 0])) > len(np.unique(small[:, :2]))
 
-    def test_zoom_has_to_lie_in_the_picture(self) -> None:
+    def test_zoom_has_to_lie_in_the_frame(self) -> None:
         with pytest.raises(UsageError, match="reaches out of the frame, which is 64x48"):
             self.paint("wipe", (64, 48), (16, 12), zoom="60:0:8:8")
 
-    def test_turned_pictures_are_shown_upright(self) -> None:
+    def test_turned_frames_are_shown_upright(self) -> None:
         painter = Painter([info("gray", 8, 4, rotation=90), info("gray", 4, 8)], CompareOptions(), "stacked", ["", ""])
         picture = np.zeros((4, 8), np.uint8)
         picture[0, 7] = 255  # upper right; turned by 90 degrees counter-clockwise: upper left

@@ -21,18 +21,6 @@ from streamvsr.models.verify import verify_file
 from tests.test_checkpoint import Payload
 
 
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache folder, the only place with checkpoints."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("STREAMVSR_CACHE", str(tmp_path / "cache"))
-    known = registry.known_checkpoints()
-    monkeypatch.setattr(registry, "known_checkpoints", lambda: known)
-    monkeypatch.setattr(resources, "packaged_folder", lambda name="checkpoints": None)
-    (tmp_path / "cache").mkdir()
-    return tmp_path / "cache"
-
-
 def training_checkpoint(path: Path) -> dict[str, torch.Tensor]:
     """A restorer as OpenMMLab trains it, at ``path``; the weights of its averaged network."""
     torch.manual_seed(0)

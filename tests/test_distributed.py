@@ -34,6 +34,7 @@ from streamvsr.jobs.plan import InputIdentity, Plan, Segment, regular_borders
 from streamvsr.jobs.store import JobStore, SegmentRecord, job_folder
 from streamvsr.models import registry
 from tests.fake_cluster import FakeCluster
+from tests.kills import make_clip
 
 SECONDS = 2
 """Length of a segment in these tests."""
@@ -43,10 +44,7 @@ SECONDS = 2
 def clip(tmp_path_factory: pytest.TempPathFactory, ffmpeg: str) -> Path:
     """Twelve seconds with sound: six segments."""
     path = tmp_path_factory.mktemp("distributed") / "in.mp4"
-    inputs = ["-f", "lavfi", "-i", "testsrc2=s=48x32:r=10:d=12.4", "-f", "lavfi", "-i", "sine=d=12.4"]
-    subprocess.run(
-        [ffmpeg, "-v", "error", *inputs, "-c:v", "libx264", "-g", "10", "-c:a", "aac", str(path)], check=True
-    )
+    make_clip(path, ffmpeg, size="48x32", seconds=12.4)
     return path
 
 

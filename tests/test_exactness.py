@@ -57,7 +57,7 @@ def as_tensor(pictures: NDArray[np.uint8]) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("window", [COUNT, 3])
-def test_lossless_routes_hold_the_networks_pictures(window: int, pictures: Path, weights: Path, tmp_path: Path) -> None:
+def test_lossless_routes_hold_the_networks_frames(window: int, pictures: Path, weights: Path, tmp_path: Path) -> None:
     options = ["--checkpoint", str(weights), "--max-seq-len", str(window), "--quiet", "-y"]
     chunks = [] if window == COUNT else ["--propagation", "window", "--overlap", "0"]
     assert main([str(pictures), str(tmp_path / "out") + "/", *options, *chunks]) == 0
@@ -79,7 +79,7 @@ def test_lossless_routes_hold_the_networks_pictures(window: int, pictures: Path,
 
 @pytest.mark.mm
 @pytest.mark.parametrize("window", [None, 3])
-def test_the_original_scripts_call_gives_mmedits_pictures(
+def test_the_original_scripts_call_gives_mmedits_frames(
     mm: Any, window: int | None, pictures: Path, tmp_path: Path
 ) -> None:
     """``CONFIG CHECKPOINT IN OUT --max_seq_len N`` against mmedit's own network, chunk by chunk as the script does."""

@@ -63,7 +63,7 @@ def woven(make: Make, order: str, name: str = "woven.mkv") -> Path:
 
 
 @pytest.mark.parametrize("order", WOVEN)
-def test_interlaced_pictures_are_de_interlaced_one_for_one(
+def test_interlaced_frames_are_de_interlaced_one_for_one(
     order: str, make: Make, ffprobe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source, target = woven(make, order), tmp_path / "out.mkv"
@@ -93,7 +93,7 @@ def test_fields_are_left_alone_where_that_is_asked_for(
         assert same == (options != chain)
 
 
-def test_progressive_pictures_among_interlaced_ones_are_not_touched(make: Make, tmp_path: Path) -> None:
+def test_progressive_frames_among_interlaced_ones_are_not_touched(make: Make, tmp_path: Path) -> None:
     first = make("p.ts", *moving(RATE), "-c:v", "mpeg2video", "-q:v", "2", "-bf", "2")
     second = woven(make, "tff", "i.ts")
     both, target = tmp_path / "both.ts", tmp_path / "out.mkv"
@@ -184,7 +184,7 @@ SOUND = ["-f", "lavfi", "-i", "sine=r=48000:d=2", "-c:a", "mp2"]
 
 
 @pytest.mark.parametrize(("codec", "suffix"), [("libvpx", "webm"), ("libvpx-vp9", "webm"), ("libvpx-vp9", "mkv")])
-def test_transparency_beside_the_picture_is_kept(codec: str, suffix: str, make: Make, ffprobe: str) -> None:
+def test_transparency_beside_the_frame_is_kept(codec: str, suffix: str, make: Make, ffprobe: str) -> None:
     ramp = ["-f", "lavfi", "-i", f"testsrc2=s={SIZE}:d=0.1,format=yuva420p,geq=lum='lum(X,Y)':a='2*X'"]
     clip = make(f"clip.{suffix}", *ramp, "-c:v", codec, "-auto-alt-ref", "0")
     lossless, again = clip.parent / "out.mkv", clip.parent / f"again.{suffix}"
@@ -216,7 +216,7 @@ def test_a_transport_stream_whose_clock_wraps(make: Make, ffprobe: str, tmp_path
     assert raw[1][-1] - raw[1][0] > 1
 
 
-def test_recordings_behind_each_other_keep_sound_and_picture_together(
+def test_recordings_behind_each_other_keep_sound_and_video_together(
     make: Make, ffprobe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     two = ["-f", "lavfi", "-i", f"testsrc2=s={SIZE}:r=25:d=2", *SOUND, "-c:v", "libx264", "-bf", "2"]

@@ -101,7 +101,7 @@ def test_what_is_wrong_with_the_text(chain: str, column: int, says: str) -> None
         ("format=yuv420p10le,cv.median=7", 20, "3 or 5"),
     ],
 )
-def test_what_the_pictures_do_not_allow(chain: str, column: int, says: str) -> None:
+def test_what_the_frames_do_not_allow(chain: str, column: int, says: str) -> None:
     with pytest.raises(StreamvsrError) as caught:
         configure(compose(parse(chain)), INFO, no_vsr)
     assert str(caught.value).startswith(f"-vf, at column {column}: ")
@@ -110,7 +110,7 @@ def test_what_the_pictures_do_not_allow(chain: str, column: int, says: str) -> N
 
 
 @pytest.mark.parametrize("size", [(16255, 16255), (16256, 16256), (100000, 2552), (100000, 2553)])
-def test_the_largest_picture_is_ffmpegs(size: tuple[int, int]) -> None:
+def test_the_largest_frame_is_ffmpegs(size: tuple[int, int]) -> None:
     class Blank(FrameFilter):
         name = "blank"
 

@@ -206,7 +206,7 @@ def test_nearest_makes_blocks(format: str) -> None:
 
 @pytest.mark.parametrize("make", [Nearest, Bilinear, Bicubic, Lanczos])
 @pytest.mark.parametrize("format", sorted(PIXEL_FORMATS))
-def test_flat_pictures_stay_flat_when_enlarged(make: Any, format: str) -> None:
+def test_flat_frames_stay_flat_when_enlarged(make: Any, format: str) -> None:
     kind = PIXEL_FORMATS[format]
     planes = tuple(np.full(s, kind.peak // (n + 2), kind.dtype) for n, s in enumerate(kind.plane_shapes(33, 21)))
     out = through(make(4.0), Frame(planes, kind, 7, Fraction(1, 25), 1, BT709))
@@ -227,7 +227,7 @@ def test_chroma_stays_where_it_belongs() -> None:
     assert np.abs(out.planes[1][8, k] - (60 + 2 * (position - 0.5))).max() <= 0.51
 
 
-def test_shape_and_tags_of_enlarged_pictures() -> None:
+def test_shape_and_tags_of_enlarged_frames() -> None:
     untagged = picture("yuv420p", color=Color())
     link = Bicubic((WIDTH * 2, HEIGHT * 4))
     info = link.configure(info_of(untagged))
@@ -281,7 +281,7 @@ def test_equalize_of_rgb_keeps_colour_differences() -> None:
     assert np.abs(change[0]).max() > 20
 
 
-def test_flat_pictures_have_nothing_to_equalize() -> None:
+def test_flat_frames_have_nothing_to_equalize() -> None:
     kind = PIXEL_FORMATS["yuv420p"]
     planes = tuple(np.full(s, 77, np.uint8) for s in kind.plane_shapes(32, 32))
     out = through(Equalize(), Frame(planes, kind, 7, Fraction(1, 25), 1, BT709))
@@ -371,7 +371,7 @@ def test_every_filter_at_every_format(name: str, format: str) -> None:
 
 @pytest.mark.parametrize("name", [own.name for own in ENTRIES.values() if own.name != "vsr"])
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (5, 1)])
-def test_tiny_pictures(name: str, size: tuple[int, int]) -> None:
+def test_tiny_frames(name: str, size: tuple[int, int]) -> None:
     through(ENTRIES[name].make({}), picture("yuv420p", *size))
 
 

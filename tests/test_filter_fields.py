@@ -47,7 +47,7 @@ def test_as_ffmpeg_sees_it(chain: str, clip: Path, ffmpeg: str) -> None:
 
 
 @pytest.mark.parametrize("chain", ["negate", "drawbox=t=fill", "fade=in:0:100", "hue=h=90", "drawgrid"])
-def test_nobody_writes_into_the_decoders_pictures(chain: str, clip: Path) -> None:
+def test_nobody_writes_into_the_decoders_frames(chain: str, clip: Path) -> None:
     source = open_source(InputOptions(path=str(clip)), OutputOptions(path="-"))
     (link,), _ = configure(compose(parse(chain)), source.info.video, lambda *_: [])
     frames, before = [], []

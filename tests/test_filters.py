@@ -177,7 +177,7 @@ def test_formats_outside_of_the_table_are_brought_back() -> None:
     assert [int(p[3, 3]) for p in out.planes] == [200, 40, 60]
 
 
-def test_discontinuities_go_to_the_first_picture_after_them() -> None:
+def test_discontinuities_go_to_the_first_frame_after_them() -> None:
     frames = [replace(noise("yuv420p", pts=40 * i), discontinuity=i in (0, 4)) for i in range(8)]
     _, out = run(LibavFilter([("fps", "fps=50")]), frames, info_of(frames[0], rate=Fraction(25)))
     assert [f.pts for f in out if f.discontinuity] == [0, 8]
@@ -198,7 +198,7 @@ def test_errors_name_the_filter(spec: list[tuple[str, str]], says: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_picture_of_another_size() -> None:
+def test_a_frame_of_another_size() -> None:
     link = LibavFilter([("null", "")])
     link.configure(info_of(noise("yuv420p")))
     with pytest.raises(FilterError, match="set up for 64x48 yuv420p"):

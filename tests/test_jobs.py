@@ -48,10 +48,7 @@ sys.exit(main(sys.argv[1:]))
 def clip(tmp_path: Path, ffmpeg: str) -> Path:
     """Seven seconds with sound: three segments."""
     path = tmp_path / "in.mp4"
-    inputs = ["-f", "lavfi", "-i", "testsrc2=s=32x24:r=10:d=7", "-f", "lavfi", "-i", "sine=d=7"]
-    subprocess.run(
-        [ffmpeg, "-v", "error", *inputs, "-c:v", "libx264", "-g", "10", "-c:a", "aac", str(path)], check=True
-    )
+    make_clip(path, ffmpeg)
     return path
 
 

@@ -108,7 +108,7 @@ def test_a_stream_that_falls_silent_is_given_up_in_the_time_that_was_set(
 
 
 @pytest.mark.io
-def test_a_camera_that_never_gives_a_picture(tmp_path: Path) -> None:
+def test_a_camera_that_never_gives_a_frame(tmp_path: Path) -> None:
     with SilentCamera() as mute, SilentCamera(handshake=True) as half:
         words = [*QUICK, "--open-timeout", "4", str(tmp_path / "out.mp4")]
         begin = time.monotonic()
@@ -212,7 +212,7 @@ def test_what_comes_back_is_a_new_scene_and_other_sound_is_left_out(
     assert any("audio 0:1 did not come back as it was" in line for line in source.warnings)
 
 
-def test_another_picture_ends_the_recording(server: RtspServer, tmp_path: Path) -> None:
+def test_another_format_ends_the_recording(server: RtspServer, tmp_path: Path) -> None:
     other = make_clip(tmp_path / "other.mp4", 10, width=96)
     source, restarted = source_of(server), False
     with pytest.raises(StreamLostError, match="came back as 96x48 yuv420p instead of 64x48 yuv420p"):  # noqa: PT012

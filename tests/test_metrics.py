@@ -61,7 +61,7 @@ def test_psnr_and_ssim_are_those_of_scikit_image(height: int, width: int, seed: 
     assert ssim(a, b) == pytest.approx(structural_similarity(*double, **options), abs=1e-4)
 
 
-def test_equal_pictures_and_tiny_ones() -> None:
+def test_equal_images_and_tiny_ones() -> None:
     a = texture(0, 20, 20)
     assert (mse(a, a), psnr(mse(a, a))) == (0, 100)
     assert ssim(a, a) == pytest.approx(1)

@@ -27,7 +27,7 @@ def half_model(said: list[str]) -> BasicVSRModel:
 
 @pytest.mark.parametrize("spoil", [float("nan"), float("inf"), 0.0])
 @pytest.mark.parametrize("at", [0, 2, 4])
-def test_a_broken_picture_is_made_again_in_float32(monkeypatch: pytest.MonkeyPatch, at: int, spoil: float) -> None:
+def test_a_broken_frame_is_made_again_in_float32(monkeypatch: pytest.MonkeyPatch, at: int, spoil: float) -> None:
     said: list[str] = []
     frames = video(5).clamp(0.2, 0.9)
     expected = torch.stack([p for p, _ in carried(random_model().session(), frames, 3, 1)])

@@ -25,18 +25,6 @@ ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "configs" / "realbasicvsr_x4.py"
 
 
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache folder, the only place with checkpoints."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("STREAMVSR_CACHE", str(tmp_path / "cache"))
-    known = registry.known_checkpoints()
-    monkeypatch.setattr(registry, "known_checkpoints", lambda: known)
-    monkeypatch.setattr(resources, "packaged_folder", lambda name="checkpoints": None)
-    (tmp_path / "cache").mkdir()
-    return tmp_path / "cache"
-
-
 def put(folder: Path, name: str, network: torch.nn.Module | None = None) -> Path:
     folder.mkdir(exist_ok=True)
     torch.save((network or BasicVSRNet(4, 1)).state_dict(), folder / name)

@@ -314,7 +314,7 @@ def test_long_runs_do_not_drift(shipped: RTModel, still: bool) -> None:
     assert rounds[-1].mean() == pytest.approx(float(one_round.mean()), abs=0.01)
 
 
-def test_flat_pictures_stay_flat(shipped: RTModel) -> None:
+def test_flat_frames_stay_flat(shipped: RTModel) -> None:
     for level in (0.0, 0.25, 0.5, 1.0):
         result = run(shipped, torch.full((40, 1, 24, 24), level))[-1, 0, 32:-32, 32:-32]
         assert (result - level).abs().max() < 0.01

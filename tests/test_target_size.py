@@ -38,7 +38,7 @@ def test_flat_colours_stay_in_every_plane(name: str, size: tuple[int, int], doma
 
 @pytest.mark.parametrize("domain", ["luma", "rgb"])
 @pytest.mark.parametrize("size", SIZES)
-def test_a_picture_stays_where_it_is(size: tuple[int, int], domain: str) -> None:
+def test_a_frame_stays_where_it_is(size: tuple[int, int], domain: str) -> None:
     """The weight of a bright blob, in luma and in chroma, lies at the same part of the picture."""
     yy, xx = np.mgrid[0:32, 0:48] + 0.5
     blob = np.exp(-((xx - 20.3) ** 2 + (yy - 13.6) ** 2) / 18)

@@ -123,7 +123,7 @@ def test_frames_are_made_one_at_a_time_and_the_generator_may_be_closed() -> None
     assert not any(model.log.grad)
 
 
-def test_small_pictures_are_padded_and_cropped() -> None:
+def test_small_frames_are_padded_and_cropped() -> None:
     model = FakeModel(scale=2, min_size_px=8)
     frames = [noise(PIXEL_FORMATS["gray"], 9, 5, FULL)]
     out = run(vsr_filter(model), frames)
@@ -263,7 +263,7 @@ def test_broken_models_are_named(spoil: str, says: str) -> None:
     vsr.close()
 
 
-def test_pictures_and_matrices_that_do_not_fit() -> None:
+def test_frames_and_matrices_that_do_not_fit() -> None:
     vsr = vsr_filter(FakeModel())
     vsr.configure(info_of(numbered(0)))
     with pytest.raises(FilterError, match=r"set up for 6x4 gray16le, but the frame at 0.000 s is 7x4"):
@@ -290,7 +290,7 @@ def test_device_dtype_and_threads_reach_the_model() -> None:
 
 
 @pytest.mark.parametrize("keep", [1, 3])
-def test_pictures_on_their_way_from_a_device_keep_their_order(keep: int) -> None:
+def test_frames_on_their_way_from_a_device_keep_their_order(keep: int) -> None:
     """As on a GPU: each picture is given away when the next one is under way."""
     model = FakeModel(max_seq_len=keep, overlap=0)
     vsr = vsr_filter(model)

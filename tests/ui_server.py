@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-WAIT_SECONDS = 240.0
+WAIT_SECONDS = 120.0
 
 
 class UiServer:

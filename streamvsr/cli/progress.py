@@ -114,7 +114,7 @@ class Display(ABC):
 
     @abstractmethod
     def close(self, progress: Progress | None) -> None:
-        """Show the last state, if there is one, and let go of the screen. Safe to call twice."""
+        """Show the last state, if there is one, and release the screen. Safe to call twice."""
 
 
 class NoDisplay(Display):

@@ -65,15 +65,15 @@ def _segments(
     starts: list[int | None] = [None, *(at for at, _ in cuts)]
     scenes = [False, *(scene for _, scene in cuts)]
     needs = [_context(start, scene, context, tracer) for start, scene in zip(starts, scenes, strict=True)]
-    made = []
+    segments = []
     for number, start in enumerate(starts):
         last = number + 1 == len(starts)
         (before, phase, seen), after = needs[number][:3], 0 if last else needs[number + 1][3]
         entry = None if index is None or start is None else index.entry(start, before)
         end = None if last else starts[number + 1]
         leave = None if index is None or end is None else index.exit(end, after)
-        made.append(Segment(start, end, before, after, entry, leave, scenes[number], phase, seen))
-    return tuple(made)
+        segments.append(Segment(start, end, before, after, entry, leave, scenes[number], phase, seen))
+    return tuple(segments)
 
 
 def _context(

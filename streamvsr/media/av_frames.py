@@ -191,22 +191,22 @@ def to_av(frame: Frame, *, av_format: str | None = None) -> av.VideoFrame:
     Formats of the same samples (gbrp and rgb24, yuv420p and nv12) convert exactly; RGB to YUV takes the matrix and the
     range of ``frame.color`` (see ``color_after``).
     """
-    made = av.VideoFrame(frame.width, frame.height, frame.format.name)
+    result = av.VideoFrame(frame.width, frame.height, frame.format.name)
     order = _PLANE_ORDER[frame.format.family][: len(frame.planes)]
     for index, plane in zip(order, frame.planes, strict=True):
-        _rows(made, index, frame.format)[:, : plane.shape[1]] = plane
+        _rows(result, index, frame.format)[:, : plane.shape[1]] = plane
     color = frame.color
     if av_format is not None and av_format != frame.format.name:
         color = color_after(color, av_format, frame.width, frame.height)
         if frame.format.family == "gray" and _family(av_format) == "yuv":
             # swscale takes all grey as full range: limited grey would lose contrast on its way to YUV.
             return to_av(_with_neutral_chroma(frame), av_format=av_format)
-        made = _convert(made, av_format, frame.color, color)
+        result = _convert(result, av_format, frame.color, color)
     elif frame.format.family == "rgb":
         color = color_after(color, frame.format.name, frame.width, frame.height)
-    _tag(made, color)
-    made.pts, made.time_base = frame.pts, frame.time_base
-    return made
+    _tag(result, color)
+    result.pts, result.time_base = frame.pts, frame.time_base
+    return result
 
 
 def _with_neutral_chroma(frame: Frame) -> Frame:
@@ -250,7 +250,7 @@ def rescaled(
 
 def padded(frame: av.VideoFrame, width: int, height: int, layout: PixelFormat, color: Color) -> av.VideoFrame:
     """A frame in ``layout`` in the middle of a black one, on whole chroma samples."""
-    made = av.VideoFrame(width, height, layout.name)
+    result = av.VideoFrame(width, height, layout.name)
     limited = layout.family != "rgb" and not color.full_range
     black = 16 << (layout.bits - 8) if limited else 0
     left = (width - frame.width) // 2 >> layout.log2_chroma_w << layout.log2_chroma_w
@@ -258,13 +258,13 @@ def padded(frame: av.VideoFrame, width: int, height: int, layout: PixelFormat, c
     outer, inner = layout.plane_shapes(width, height), layout.plane_shapes(frame.width, frame.height)
     for number, index in enumerate(_PLANE_ORDER[layout.family][: len(outer)]):
         chroma, alpha = layout.family == "yuv" and number in (1, 2), layout.alpha and number == len(outer) - 1
-        rows = _rows(made, index, layout)
+        rows = _rows(result, index, layout)
         rows[:] = layout.peak if alpha else 1 << (layout.bits - 1) if chroma else black
         y, x = (top >> layout.log2_chroma_h, left >> layout.log2_chroma_w) if chroma else (top, left)
         height_in, width_in = inner[number]
         rows[y : y + height_in, x : x + width_in] = _rows(frame, index, layout)[:height_in, :width_in]
-    _tag(made, color)
-    return made
+    _tag(result, color)
+    return result
 
 
 def _convert(
@@ -280,7 +280,7 @@ def _convert(
     target = _for_swscale(target, families[1], source, frame)
     _tag(frame, source)
     try:
-        made = frame.reformat(
+        result = frame.reformat(
             width,
             height,
             format=av_format,
@@ -295,10 +295,10 @@ def _convert(
         raise StreamvsrError(f"FFmpeg cannot convert pixel format {frame.format.name!r} to {av_format!r}") from exc
     if av_format in _LAST_COLUMN_LOST and frame.width % 2:
         shift, column = _LAST_COLUMN_LOST[av_format], frame.width // 2
-        rows = _rows(made, 1, target_format(planar))
+        rows = _rows(result, 1, target_format(planar))
         for k in (0, 1):
             rows[:, 2 * column + k] = _rows(frame, 1 + k, target_format(planar))[:, column] << shift
-    return made
+    return result
 
 
 def _for_swscale(color: Color, family: str, other: Color, frame: av.VideoFrame) -> Color:

@@ -14,18 +14,18 @@ AvPacket: TypeAlias = "av.Packet[Any]"
 
 
 def av_packet(packet: Packet) -> AvPacket:
-    made: AvPacket = av.Packet(packet.data)
-    made.time_base = packet.time_base
-    made.pts, made.dts, made.duration = packet.pts, packet.dts, packet.duration
-    made.is_keyframe = packet.keyframe
+    result: AvPacket = av.Packet(packet.data)
+    result.time_base = packet.time_base
+    result.pts, result.dts, result.duration = packet.pts, packet.dts, packet.duration
+    result.is_keyframe = packet.keyframe
     for name, data in packet.side_data:
         try:
             side: Any = PacketSideData(packet_sidedata_type_from_literal(name), len(data))  # type: ignore[arg-type,call-arg]
         except ValueError:
             continue
         side.update(data)
-        made.set_sidedata(side, move=True)
-    return made
+        result.set_sidedata(side, move=True)
+    return result
 
 
 def plain_packet(packet: AvPacket) -> Packet:

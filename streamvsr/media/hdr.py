@@ -60,8 +60,8 @@ def mastering_of(frame: av.VideoFrame) -> Mastering | None:
             luminance = values[8], values[9]
     if light is not None and len(light) >= 8:
         light_levels = struct.unpack_from("<2I", light)
-    made = Mastering(primaries, luminance, light_levels)
-    return None if made == Mastering() else made
+    result = Mastering(primaries, luminance, light_levels)
+    return None if result == Mastering() else result
 
 
 def moving_data(frame: av.VideoFrame) -> list[str]:

@@ -9,7 +9,7 @@ COARSE_SECONDS = Fraction(1, 1000)
 
 
 def ticks_per_tick(time_base: Fraction, start_seconds: Fraction) -> int:
-    """Into how many parts to divide a tick, so that a cut at ``start_seconds`` keeps sound and picture together."""
+    """Into how many parts to divide a tick, so that a cut at ``start_seconds`` keeps sound and video together."""
     if time_base <= COARSE_SECONDS:
         return 1
     exact = (start_seconds / time_base).denominator

@@ -160,17 +160,17 @@ def _run(
         results = opened(low_res, way.model, output)
         for line in results.run.notes:
             note(f"{way.name}: {line}")
-        beside = opened(low_res if truth is None else truth, UNTOUCHED, OutputOptions(frames=plan.frames))
+        compared = opened(low_res if truth is None else truth, UNTOUCHED, OutputOptions(frames=plan.frames))
         measure = Measure(
-            plan.tools, matrix_of(beside.media.video, results.media.video), plan.options.crop_border, plan.at
+            plan.tools, matrix_of(compared.media.video, results.media.video), plan.options.crop_border, plan.at
         )
         if target is not None:
             target.mkdir(parents=True, exist_ok=True)
-        for frame, other in pairs(results, beside, (f"{way.name} of {low_res}", truth or low_res), shortest=False):
+        for frame, other in pairs(results, compared, (f"{way.name} of {low_res}", truth or low_res), shortest=False):
             measure.add(frame, *((other, None) if truth is not None else (None, other)))
             if target is not None:
                 _write(target / f"{len(measure.scores) - 1:08}.png", frame)
-            on_progress(len(measure.scores), beside.media.video.frames_hint)
+            on_progress(len(measure.scores), compared.media.video.frames_hint)
         stages = results.run.stats()[1:-1]
         busy = sum(stage.busy_seconds for stage in stages)
         return measure.scores, 1000 * busy / max(1, len(measure.scores))

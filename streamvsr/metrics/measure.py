@@ -55,7 +55,7 @@ class Measure:
         self.scores = Scores({name: array("d") for name in tools.wanted})
         self._tools, self._matrix, self._border, self._at = tools, matrix, crop_border, at
         self._motion = any(METRICS[name].needs_motion for name in tools.wanted)
-        self._rgb = bool(tools.beside) or {"mse_rgb", "psnr_rgb"} & set(tools.wanted)
+        self._rgb = bool(tools.with_reference) or {"mse_rgb", "psnr_rgb"} & set(tools.wanted)
         self._before: tuple[Values, Values, Values | None] | None = None
 
     def add(self, result: Frame, reference: Frame | None, guide: Frame | None = None) -> None:
@@ -77,9 +77,9 @@ class Measure:
                 values["mse_rgb"] = mse(*pair)
                 values["psnr_rgb"] = psnr(values["mse_rgb"])
                 if costly:
-                    values |= {name: tool(*pair) for name, tool in self._tools.beside.items()}
+                    values |= {name: tool(*pair) for name, tool in self._tools.with_reference.items()}
         if costly:
-            values |= {name: tool(now) for name, tool in self._tools.alone.items()}
+            values |= {name: tool(now) for name, tool in self._tools.no_reference.items()}
         if self._motion:
             followed = truth if truth is not None else now
             if guide is not None:

@@ -15,9 +15,9 @@ from streamvsr.metrics.table import METRICS
 class Tools:
     wanted: tuple[str, ...]
     """Names of metrics, in the table's order."""
-    alone: dict[str, Callable[[Values], float]] = field(default_factory=dict)
+    no_reference: dict[str, Callable[[Values], float]] = field(default_factory=dict)
     """Of the result's luma codes (H, W)."""
-    beside: dict[str, Callable[[Values, Values], float]] = field(default_factory=dict)
+    with_reference: dict[str, Callable[[Values, Values], float]] = field(default_factory=dict)
     """Of R'G'B' (H, W, 3): the result, then the reference."""
     notes: tuple[str, ...] = ()
     """A sentence on each that is left out because something is missing."""
@@ -50,7 +50,7 @@ def load(options: MeasureOptions, *, reference: bool, video: bool = True) -> Too
             notes.append(f"left out: {error}")
     if not chosen:
         raise UsageError("nothing can be measured without a reference here: " + "; ".join(notes or ["name one"]))
-    return Tools(tuple(chosen), tools.alone, tools.beside, tuple(notes))
+    return Tools(tuple(chosen), tools.no_reference, tools.with_reference, tuple(notes))
 
 
 def _load(name: str, options: MeasureOptions, tools: Tools) -> None:
@@ -59,24 +59,24 @@ def _load(name: str, options: MeasureOptions, tools: Tools) -> None:
             raise MissingExtraError("niqe: needs its parameters, --niqe-parameters FILE")
         from streamvsr.metrics.natural import Niqe
 
-        tools.alone[name] = Niqe(options.niqe_parameters)
+        tools.no_reference[name] = Niqe(options.niqe_parameters)
     elif name == "brisque":
         from streamvsr.metrics.natural import Brisque
 
-        tools.alone[name] = Brisque()
+        tools.no_reference[name] = Brisque()
     elif name == "lpips":
         if options.lpips_backbone is None or options.lpips_linear is None:
             raise MissingExtraError("lpips: needs its weights, --lpips-backbone FILE and --lpips-linear FILE")
         from streamvsr.metrics.perceptual import Lpips
 
-        tools.beside[name] = Lpips(options.lpips_backbone, options.lpips_linear)
+        tools.with_reference[name] = Lpips(options.lpips_backbone, options.lpips_linear)
     elif name == "dists":
         if options.dists_backbone is None or options.dists_weights is None:
             raise MissingExtraError("dists: needs its weights, --dists-backbone FILE and --dists-weights FILE")
         from streamvsr.metrics.dists import Dists
 
-        tools.beside[name] = Dists(options.dists_backbone, options.dists_weights)
+        tools.with_reference[name] = Dists(options.dists_backbone, options.dists_weights)
     elif name == "ssimulacra2":
         from streamvsr.metrics.perceptual import Ssimulacra2
 
-        tools.beside[name] = Ssimulacra2()
+        tools.with_reference[name] = Ssimulacra2()

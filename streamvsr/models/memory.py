@@ -84,14 +84,14 @@ class _Held(TorchFunctionMode):
         self._held: set[int] = set()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        made = func(*args, **(kwargs or {}))
+        output = func(*args, **(kwargs or {}))
         given = {id(value.untyped_storage()) for value in _tensors(args)}
-        for value in _tensors(made):
+        for value in _tensors(output):
             storage = value.untyped_storage()
             # A view shares the storage of what it shows.
             if id(storage) not in given | self._held:
                 self._count(storage)
-        return made
+        return output
 
     def _count(self, storage: torch.UntypedStorage) -> None:
         key, size = id(storage), storage.nbytes()

@@ -134,12 +134,12 @@ class FrameSession(Session):
     def _batch(self, frames: Tensor) -> Tensor:
         frames = frames.contiguous(memory_format=self._layout)
         self._plan.settle_for(frames, partial(self._pixel_bytes, frames), self._traits.halo_px)
-        made = self._tiled(frames)
+        output = self._tiled(frames)
         # Afterwards: tiles may have been what memory allowed.
         if self._traits.measures_frame and not self._told and 0 < self._plan.tile_px < max(frames.shape[2:]):
             self._told = True
             self._warn(f"{self._info.name}: this network measures the whole frame: tiles come out slightly different")
-        return made
+        return output
 
     def _pixel_bytes(self, frames: Tensor) -> int:
         side = max(PROBE_PX, self._traits.multiple_px)

@@ -61,9 +61,9 @@ class SpandrelNetwork(nn.Module):
     def forward(self, frames: Tensor) -> Tensor:
         """(N, C, H, W), 0..1, any H and W from 1, to (N, C, H * scale, W * scale), clamped to 0..1."""
         # A copy: some networks (RCAN) work in what they get, which may be a tile of a frame with neighbours.
-        made: Tensor = self._descriptor(frames.clone())
+        output: Tensor = self._descriptor(frames.clone())
         # Outside of inference mode the caller could not change what came out of it.
-        return made.clone() if made.is_inference() and not torch.is_inference_mode_enabled() else made
+        return output.clone() if output.is_inference() and not torch.is_inference_mode_enabled() else output
 
 
 def _registry() -> Any:

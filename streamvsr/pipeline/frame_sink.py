@@ -34,7 +34,7 @@ class FrameSink:
     encoded_bytes = 0
 
     def __init__(self, *, packets: bool = False) -> None:
-        """``packets``: keep the copied packets for the reader; else they are let go."""
+        """``packets``: keep the copied packets for the reader; else they are dropped."""
         self.media: MediaInfo | None = None
         self.streams: Mapping[int, Any] = {}
         self.ring = Ring("delivered", WAITING_FRAMES)
@@ -129,7 +129,7 @@ class FrameReader(Iterator[Frame]):
         self.frame_sink.abort()
 
     def close(self) -> None:
-        """End the run and join its threads; also twice. What was not read is let go."""
+        """End the run and join its threads; also twice. What was not read is dropped."""
         if not self._over:
             self._over = True
             self.stop()

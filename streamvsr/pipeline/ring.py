@@ -6,7 +6,7 @@ Both have three ends, which are never mixed up:
 call       made by          effect
 ========== ================ ===========================================================================
 finish()   the writer       no more will come: the reader drains what is there, then its iteration ends
-close()    the reader       it has had enough: what is there is let go, and ``put`` answers False
+close()    the reader       it has had enough: what is there is dropped, and ``put`` answers False
 abort()    anyone           the run has failed: both sides get ``Aborted`` at once
 ========== ================ ===========================================================================
 """
@@ -49,11 +49,11 @@ class Ring:
         drop_oldest: bool = False,
         max_age_seconds: float | None = None,
     ) -> None:
-        """``drop_oldest``: instead of waiting for room, let go of the oldest frame and count it (live inputs).
+        """``drop_oldest``: instead of waiting for room, drop the oldest frame and count it (live inputs).
 
         The frame after a drop has ``discontinuity`` set where more than ``SHORT_DROP_SECONDS`` are missing before it,
-        or where a frame that had it set is among those that are gone. ``max_age_seconds``: with ``drop_oldest``, let go
-        of frames that have waited longer as well, except the newest.
+        or where a frame that had it set is among those that are gone. ``max_age_seconds``: with ``drop_oldest``, drop
+        frames that have waited longer as well, except the newest.
         """
         self.name = name
         self.capacity_frames = frames

@@ -110,7 +110,7 @@ class Run:
         return True
 
     def stop(self) -> None:
-        """End soon, but well: frames that have not been through the network are let go, the output is finalised."""
+        """End soon, but well: frames that have not been through the network are dropped, the output is finalised."""
         self._begin_ending(stopped=True)
         for stage in self._stages:
             stage.stopping.set()

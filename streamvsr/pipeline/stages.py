@@ -120,7 +120,7 @@ class SourceStage(Stage):
 class FilterStage(Stage):
     """A segment of the filter chain between two rings.
 
-    ``discard_on_stop``: whether frames that have not been through this segment are let go when the run is stopped
+    ``discard_on_stop``: whether frames that have not been through this segment are dropped when the run is stopped
     (true up to the last network, which may need minutes for them), or still worked off (behind it).
     """
 
@@ -144,7 +144,7 @@ class FilterStage(Stage):
         self._discard_on_stop = discard_on_stop
         self._idle_seconds = idle_seconds
         self.enough = threading.Event()
-        """No more frames are wanted. The input is still taken in, and let go: sound may stand behind it."""
+        """No more frames are wanted. The input is still taken in, and dropped: sound may stand behind it."""
 
     def run(self) -> None:
         while True:
@@ -188,9 +188,9 @@ class SinkStage(Stage):
     """
 
     def __init__(self, sink: SinkLike, source: Ring, *, max_frames: int | None = None, name: str = "encode") -> None:
-        """``max_frames``: let go of frames after this many, and of packets that begin after the last one's end.
+        """``max_frames``: drop frames after this many, and packets that begin after the last one's end.
 
-        The sound of the last frames may stand behind them in the input, so frames are taken, and let go, until it ends.
+        The sound of the last frames may stand behind them in the input, so frames are taken and dropped until it ends.
         ``on_enough`` is called with that end, in seconds, when the last frame has been written.
         """
         super().__init__()
@@ -228,7 +228,7 @@ class SinkStage(Stage):
                 self.on_enough(_end(frame))
         if last is None and not self._sink.frames_before:
             if self.stopping.is_set():
-                return  # close() lets go of the output: there is nothing to finalise
+                return  # close() releases the output: there is nothing to finalise
             raise NoVideoError("there was no frame to write: the input has none in the chosen range")
         cut_short = self.stopping.is_set() or self.clock.frames == self._max_frames
         if self.broken_off.is_set():

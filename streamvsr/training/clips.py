@@ -93,7 +93,7 @@ class VideoClip:
         found: list[Frames] = []
         for stamp, frame in _stamped(self.path, wanted[0]):
             if stamp in wanted:
-                found.append(_picture(frame, self.factor, self.shape[3]))
+                found.append(_to_pixels(frame, self.factor, self.shape[3]))
             if stamp >= wanted[-1]:
                 break
         if len(found) != count:
@@ -122,7 +122,7 @@ def luma_of(frame: av.VideoFrame) -> NDArray[np.float32]:
     return luma
 
 
-def _picture(frame: av.VideoFrame, factor: int, channels: int) -> Frames:
+def _to_pixels(frame: av.VideoFrame, factor: int, channels: int) -> Frames:
     """(H, W, C), shrunk and cut to multiples of four."""
     if channels == 1:
         planes = torch.from_numpy(luma_of(frame))[None, None]
@@ -153,11 +153,11 @@ def _decoded(path: Path, factor: int, channels: int) -> Iterator[Frames]:
     """The frames of a video or picture, all of one size. Raises ``SourceError`` also where there are none."""
     shape: tuple[int, ...] | None = None
     for _, frame in _stamped(path):
-        picture = _picture(frame, factor, channels)
-        if shape is not None and picture.shape != shape:
-            raise SourceError(_mixed(path, picture.shape, shape))
-        shape = picture.shape
-        yield picture
+        pixels = _to_pixels(frame, factor, channels)
+        if shape is not None and pixels.shape != shape:
+            raise SourceError(_mixed(path, pixels.shape, shape))
+        shape = pixels.shape
+        yield pixels
     if shape is None:
         raise SourceError(f"{path}: has no frames")
 
@@ -195,11 +195,11 @@ class Budget:
         """The frames as a clip in memory, or None as soon as they are too many."""
         held: list[Frames] = []
         used = 0
-        for picture in frames:
-            used += picture.nbytes
+        for pixels in frames:
+            used += pixels.nbytes
             if used > self.left_bytes:
                 return None
-            held.append(picture)
+            held.append(pixels)
         self.left_bytes -= used
         return HeldClip(name, np.stack(held))
 
@@ -233,11 +233,11 @@ def _picture_clip(path: Path, members: list[Path], factor: int, channels: int, b
     def frames() -> Iterator[Frames]:
         shape: tuple[int, ...] | None = None
         for member in members:
-            picture = next(_decoded(member, factor, channels))
-            if shape is not None and picture.shape != shape:
-                raise SourceError(_mixed(member, picture.shape, shape))
-            shape = picture.shape
-            yield picture
+            pixels = next(_decoded(member, factor, channels))
+            if shape is not None and pixels.shape != shape:
+                raise SourceError(_mixed(member, pixels.shape, shape))
+            shape = pixels.shape
+            yield pixels
 
     held = budget.hold(path.name, frames())
     if held is not None:
@@ -291,10 +291,10 @@ def open_photos(specs: Sequence[str], channels: int, budget: Budget) -> list[Cli
         pictures = members_of(Path(path))[0]
         if not pictures:
             raise SourceError(f"{path}: no pictures")
-        photos += [_photo(picture, factor, channels, budget) for picture in pictures]
+        photos += [_photo(member, factor, channels, budget) for member in pictures]
     return photos
 
 
 def _photo(path: Path, factor: int, channels: int, budget: Budget) -> Clip:
-    picture = next(_decoded(path, factor, channels))
-    return budget.hold(path.name, iter([picture])) or PictureClip(path.name, (path,), factor, (1, *picture.shape))
+    pixels = next(_decoded(path, factor, channels))
+    return budget.hold(path.name, iter([pixels])) or PictureClip(path.name, (path,), factor, (1, *pixels.shape))

@@ -259,7 +259,7 @@ class Server:
             if not target.exists():
                 words = ["metrics", "-y", "--metric", "brisque", "--at", places, "--json", str(target), path]
                 await self.helpers.run(words)
-            found[side] = json.loads(target.read_bytes())
+            found[side] = json.loads(target.read_bytes())["mean"]
         return found
 
     def log(self, number: str) -> bytes:

@@ -44,8 +44,8 @@ def check_link(link: Link) -> None:
         raise wrong(column, why) from exc
     if about.dynamic:
         graph = av.filter.Graph()  # the pads go with the graph
-        made: Any = graph.add(name, link.arguments)
-        pads = len(made.inputs), len(made.outputs)
+        instance: Any = graph.add(name, link.arguments)
+        pads = len(instance.inputs), len(instance.outputs)
         if pads != (1, 1):
             raise wrong(link.column, _no_link(name, *pads))
 

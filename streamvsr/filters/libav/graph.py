@@ -68,11 +68,11 @@ class LibavFilter(Filter):
         if frame.discontinuity:
             self._cuts.append(frame.seconds)
         self._color = frame.color
-        made = as_av(frame)
+        av_frame = as_av(frame)
         # libavfilter ends the stream where the last frame ends: without a duration, `fps` would lose that frame.
-        made.duration = frame.duration or self._nominal(frame)
+        av_frame.duration = frame.duration or self._nominal(frame)
         self._last_pts = frame.pts
-        return self._drain(graph, made)
+        return self._drain(graph, av_frame)
 
     def flush(self) -> Iterator[Frame]:
         return self._drain(self._ready()[0], None)
@@ -91,8 +91,8 @@ class LibavFilter(Filter):
             raise RuntimeError("LibavFilter.configure has to be called before the first frame")
         return self._graph, self._info
 
-    def _drain(self, graph: Graph, made: av.VideoFrame | None) -> Iterator[Frame]:
-        for out in graph.run(made):
+    def _drain(self, graph: Graph, av_frame: av.VideoFrame | None) -> Iterator[Frame]:
+        for out in graph.run(av_frame):
             if out.pts is None:
                 raise FilterError(f"filter {written(self._spec)} gave a frame without a time stamp")
             frame = self._frame(out, out.pts)
@@ -108,6 +108,6 @@ class LibavFilter(Filter):
                 frame = replace(frame, discontinuity=True)
             yield frame
 
-    def _frame(self, made: av.VideoFrame, pts: int) -> Frame:
+    def _frame(self, filtered: av.VideoFrame, pts: int) -> Frame:
         assert self._info is not None
-        return frame_of(made, pts, self._color, self._info)
+        return frame_of(filtered, pts, self._color, self._info)

@@ -94,10 +94,10 @@ def _fits(about: LibavInfo) -> bool:
         return about.in_a_chain
     graph = av.filter.Graph()
     try:
-        made: Any = graph.add(about.name)
+        instance: Any = graph.add(about.name)
     except FOREIGN:
         return False  # it needs options, which decide
-    return len(made.inputs) == len(made.outputs) == 1
+    return len(instance.inputs) == len(instance.outputs) == 1
 
 
 @cache

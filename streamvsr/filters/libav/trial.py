@@ -75,13 +75,13 @@ def learn(spec: Spec, info: StreamInfo) -> tuple[StreamInfo, int]:
 def learn_here(spec: Spec, info: StreamInfo) -> tuple[StreamInfo, int]:
     """``learn`` in this process, whatever the filters do to it."""
     blank = blank_frame(info)
-    made, lookahead = _first(spec, info, blank, ())
-    rate, ratio = _rate_and_aspect(spec, info, blank, made)
-    first = frame_of(made, 0, info.color, info)
+    filtered, lookahead = _first(spec, info, blank, ())
+    rate, ratio = _rate_and_aspect(spec, info, blank, filtered)
+    first = frame_of(filtered, 0, info.color, info)
     after = replace(
         info,
-        width=made.width,
-        height=made.height,
+        width=filtered.width,
+        height=filtered.height,
         format=first.format,
         time_base=first.time_base,
         frame_rate=rate,
@@ -161,9 +161,9 @@ def _first(
     for moments in tries:
         graph = Graph([*passing, *probe], info, to_av(blank), named=spec, threads=1)
         for fed, moment in enumerate(moments):
-            made = to_av(replace(blank, pts=round(moment)))
-            made.duration = max(1, round(step))
-            for out in graph.run(made):
+            sample = to_av(replace(blank, pts=round(moment)))
+            sample.duration = max(1, round(step))
+            for out in graph.run(sample):
                 return out, fed
         for out in graph.run(None):
             return out, fed
@@ -171,7 +171,7 @@ def _first(
 
 
 def _rate_and_aspect(
-    spec: Spec, info: StreamInfo, blank: Frame, made: av.VideoFrame
+    spec: Spec, info: StreamInfo, blank: Frame, filtered: av.VideoFrame
 ) -> tuple[Fraction | None, Fraction]:
     probe, _ = _first(spec, info, blank, _PROBE, (FEW_FRAMES, SCRATCH_FRAMES))
     rate = None
@@ -180,15 +180,15 @@ def _rate_and_aspect(
     ratio = (Fraction(probe.width - 1) + Fraction(probe.height - 1, _SAR_FINE_STEPS)) / _SAR_STEPS
     # A filter leaves it alone, keeps the frame's shape (scale), or states a simple one (setsar).
     same = info.sample_aspect_ratio
-    shape = same * Fraction(made.height * info.width, made.width * info.height)
+    shape = same * Fraction(filtered.height * info.width, filtered.width * info.height)
     for likely in (same, shape):
         if abs(likely - ratio) < Fraction(2, _SAR_STEPS * _SAR_FINE_STEPS):
             return rate, likely
     return rate, ratio.limit_denominator(100) or Fraction(1)
 
 
-def frame_of(made: av.VideoFrame, pts: int, before: Color, info: StreamInfo) -> Frame:
+def frame_of(filtered: av.VideoFrame, pts: int, before: Color, info: StreamInfo) -> Frame:
     """A filter's output as a ``Frame``. ``before``: the colour of what went in, ``info``: the stream that went in."""
-    assert made.time_base is not None
-    color = color_out(made, before, info)
-    return from_av(made, pts=pts, time_base=made.time_base, duration=int(made.duration or 0), color=color)
+    assert filtered.time_base is not None
+    color = color_out(filtered, before, info)
+    return from_av(filtered, pts=pts, time_base=filtered.time_base, duration=int(filtered.duration or 0), color=color)

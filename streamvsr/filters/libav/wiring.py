@@ -73,13 +73,13 @@ def blank_frame(info: StreamInfo) -> Frame:
     return Frame(tuple(np.zeros(s, np.uint16) for s in shapes), info.format, 0, info.time_base, 0, info.color)
 
 
-def color_out(made: av.VideoFrame, before: Color, info: StreamInfo) -> Color:
+def color_out(filtered: av.VideoFrame, before: Color, info: StreamInfo) -> Color:
     """The tags of a filtered frame: what FFmpeg says, and what it cannot say as it was before."""
-    target = target_format(made.format.name).family
+    target = target_format(filtered.format.name).family
     if target == "rgb":
         # The colour of an RGB Frame tells which YUV it came from.
         return before if info.format.family == "rgb" else resolve_color(before, info.width, info.height)
-    after = color_of(made)
+    after = color_of(filtered)
     if info.format.family == "rgb" and after.matrix in (RGB, UNSTATED):
         after = replace(after, matrix=SWSCALE_MATRIX, full_range=bool(after.full_range))
     return replace(after, chroma_location=after.chroma_location or before.chroma_location)

@@ -149,9 +149,9 @@ class TimestampConcat:
             self._clocks.remove(earlier)
             self._clocks.append(earlier)
             return earlier
-        made = _Clock(self.last - raw)
-        self._clocks = [*self._clocks[1 - CLOCKS :], made]
-        return made
+        clock = _Clock(self.last - raw)
+        self._clocks = [*self._clocks[1 - CLOCKS :], clock]
+        return clock
 
     def report(self) -> Iterator[str]:
         """At the end: what there is to say of it."""

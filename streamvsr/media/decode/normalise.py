@@ -56,8 +56,8 @@ class Normaliser:
         if self._deinterlacer is None:
             yield self._frame(frame, stamp)
             return
-        for made, beside in self._deinterlacer.push(frame, stamp, cut=stamp.cut):
-            yield self._frame(made, beside)
+        for progressive, its_stamp in self._deinterlacer.push(frame, stamp, cut=stamp.cut):
+            yield self._frame(progressive, its_stamp)
 
     def flush(self) -> Iterator[Frame]:
         if self._deinterlacer is not None:
@@ -88,9 +88,9 @@ class Normaliser:
 
     def _frame(self, frame: av.VideoFrame, stamp: _Stamp) -> Frame:
         self._at = stamp.pts
-        made, color, another = self._fitter(self._rotator(frame))
+        fitted, color, another = self._fitter(self._rotator(frame))
         return from_av(
-            made,
+            fitted,
             pts=stamp.pts,
             time_base=self._clock.time_base,
             duration=stamp.duration,

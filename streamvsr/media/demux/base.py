@@ -66,7 +66,7 @@ class Source(ABC):
     def stop(self) -> None:
         """Ask the iteration to end soon, without an error; safe from any thread, also twice, also after ``close``.
 
-        The frames so far are an unbroken beginning of the input; what the decoder still holds is let go.
+        The frames so far are an unbroken beginning of the input; what the decoder still holds is dropped.
         """
 
     @abstractmethod

@@ -68,7 +68,7 @@ class Connection(Generic[AnySource]):
             return self._source
 
     def request_stop(self) -> None:
-        """Until ``items`` is called keep the newest frames and let go of what comes before them."""
+        """Until ``items`` is called keep the newest frames and drop what comes before them."""
         with self._changed:
             self._hurries = True
             while self._frames > NEWEST_FRAMES:

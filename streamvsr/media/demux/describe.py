@@ -129,14 +129,14 @@ def describe(
 
 def with_timecode(tags: Mapping[str, str], start: Fraction, rate: Fraction | None) -> dict[str, str]:
     """The tags of a video whose first ``start`` seconds are left out."""
-    made = dict(tags)
+    result = dict(tags)
     for key in [key for key in tags if key.lower() == "timecode" and start]:
         code = moved(tags[key], start, rate) if rate is not None else None
         if code is None:
-            del made[key]
+            del result[key]
         else:
-            made[key] = code
-    return made
+            result[key] = code
+    return result
 
 
 def _track(stream: Any, shift: Shift) -> Track:
@@ -166,9 +166,9 @@ def _parameters(kind: str, context: Any) -> dict[str, Any]:
 
 
 def _chapters(container: Any, offset: Fraction) -> list[Chapter]:
-    made = []
+    result = []
     for chapter in container.chapters():
         time_base = exact(chapter["time_base"]) or TICK
         shift = round(offset / time_base)
-        made.append(Chapter(chapter["start"] - shift, chapter["end"] - shift, time_base, dict(chapter["metadata"])))
-    return made
+        result.append(Chapter(chapter["start"] - shift, chapter["end"] - shift, time_base, dict(chapter["metadata"])))
+    return result

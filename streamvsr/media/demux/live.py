@@ -192,7 +192,7 @@ class LiveSource(Source):
         time_base, before = self.info.video.time_base, self._line.end
         self._steps.add(frame.seconds)
         if self._last_pts is None and self._connection.let_go and frame.pts > 0:
-            # What came while the network was being loaded is let go; the run begins at 0 all the same.
+            # What came while the network was being loaded is dropped; the run begins at 0 all the same.
             self._line.offset = -frame.seconds
         seconds = self._line(frame.seconds, frame.duration * frame.time_base, time.monotonic())
         pts = round(seconds / time_base)

@@ -1,6 +1,6 @@
 """Pictures that were once a video, and that video: its sound, its other tracks, its time stamps, its tags.
 
-What ``streamvsr merge frames/ out.mp4 --audio-from in.mp4`` reads. The video is decoded beside the pictures and let go,
+What ``streamvsr merge frames/ out.mp4 --audio-from in.mp4`` reads. The video is decoded with the pictures and dropped,
 which is how its packets and time stamps come at the right moment.
 """
 
@@ -59,7 +59,7 @@ class SourceWithTracks(Source):
             yield frame
             last, end = frame, frame.seconds + frame.duration * frame.time_base
         more = False
-        # The sound of the last pictures may stand behind them; what begins after the end is let go.
+        # The sound of the last pictures may stand behind them; what begins after the end is dropped.
         for item in video:
             if self._stop.is_set():
                 return

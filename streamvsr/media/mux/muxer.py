@@ -200,18 +200,18 @@ class Muxer:
                 tags[key] = value
         container.metadata.update(tags)
         if media.chapters and name in CHAPTERED and chapters:
-            made: list[Any] = [
+            entries: list[Any] = [
                 {"id": n, "start": c.start, "end": c.end, "time_base": c.time_base, "metadata": dict(c.metadata)}
                 for n, c in enumerate(media.chapters)
             ]
-            container.set_chapters(made)
+            container.set_chapters(entries)
 
     def write_video(self, packet: Packet) -> None:
         """One packet of the encoder."""
         with self._translated():
             self.transport.release()
-            made = av_packet(self._pauses.apply(packet))
-            for whole in [made] if self._headers is None else self._headers.filter(made):
+            written = av_packet(self._pauses.apply(packet))
+            for whole in [written] if self._headers is None else self._headers.filter(written):
                 whole.stream = self._stream
                 self.transport.mux(whole)
 
@@ -222,8 +222,8 @@ class Muxer:
         packet = self._pauses.apply(packet)
         with self._translated():
             for writer in self._writers[packet.track]:
-                for made in writer.write(packet):
-                    self.transport.mux(made)
+                for one in writer.write(packet):
+                    self.transport.mux(one)
 
     def request_stop(self) -> None:
         self.transport.request_stop()
@@ -241,8 +241,8 @@ class Muxer:
             with self._translated():
                 self._pauses.finish()
                 for writer in self._all_writers():
-                    for made in writer.finish():
-                        self.transport.mux(made)
+                    for one in writer.finish():
+                        self.transport.mux(one)
                 self.transport.finish()
         except BaseException:
             self.abort()

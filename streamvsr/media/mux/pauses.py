@@ -77,10 +77,10 @@ def limits(container: str, time_bases: Iterable[Fraction], video: Fraction) -> L
     gaps = {unit: gap * unit for unit in time_bases if (gap := longest_gap(container, unit)) is not None}
     if not gaps:
         return LIMITS.get(container, Limits())
-    made = Limits(pause=min(gaps.values()))
-    if container in MOV_FAMILY and gaps[video] == made.pause:
-        made = replace(made, hint=f"{made.hint}, -video_track_timescale 1000 more")
-    return made
+    result = Limits(pause=min(gaps.values()))
+    if container in MOV_FAMILY and gaps[video] == result.pause:
+        result = replace(result, hint=f"{result.hint}, -video_track_timescale 1000 more")
+    return result
 
 
 class Pauses:

@@ -3,7 +3,7 @@
 A server that takes nothing makes FFmpeg wait inside a call that nobody can end, and PyAV 18 holds Python's lock in some
 of them: every thread would stand still. A process can be given up. Packets travel to it through a pipe that never
 blocks us: what it does not take waits in a queue here, and who comes too late for that is either waited for (the only
-output of a run) or let go of, up to the next key frame (one of several).
+output of a run) or dropped, up to the next key frame (one of several).
 
 ::
 
@@ -80,7 +80,7 @@ class Relay(Transport):
 
     def __init__(self, url: str, *, timeout: float, may_drop: bool, on_warning: Callable[[str], None]) -> None:
         """``timeout``: seconds without an answer, or without anything taken, after which the connection counts as
-        lost. ``may_drop``: let go of packets rather than wait."""
+        lost. ``may_drop``: drop packets rather than wait."""
         super().__init__(on_warning)
         self._url, self._timeout, self._may_drop = url, timeout, may_drop
         self._name = mask_url(url)

@@ -74,8 +74,8 @@ class CopyWriter(TrackWriter):
             kept = tuple(side for side in packet.side_data if side[0] != "new_extradata")
             packet = replace(packet, side_data=kept)
         for one in [packet] if self._pauses is None else self._pauses.fill(packet):
-            made = av_packet(one)
-            for filtered in [made] if self._filter is None else self._filter.filter(made):
+            copied = av_packet(one)
+            for filtered in [copied] if self._filter is None else self._filter.filter(copied):
                 filtered.stream = self.stream
                 yield filtered
 
@@ -320,27 +320,27 @@ class SubtitleWriter(TrackWriter):
         if self._ended or packet.pts is None:
             return
         try:
-            made = self._convert(packet)
+            converted = self._convert(packet)
         except FOREIGN as exc:
             self._ended = True
             self._warn(f"{self._name} ends here: a subtitle cannot be converted ({exc})")
             return
-        if made is not None:
-            yield made
+        if converted is not None:
+            yield converted
 
     def _convert(self, packet: Packet) -> AvPacket | None:
         subtitles = self._decoder.decode2(av_packet(packet))
         if subtitles is None or not len(subtitles):
             return None
-        made: AvPacket = self.stream.codec_context.encode_subtitle(subtitles)
+        encoded: AvPacket = self.stream.codec_context.encode_subtitle(subtitles)
         # FFmpeg's subtitle encoders know nothing of time: the input's packet does.
-        made.time_base = packet.time_base
-        made.pts = made.dts = packet.pts
+        encoded.time_base = packet.time_base
+        encoded.pts = encoded.dts = packet.pts
         shown = Fraction(int(subtitles.end_display_time), 1000)
-        made.duration = packet.duration or round(shown / packet.time_base)
-        made.is_keyframe = True
-        made.stream = self.stream
-        return made
+        encoded.duration = packet.duration or round(shown / packet.time_base)
+        encoded.is_keyframe = True
+        encoded.stream = self.stream
+        return encoded
 
 
 ASS_HEADER = b"""[Script Info]

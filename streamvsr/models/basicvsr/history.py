@@ -91,7 +91,7 @@ class ForwardBranch(Generic[Inputs]):
         self._states, self._younger, self._younger_age, self._count = mark
 
     def widen(self) -> None:
-        """Go on in float32; a state that is broken already is let go."""
+        """Go on in float32; a state that is broken already is dropped."""
         whole = all(bool(s.isfinite().all()) for s in self._states)
         self._states = tuple(s.float() for s in self._states) if whole else ()
         if self._younger is not None:

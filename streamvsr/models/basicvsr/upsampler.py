@@ -37,15 +37,15 @@ def add_upsampled(
     height, width = x.shape[-2:]
     shuffles = [_by_position(p.upsample_conv) for p in (first, second)]
     for left, top, right, bottom in boxes(width, height, most_pixels):
-        # Beside the tile. Where the frame ends, the zeros of a convolution's own padding are right.
-        beside = [min(HALO_PX, n) for n in (left, top, width - right, height - bottom)]
-        a, b, c, d = beside
+        # The halo of the tile. Where the frame ends, the zeros of a convolution's own padding are right.
+        halo = [min(HALO_PX, n) for n in (left, top, width - right, height - bottom)]
+        a, b, c, d = halo
         y = x[..., top - b : bottom + d, left - a : right + c].contiguous(memory_format=torch.channels_last)
         # The first convolution spoils the second pixel beside the tile; the others spoil the rest, and no more.
-        y = _shuffled(_cropped(convolve(y, *shuffles[0], LEAK), [max(0, n - 1) for n in beside]))
+        y = _shuffled(_cropped(convolve(y, *shuffles[0], LEAK), [max(0, n - 1) for n in halo]))
         y = _shuffled(convolve(y, *shuffles[1], LEAK))
         y = convolve(y, *weights(high_res), LEAK)
-        y = _cropped(convolve_to_few(y, *weights(last)), [SCALE * min(1, n) for n in beside])
+        y = _cropped(convolve_to_few(y, *weights(last)), [SCALE * min(1, n) for n in halo])
         base[..., SCALE * top : SCALE * bottom, SCALE * left : SCALE * right] += y
 
 

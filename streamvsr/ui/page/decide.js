@@ -32,7 +32,7 @@ export class Decide {
     const ready = Boolean(input && (found || input.live));
     this.element.hidden = this.startElement.hidden = !ready;
     this.previewElement.hidden = !ready || Boolean(input.live);
-    if (input?.live) this.values.suffix = ".mkv";
+    if (input?.live && !this.suffixChosen) this.values.suffix = ".mkv";
     if (ready) this.draw();
   }
 
@@ -80,12 +80,12 @@ export class Decide {
     })];
     const models = this.form.models.map(({ name, about }) => [name === "auto" ? "" : name, name === "auto" ? t("auto") : `${name}${about ? `: ${about}` : ""}`]);
     const classical = this.form.filters.filter(({ name }) => !["vsr", "traditional", "bicubic", "resize"].includes(name));
-    const file = this.#select(t("file"), [".mp4", ".mkv", ".mov", ".webm"].map((one) => [one, one]), this.values.suffix, (value) => { this.values.suffix = value; this.#command(); });
+    const file = this.#select(t("file"), [".mp4", ".mkv", ".mov", ".webm"].map((one) => [one, one]), this.values.suffix, (value) => { this.suffixChosen = true; this.values.suffix = value; this.#command(); });
     this.suffix = file.querySelector("select");
     this.code = h("code", {});
     this.wrong = h("p", { class: "bad", role: "alert" });
     this.element.replaceChildren(h("h2", { id: "decide-title" }, t("decide")),
-      this.#radios("preset", t("preset"), presets, this.values.preset, (value) => { this.values.preset = value; if (value === "archive") this.suffix.value = this.values.suffix = ".mkv"; this.#command(); }),
+      this.#radios("preset", t("preset"), presets, this.values.preset, (value) => { this.values.preset = value; if (!this.suffixChosen) this.suffix.value = this.values.suffix = value === "archive" ? ".mkv" : ".mp4"; this.#command(); }),
       this.#radios("method", t("method"), [["network", t("network")], ["traditional", t("traditional")], ["both", t("both")]], this.values.method, (value) => { this.values.method = value; this.#drawStart(); this.#command(); }),
       h("div", { class: "options" },
         this.#select(t("model"), models, this.#get("model", "--model"), (value) => this.#set("model", "--model", value)),

@@ -177,7 +177,7 @@ class Card {
 
   async #measure() {
     const found = await post(`/jobs/${this.job.id}/metrics`);
-    const mean = (side) => number(Object.values(found[side].means ?? found[side])[0], 1);
+    const mean = (side) => number(found[side].brisque, 1);
     this.extra.replaceChildren(h("p", {}, `${t("metric")}: ${t("before")} ${mean("before")}, ${t("after")} ${mean("after")}`));
   }
 
