@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from streamvsr.cli import main
-from streamvsr.cli.batch import BatchConsole, Job, Line, plan
+from streamvsr.cli.batch import UNWRITTEN, BatchConsole, Job, Line, plan
+from streamvsr.config import VIDEOS
 from streamvsr.errors import UsageError
 from streamvsr.pipeline.stats import Progress
 from tests.outputs import info, numbers, readable, until, write
@@ -41,6 +42,20 @@ def test_each_input_keeps_its_name_and_kind(clips: Path) -> None:
     assert batch("a.mp4", "b.mkv") == 0
     assert sorted(os.listdir("out")) == ["a.mp4", "b.mkv"]
     assert numbers("out/b.mkv") == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("suffix", VIDEOS)
+def test_each_kind_of_video_can_be_an_input(suffix: str, clips: Path) -> None:
+    """Many of them nobody writes: every such file failed."""
+    (clips / "b.mkv").rename(f"film{suffix}")
+    assert main([f"film{suffix}", "--model", "identity", "-o", "out"]) == 0
+    assert os.listdir("out") == [f"film{'.mkv' if suffix in UNWRITTEN else suffix}"]
+
+
+def test_a_kind_that_is_named_keeps_the_files_names(clips: Path) -> None:
+    (clips / "b.mkv").rename("film.divx")
+    assert main(["film.divx", *FAST, "-f", "avi", "-o", "out"]) == 0
+    assert os.listdir("out") == ["film.divx"]
 
 
 def test_one_input_is_a_batch_too_and_options_hold_for_all(clips: Path) -> None:

@@ -1,8 +1,8 @@
 """What comes in by each kind of door, damaged in each way, with 1, 3 and 16 threads, against ffmpeg: frames and times.
 
 No fewer frames than ffmpeg decodes, and one at each time at which ffmpeg has one; where frames are missing, a line.
-One difference is known, and explained where it is allowed for: ``FRAMES_OFF``. What is live may drop frames, and is
-not here (test_live_parts).
+Two differences are known, and explained where they are allowed for: ``FRAMES_OFF`` and ``TIMES_GUESSED``. What is live
+may drop frames, and is not here (test_live_parts).
 """
 
 from __future__ import annotations
@@ -39,6 +39,10 @@ DOORS = (
     "http.mp4",
     "hls.ts",
     "concat.mkv",
+    "file.flv",
+    "file.mpg",
+    "file.webm",
+    "pipe.flv",
 )
 THREADS = (1, 3, 16)
 DAMAGES = ("none", "overwrite", "drop", "double", "cut", "end", "truncated", "bytes", "header", "refused", "late")
@@ -46,6 +50,9 @@ DAMAGES = ("none", "overwrite", "drop", "double", "cut", "end", "truncated", "by
 FRAMES_OFF = {"concat.mkv": 1}
 """By how many frames a time may differ: a recording in a list begins where the longest stream of the one before ends,
 which here lies between two frames, and ffmpeg rounds its times to whole frames."""
+
+TIMES_GUESSED = {("file.mpg", "drop")}
+"""A program stream states the times of some frames only; where some are missing between them, both sides guess."""
 
 FRAMES_OF = {("concat.mkv", kind): 2 * RATE * SECONDS for kind in DAMAGES if kind != "refused"}
 """How many frames there are in what is not a single clip."""
@@ -59,6 +66,9 @@ def clips(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("clip.mkv", "clip.mp4", "clip.ts"):
         run(ffmpeg, f"{video} {coding} {folder / name}")
     run(ffmpeg, f"{video} -c:v mpeg4 -g 12 -c:a mp2 {folder / 'clip.avi'}")
+    run(ffmpeg, f"{video} {coding} -ar 44100 {folder / 'clip.flv'}")
+    run(ffmpeg, f"{video} -c:v mpeg2video -g 12 -bf 2 -c:a mp2 {folder / 'clip.mpg'}")
+    run(ffmpeg, f"{video} -c:v libvpx-vp9 -deadline realtime -cpu-used 8 -g 12 -c:a libopus {folder / 'clip.webm'}")
     # A second sound track that begins behind what is looked at.
     two = f"{video} -map 0 -map 1 -map 1 {coding} -output_ts_offset {SECONDS} {folder / 'two.ts'}"
     run(ffmpeg, two)
@@ -233,7 +243,7 @@ def test_frames_and_times(
             frames, told = by_us(given, threads, monkeypatch)
             assert len(frames) >= len(wanted), f"{threads=}: ffmpeg has {len(wanted)}; told: {told}"
             # ffmpeg lets stamps go back where a packet is doubled; ours grow, by a tick then.
-            if wanted == sorted(set(wanted)):
+            if wanted == sorted(set(wanted)) and (door, kind) not in TIMES_GUESSED:
                 places = {place + n for place in frames for n in range(-FRAMES_OFF.get(door, 0), 1)}
                 missing = {stamp - wanted[0] for stamp in wanted} - places
                 assert not missing, f"{threads=}: no frame at {sorted(missing)}; told: {told}"

@@ -111,7 +111,11 @@ def test_values_of_options(command: tuple[str, ...], place: Path) -> None:
     [
         {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
         {"LC_ALL": None, "LANG": None, "LC_CTYPE": None},
+        {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"},
         {"PYTHONIOENCODING": "ascii:strict"},
+        {"LC_ALL": None, "LANG": "zh_CN.UTF-8"},
+        {"LC_ALL": "zh_CN.GBK", "PYTHONIOENCODING": "gbk:strict"},
+        {"LC_ALL": "xx_YY.nothing"},
         {"TERM": "dumb", "COLUMNS": "5", "LINES": "1"},
     ],
     ids=lambda env: " ".join(env),

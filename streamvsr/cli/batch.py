@@ -47,7 +47,14 @@ def run_batch(invocation: Invocation, run: Callable[..., int]) -> int:
     console = BatchConsole(quiet=config.run.quiet, as_json=config.run.progress == "json")
     for note in invocation.notes:
         console.note(note)
-    jobs = plan(invocation.inputs, call.output_folder, call.suffix, recursive=call.recursive, note=console.note)
+    jobs = plan(
+        invocation.inputs,
+        call.output_folder,
+        call.suffix,
+        recursive=call.recursive,
+        note=console.note,
+        renames=config.output.format is None,
+    )
     with loading():
         from streamvsr.build import check_chain
     check_chain(config)
@@ -95,12 +102,13 @@ def plan(
     *,
     recursive: bool = False,
     note: Callable[[str], None] = lambda _: None,
+    renames: bool = True,
 ) -> list[Job]:
     """What goes where. Folders of videos stand for what is in them, folders of pictures for themselves.
 
     ``recursive``: for what is in the folders in them too, each in a folder of that name. ``note`` gets what is left
-    out of a folder. Raises ``UsageError`` where there is nothing to do, and where an output would be an input or
-    another's output.
+    out of a folder. ``renames``: what nobody writes (``UNWRITTEN``) becomes ``.mkv``. Raises ``UsageError`` where there
+    is nothing to do, and where an output would be an input or another's output.
     """
     if suffix is not None and (not suffix.startswith(".") or len(suffix) < 2 or "/" in suffix):
         raise UsageError(f"--suffix {suffix}: expected a kind of file with its dot, such as .mkv")
@@ -111,7 +119,7 @@ def plan(
     ]
     jobs, taken = [], dict[str, str]()
     for source, into in sources:
-        target = _target(source, into, suffix)
+        target = _target(source, into, suffix, renames=renames)
         if target in taken:
             if os.path.abspath(source) == os.path.abspath(taken[target]):
                 raise UsageError(f"'{source}' is given twice")
@@ -163,8 +171,19 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:NAMED_FILES]) + (f" and {more} more" if more > 0 else "")
 
 
-def _target(source: str, folder: str, suffix: str | None) -> str:
+UNWRITTEN = frozenset(
+    (
+        *(".amv", ".bik", ".dav", ".divx", ".dv", ".dvr-ms", ".evo", ".flc", ".fli", ".gxf", ".mk3d", ".mod", ".mpe"),
+        *(".mpv", ".nsv", ".ogm", ".qt", ".rmvb", ".tod", ".tp", ".trp", ".vro", ".xvid"),
+    )
+)
+"""Kinds of video that are read, and that FFmpeg does not write, or not in any size."""
+
+
+def _target(source: str, folder: str, suffix: str | None, *, renames: bool) -> str:
     name = os.path.basename(source.rstrip("/" + os.sep))
+    if renames and suffix is None and Path(name).suffix.lower() in UNWRITTEN and not os.path.isdir(source):
+        suffix = ".mkv"
     if os.path.isdir(source):
         return os.path.join(folder, f"{name}{suffix}" if suffix else f"{name}/")
     return os.path.join(folder, f"{Path(name).stem}{suffix}" if suffix else name)

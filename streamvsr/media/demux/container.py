@@ -46,7 +46,9 @@ from streamvsr.media.demux.demuxer import (
 )
 from streamvsr.media.demux.describe import TICK, cut_off, describe, exact, frame_rate, start_of
 from streamvsr.media.demux.frame_index import CannotSeekError, FrameIndex
+from streamvsr.media.demux.frame_steps import FrameSteps
 from streamvsr.media.demux.options import check_input_options, plain_options
+from streamvsr.media.demux.passed_over import passed_over
 from streamvsr.media.demux.programs import programs_of
 from streamvsr.media.demux.selection import Selection, select
 from streamvsr.media.ffmpeg_log import stream_lines
@@ -91,6 +93,7 @@ class ContainerSource(Source):
         """Seconds that the container claims to last, where it claims anything."""
         self._start = input.start or Fraction(0)
         self._end: Fraction | None = None
+        self._steps = FrameSteps()
         """Where the frames that were given end, in seconds of the run."""
         self._skip_video = False
         self._shift: Shift | None = None
@@ -259,6 +262,10 @@ class ContainerSource(Source):
         if demuxer.container.format.name == "concat":
             for name in without_video(self._path):
                 self._warn(f": '{name}' in it has no video that can be read, and is missing")
+        if self._steps.lacks() and (damage := passed_over(self._given, demuxer.container.format.name)) is not None:
+            self._warn(
+                f": part of the file is damaged ({damage}): by their times, {self._steps.missing} frames are missing"
+            )
         if not self._live and (lost := cut_off(demuxer.container, self._video, self._reached)):
             self._warn(f" {lost}")
 
@@ -295,6 +302,7 @@ class ContainerSource(Source):
         packets = demuxer.packets_from(self._video, shift.back(key), SEEK_BACK_SECONDS)
         self._decoder.reset(sought=True)
         self._normaliser.restart()
+        self._steps.restart()
         self._events = self._decoded(packets, shift.back(key))
 
     def clip(self, first: int | None, last: int | None) -> bytes:
@@ -345,6 +353,7 @@ class ContainerSource(Source):
         try:
             for frame in self._normaliser.push(decoded):
                 self._end = frame.seconds + frame.duration * frame.time_base
+                self._steps.add(frame.seconds)
                 yield frame
         except StreamvsrError as exc:
             raise source_error(exc, self._path) from exc

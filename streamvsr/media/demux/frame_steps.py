@@ -1,7 +1,7 @@
-"""Frames that a live stream lacks, by their times.
+"""Frames that a stream lacks, by their times.
 
-FFmpeg passes over what a network or a sender has lost, and says so in its log alone. Where frames come at an even rate
-their times show it: the step to the next frame is two or more of the others.
+FFmpeg passes over what a network or a sender has lost, and what of a Matroska file is damaged, and says so in its log
+alone. Where frames come at an even rate their times show it: the step to the next frame is two or more of the others.
 """
 
 from __future__ import annotations
@@ -48,9 +48,12 @@ class FrameSteps:
             return
         self._first.append(step)
         if len(self._first) == FIRST_STEPS:
-            self._step = sorted(self._first)[FIRST_STEPS // 2]
-            for one in self._first:
-                self._measure(one)
+            self._settle()
+
+    def _settle(self) -> None:
+        self._step = sorted(self._first)[len(self._first) // 2]
+        for one in self._first:
+            self._measure(one)
 
     def _measure(self, step: Fraction) -> None:
         ratio = step / self._step
@@ -59,8 +62,14 @@ class FrameSteps:
         if ratio >= LONG:
             self.missing += round(ratio) - 1
 
+    def lacks(self) -> bool:
+        """At the end: whether frames are missing from an even rate."""
+        if not self._step and self._first:
+            self._settle()
+        return self.missing > 0 and self._even >= EVEN_SHARE * self._count
+
     def report(self) -> Iterator[str]:
-        """At the end: what there is to say of it."""
-        if self.missing and self._even >= EVEN_SHARE * self._count:
+        """At the end: what there is to say of it, where a stream is long enough to tell."""
+        if self._step and self.lacks():
             frames = f"{self.missing} frames have" if self.missing > 1 else "a frame has"
             yield f"{frames} not come, by the times of the others: lost on the way, or never sent"
