@@ -20,6 +20,9 @@ import pytest
 pytest.importorskip("starlette", reason="the extra ui is not installed")
 
 from streamvsr.ui.hub import Hub
+from streamvsr.ui.jobs import Job, Queue, State
+from streamvsr.ui.scheduler import Scheduler
+from streamvsr.ui.supervise import held, lock
 from streamvsr.ui.web import ENDPOINTS
 from tests.conftest import ROOT
 from tests.outputs import info, write
@@ -175,6 +178,26 @@ def test_a_killed_server_loses_nothing(tmp_path: Path) -> None:
         server.start()
         done = server.wait(job)
         assert (done["state"], done["progress"]["frames"]) == ("done", 120), done
+
+
+@pytest.mark.parametrize("state", ["queued", "running"])
+def test_a_job_has_one_supervisor_however_early_the_server_is_killed(state: State, tmp_path: Path) -> None:
+    """It is alive from its first moment on, long before it has named the job's process."""
+    queue = Queue(tmp_path)
+    job = queue.add(Job("", "run", ["in.mp4", "out.mp4"], "in.mp4", "out.mp4", state=state))
+    folder = queue.folder(job)
+    assert not held(folder)
+    with lock(folder) as inherited:
+        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=inherited)
+    assert held(folder), "the child has the lock, and this process let go of it"
+    scheduler = Scheduler(queue, lambda _: None, lambda _: None)
+    scheduler.look()
+    scheduler.look()
+    assert job.state == "running"
+    assert not (folder / "command.json").exists(), "no other was begun"
+    child.communicate(b"\n")
+    scheduler.look()
+    assert job.state == "failed", "it has ended, and left no word"
 
 
 def test_events(server: UiServer) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from streamvsr.errors import StreamvsrError
 from streamvsr.ui.jobs import ACTIVE, ENDED, MOST_NOTES, Job, Queue
-from streamvsr.ui.supervise import started
+from streamvsr.ui.supervise import held, lock, started
 
 LOOK_SECONDS = 0.2
 START_SECONDS = 15.0
@@ -115,6 +115,10 @@ class Scheduler:
             self._becomes(job, "failed")
             return
         folder = self.queue.folder(job)
+        if held(folder):
+            # The server was killed after it began the job and before it could write that down.
+            self._becomes(job, "running")
+            return
         (folder / "pair").mkdir(parents=True, exist_ok=True)
         for name in ("exit", "pid.json", "log"):
             (folder / name).unlink(missing_ok=True)
@@ -130,11 +134,13 @@ class Scheduler:
         job.began = time.time()
         job.error = ""
         command = [sys.executable, "-P", "-m", "streamvsr.ui.supervise", str(folder)]
-        # A session of its own: Ctrl-C on the server's terminal is not for it, and it is paused as a whole.
-        self._supervisors[job.id] = subprocess.Popen(  # noqa: S603
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            start_new_session=True, cwd=folder,
-        )  # fmt: skip
+        # The supervisor has the lock from its first moment on, even if this process is killed in its own next one.
+        with lock(folder) as inherited:
+            # A session of its own: Ctrl-C on the server's terminal is not for it, and it is paused as a whole.
+            self._supervisors[job.id] = subprocess.Popen(  # noqa: S603
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                start_new_session=True, cwd=folder, pass_fds=inherited,
+            )  # fmt: skip
         self._becomes(job, "running")
 
     def _follow(self, job: Job) -> None:
@@ -181,6 +187,8 @@ class Scheduler:
     def _alive(self, job: Job) -> bool:
         child = self._supervisors.get(job.id)
         if child is not None and child.poll() is None:
+            return True
+        if held(self.queue.folder(job)):
             return True
         record = self._record(job)
         if not record:

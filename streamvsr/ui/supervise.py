@@ -1,7 +1,8 @@
 """The process between the server and a job: ``python -m streamvsr.ui.supervise FOLDER``.
 
 The server may be killed and started again while a job runs; whoever asks later how the job ended finds it in the
-folder: ``command.json`` (what is run), ``pid.json`` (who runs), ``log`` (what it said), ``exit`` (its code).
+folder: ``command.json`` (what is run), ``pid.json`` (who runs), ``log`` (what it said), ``exit`` (its code), ``lock``
+(held while this process lives).
 """
 
 from __future__ import annotations
@@ -11,7 +12,14 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None  # type: ignore[assignment]
 
 from streamvsr.part_file import write_file
 
@@ -27,6 +35,32 @@ def started(pid: int) -> str:
         shown = subprocess.run(["/bin/ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True)  # noqa: S603
         return shown.stdout.strip()
     return "" if fields[0] in ("Z", "X") else fields[19]
+
+
+@contextmanager
+def lock(folder: Path) -> Iterator[tuple[int, ...]]:
+    """The lock of the job's supervisor, as descriptors that a process begun within is to inherit: it holds the lock
+    then, until it ends. Without ``flock`` there is none."""
+    if fcntl is None:
+        yield ()
+        return
+    with (folder / "lock").open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield (file.fileno(),)
+
+
+def held(folder: Path) -> bool:
+    """Whether a supervisor holds the lock."""
+    if fcntl is None:
+        return False
+    try:
+        with (folder / "lock").open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 def main(folder: Path) -> int:
