@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -111,6 +112,8 @@ def run_all(
     for name in (name for name, value in (env or {}).items() if value is None):
         around.pop(name, None)
     command = [*prefix, sys.executable, "-m", "tests.every_command", "--without", ",".join(without)]
+    if "HOME" not in (env or {}):
+        around.setdefault("XDG_STATE_HOME", str(folder.parent / "state"))
     around["PYTHONPATH"] = str(Path(__file__).parents[1])
     given = json.dumps([list(line) for line in lines]).encode()
     done = subprocess.run(command, cwd=folder, env=around, input=given, capture_output=True)
@@ -154,6 +157,17 @@ class _Missing:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
+def _serve_nothing() -> None:
+    """``streamvsr ui`` ends where it would begin to serve; no browser is opened."""
+    import webbrowser
+
+    webbrowser.open = lambda *_, **__: True  # type: ignore[assignment]
+    with suppress(ImportError):
+        import uvicorn
+
+        uvicorn.Server.run = lambda *_, **__: None  # type: ignore[method-assign]
+
+
 def _main() -> None:
     missing = [name for name in sys.argv[2].split(",") if name]
     sys.meta_path.insert(0, _Missing(missing))  # type: ignore[arg-type]
@@ -163,6 +177,8 @@ def _main() -> None:
     os.dup2(nowhere, 0)
     from streamvsr.cli import main
 
+    if any(words[:1] == ["ui"] for words in lines):
+        _serve_nothing()
     here = sorted(os.listdir())
     for words in lines:
         shown = os.memfd_create("shown") if hasattr(os, "memfd_create") else os.open("shown", os.O_RDWR | os.O_CREAT)
