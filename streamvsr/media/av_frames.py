@@ -270,7 +270,7 @@ def padded(frame: av.VideoFrame, width: int, height: int, layout: PixelFormat, c
 def _convert(
     frame: av.VideoFrame, av_format: str, source: Color, target: Color, size: tuple[int, int] | None = None
 ) -> av.VideoFrame:
-    """swscale, told everything: left to itself it takes any RGB as BT.601 and any untagged frame as SD."""
+    """swscale with every setting stated: left to itself it takes any RGB as BT.601 and any untagged frame as SD."""
     width, height = size or (frame.width, frame.height)
     planar = target_format(av_format).name
     if av_format in _LAST_COLUMN_LOST and frame.width % 2 and frame.format.name != planar:

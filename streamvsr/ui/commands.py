@@ -151,7 +151,7 @@ def free_name(path: str, spec: Mapping[str, Any], folders: Folders, taken: froze
     else:
         real = folders.readable(path)
         folder = folders.roots[0] if folders.is_own(real) else real.parent
-        # A folder of pictures that was allowed itself.
+        # A folder of images that was allowed itself.
         folder = folder if any(folder.is_relative_to(root) for root in folders.roots) else folders.roots[0]
         stem = real.stem
     what = "traditional" if spec.get("method") == "traditional" else "x4"
@@ -182,7 +182,7 @@ def order(words: Sequence[str], services: Services, folders: Folders) -> Order:
             raise RefusedError("an input is a file or folder, or a live stream: rtsp, rtmp, srt, udp")
         source = str(folders.readable(config.input.path))
         if os.path.isdir(source):
-            check_pictures(source, folders)
+            check_images(source, folders)
     else:
         source = config.input.path
     if "://" in config.output.path or config.output.path == "-":
@@ -209,8 +209,8 @@ def order(words: Sequence[str], services: Services, folders: Folders) -> Order:
     return Order(tuple(replaced.get(word, word) for word in words), source, str(target), live, config)
 
 
-def check_pictures(folder: str, folders: Folders) -> None:
-    """Links in a folder of pictures may lead out as well."""
+def check_images(folder: str, folders: Folders) -> None:
+    """Links in a folder of images may lead out as well."""
     for name in os.listdir(folder):
         if Path(name).suffix.lower() in IMAGES:
             folders.readable(os.path.join(folder, name))

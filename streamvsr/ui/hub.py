@@ -23,7 +23,7 @@ class Hub:
         return len(self._clients)
 
     def tell(self, key: str, event: dict[str, Any]) -> None:
-        """What was told before under ``key`` and not yet sent is forgotten."""
+        """An earlier message under ``key`` that was not yet sent is dropped."""
         for client in self._clients:
             client.waiting[key] = event
             client.woken.set()

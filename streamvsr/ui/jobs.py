@@ -41,7 +41,7 @@ class Job:
     ended: float | None = None
     error: str = ""
     wanted: str = ""
-    """How a running job was told to end: "", ``stop`` or ``cancel``."""
+    """How a running job was asked to end: "", ``stop`` or ``cancel``."""
     progress: dict[str, Any] | None = None
     notes: list[str] = field(default_factory=list)
 

@@ -23,20 +23,20 @@ START_SECONDS = 15.0
 """A supervisor that has not named its job's process by then is gone."""
 MOST_LINE_BYTES = 1 << 16
 KILL_SECONDS = 20.0
-"""A job that was told to end twice may take so long."""
+"""How long a job that was interrupted twice may take to end."""
 
 
 class Scheduler:
     """Everything happens in one event loop."""
 
     def __init__(self, queue: Queue, changed: Callable[[Job], None], check: Callable[[Job], None]) -> None:
-        """``changed`` is told of each job that is not as it was; ``check`` raises ``StreamvsrError`` for a job that
+        """``changed`` is called with each job that has changed; ``check`` raises ``StreamvsrError`` for a job that
         may not be run."""
         self.queue, self._changed, self._check = queue, changed, check
         self._read: dict[str, int] = {}
         """How far each job's log has been read, in bytes."""
         self._began: dict[str, float] = {}
-        self._told: dict[str, float] = {}
+        self._stop_requested: dict[str, float] = {}
         self._supervisors: dict[str, subprocess.Popen[bytes]] = {}
         for job in queue:
             if job.state in ACTIVE and not self._alive(job) and not (queue.folder(job) / "exit").exists():
@@ -96,7 +96,7 @@ class Scheduler:
         for _ in range(signals):
             self._signal(job, signal.SIGINT)
             time.sleep(0.02)  # two that come together are one
-        self._told[job.id] = time.monotonic()
+        self._stop_requested[job.id] = time.monotonic()
         return self._becomes(job, "stopping")
 
     def _becomes(self, job: Job, state: Any) -> bool:
@@ -149,14 +149,14 @@ class Scheduler:
         if code is None:
             if changed:
                 self._changed(job)
-            told = self._told.get(job.id)
-            if told is not None and job.wanted == "cancel" and time.monotonic() - told > KILL_SECONDS:
+            asked = self._stop_requested.get(job.id)
+            if asked is not None and job.wanted == "cancel" and time.monotonic() - asked > KILL_SECONDS:
                 self._signal(job, signal.SIGKILL)
             return
         child = self._supervisors.pop(job.id, None)
         if child is not None:
             child.poll()
-        self._told.pop(job.id, None)
+        self._stop_requested.pop(job.id, None)
         if job.wanted == "cancel":
             self._becomes(job, "cancelled")
         elif code == 0 or (job.wanted == "stop" and os.path.exists(job.output)):

@@ -26,7 +26,7 @@ class ServeError(StreamvsrError):
 
 
 def serve(options: UiOptions, folders: Sequence[str], services: Services, ready: Callable[[str], None]) -> None:
-    """Serve until it is told to end. ``ready`` gets the page's address. Raises ``StreamvsrError``."""
+    """Serve until interrupted. ``ready`` gets the page's address. Raises ``StreamvsrError``."""
     import uvicorn
 
     from streamvsr.ui.access import Guard

@@ -17,7 +17,7 @@ from typing import Any
 from streamvsr.config import IMAGES, VIDEOS
 from streamvsr.errors import StreamvsrError, UsageError
 from streamvsr.secrets import mask
-from streamvsr.ui.commands import Order, Services, check_pictures, free_name, is_live, options_in, order, words_of
+from streamvsr.ui.commands import Order, Services, check_images, free_name, is_live, options_in, order, words_of
 from streamvsr.ui.folders import Folders, RefusedError
 from streamvsr.ui.helpers import HelperError, Helpers
 from streamvsr.ui.hub import Hub
@@ -333,7 +333,7 @@ class Server:
             if str(source) != job.input:
                 raise RefusedError("the input has become a link")
             if source.is_dir():
-                check_pictures(job.input, self.folders)
+                check_images(job.input, self.folders)
         if str(self.folders.writable(job.output)) != job.output:
             raise RefusedError("the output has become a link")
 

@@ -93,8 +93,8 @@ class ContainerSource(Source):
         """Seconds that the container claims to last, where it claims anything."""
         self._start = input.start or Fraction(0)
         self._end: Fraction | None = None
-        self._steps = FrameSteps()
         """Where the frames that were given end, in seconds of the run."""
+        self._steps = FrameSteps()
         self._skip_video = False
         self._shift: Shift | None = None
         """Of the video's stamps; None where they are counted."""

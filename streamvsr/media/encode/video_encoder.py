@@ -54,7 +54,7 @@ MAX_DENOMINATOR = 65535
 """MPEG-4's limit for ticks a second."""
 
 MAX_REORDERING_SECONDS, MAX_REORDERING_FRAMES = 600, 16
-"""From the decoding of a frame to its showing, beside so many frames: far more than any encoder reorders."""
+"""From the decoding of a frame to its showing, plus the time of so many frames: far more than any encoder reorders."""
 
 STALE_TAGS = frozenset({"encoder", "rotate", "bps", "duration", "number_of_frames", "number_of_bytes", "alpha_mode"})
 """Stream tags that describe the video that was read, in lower case; also what mkvmerge adds with a language suffix."""

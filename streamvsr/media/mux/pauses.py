@@ -1,4 +1,5 @@
-"""Pauses that are longer than a container can state: all streams leave out the same part of them, and it is told.
+"""Pauses that are longer than a container can state: all streams leave out the same part of them, and a line
+reports it.
 
 Behind such a pause FFmpeg's muxers write time stamps that have wrapped, or refuse the packet and with it the file.
 """
@@ -97,7 +98,7 @@ class Pauses:
         self._left_out: list[tuple[Fraction, int]] = []
         """(from which time on, how many seconds)"""
         self._longest = Fraction(0)
-        self._told_end = False
+        self._end_reported = False
 
     def apply(self, packet: Packet) -> Packet:
         stamp = packet.pts if packet.pts is not None else packet.dts
@@ -139,8 +140,8 @@ class Pauses:
 
     def _tell_end(self, seconds: Fraction) -> None:
         total = self._limits.total
-        if total is not None and seconds >= total and not self._told_end:
-            self._told_end = True
+        if total is not None and seconds >= total and not self._end_reported:
+            self._end_reported = True
             self._warn(
                 f"{self._container} counts time up to {float(total):.0f} s, and begins anew then: what follows is "
                 "played at a wrong time; .mkv and .mp4 keep it"

@@ -20,16 +20,16 @@ export const query = (values) => new URLSearchParams(values).toString();
 
 // XMLHttpRequest, because fetch does not tell how much of an upload is sent. Whether it is taken is asked before: a
 // browser that is still sending does not read a refusal.
-export async function upload(file, told) {
+export async function upload(file, onProgress) {
   await get(`/uploads?${query({ name: file.name, size: file.size })}`);
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", `${ROOT}/uploads?${query({ name: file.name })}`);
-    request.upload.addEventListener("progress", (event) => told(event.loaded / Math.max(1, event.total)));
+    request.upload.addEventListener("progress", (event) => onProgress(event.loaded / Math.max(1, event.total)));
     request.addEventListener("error", () => reject(new Error("network")));
     request.addEventListener("load", () => {
       let found = {};
-      try { found = JSON.parse(request.responseText); } catch { /* told below */ }
+      try { found = JSON.parse(request.responseText); } catch { /* reported below */ }
       if (request.status === 200) resolve(found);
       else reject(new Error(found.error ?? `${request.status}`));
     });

@@ -1,4 +1,4 @@
-// Choose a video, several, a folder of pictures or a live stream; then look at the first.
+// Choose a video, several, a folder of images or a live stream; then look at the first.
 import { get, made, query, upload } from "./api.js";
 import { h, say } from "./dom.js";
 import { bytes, clock, number, percent, t } from "./texts.js";
@@ -24,9 +24,9 @@ export class Choose {
     }, h("p", {}, t("drop")), h("button", { type: "button", class: "main", onclick: () => picker.click() }, t("pick")), picker);
     const address = h("input", { type: "text", placeholder: t("liveAddress"), "aria-label": t("live") });
     this.list = h("div");
-    this.told = h("div", { role: "status" });
+    this.uploading = h("div", { role: "status" });
     this.chosen = h("div");
-    this.element.replaceChildren(h("h2", { id: "choose-title" }, t("choose")), drop, this.told,
+    this.element.replaceChildren(h("h2", { id: "choose-title" }, t("choose")), drop, this.uploading,
       h("details", { open: true }, h("summary", {}, t("browse")), this.list),
       h("details", {}, h("summary", {}, t("live")), h("div", { class: "row" }, h("span", { class: "wide" }, address),
         h("button", { type: "button", onclick: () => (LIVE.test(address.value) ? this.#set([{ path: address.value, name: address.value, live: true }]) : say(t("badAddress"))) }, t("use")))),
@@ -57,12 +57,12 @@ export class Choose {
     for (const file of files) {
       const bar = h("progress", { max: "1", value: "0" });
       const text = h("span", {}, t("uploading", file.name, percent(0)));
-      this.told.replaceChildren(text, bar);
+      this.uploading.replaceChildren(text, bar);
       try {
         done.push(await upload(file, (part) => { bar.value = part; text.textContent = t("uploading", file.name, percent(part)); }));
-        this.told.replaceChildren();
+        this.uploading.replaceChildren();
       } catch (error) {
-        this.told.replaceChildren(h("p", { class: "bad", role: "alert" }, `${file.name}: ${error.message}`));
+        this.uploading.replaceChildren(h("p", { class: "bad", role: "alert" }, `${file.name}: ${error.message}`));
       }
     }
     if (done.length) this.#set(done);

@@ -151,11 +151,11 @@ export class Decide {
   }
 
   #drawStart() {
-    const told = h("div", { role: "status" });
+    const summary = h("div", { role: "status" });
     const forecast = h("button", { type: "button", onclick: () => busy(forecast, async () => {
       const spec = this.spec();
       const found = await post("/forecast", spec.method === "both" ? { ...spec, method: "network" } : spec);
-      if (!found.frames_per_second) { told.replaceChildren(h("p", { class: "bad" }, t("noFrame"))); return; }
+      if (!found.frames_per_second) { summary.replaceChildren(h("p", { class: "bad" }, t("noFrame"))); return; }
       const rows = [
         found.seconds !== null && [t("time"), clock(found.seconds)],
         [t("rate"), t("fps", number(found.frames_per_second, 1))],
@@ -163,7 +163,7 @@ export class Decide {
         found.memory_bytes && [t("memory"), bytes(found.memory_bytes)],
         [t("free"), bytes(found.free)],
       ].filter(Boolean);
-      told.replaceChildren(h("dl", {}, rows.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
+      summary.replaceChildren(h("dl", {}, rows.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
         found.output_bytes && found.output_bytes * 2 > found.free ? h("p", { class: "bad" }, t("tooLarge")) : "");
     }) }, t("ask"));
     const start = h("button", { type: "button", class: "main", onclick: () => busy(start, async () => {
@@ -172,7 +172,7 @@ export class Decide {
         say(t("queued", input.name));
       }
     }) }, t(this.input?.live ? "startLive" : "start"));
-    this.startElement.replaceChildren(h("h2", { id: "start-title" }, t("forecast")), told,
+    this.startElement.replaceChildren(h("h2", { id: "start-title" }, t("forecast")), summary,
       h("div", { class: "row" }, this.input?.live ? "" : forecast, start));
   }
 }

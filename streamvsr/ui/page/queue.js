@@ -91,11 +91,11 @@ class Card {
     this.view = view;
     this.element = h("article", { class: "job", "aria-label": job.output_name });
     this.head = h("div", { class: "row" });
-    this.told = h("div");
+    this.summary = h("div");
     this.buttons = h("div", { class: "row" });
     this.stage = h("div");
     this.extra = h("div");
-    this.element.append(this.head, this.told, this.buttons, this.stage, this.extra);
+    this.element.append(this.head, this.summary, this.buttons, this.stage, this.extra);
     this.watching = true;
     this.update(job);
   }
@@ -126,7 +126,7 @@ class Card {
     }
     if (job.ended) parts.push(...(job.began ? [t("took", clock(job.ended - job.began))] : []), date(job.ended));
     const stages = seen && ["running", "paused"].includes(job.state) ? Object.entries(seen.stages).map(([name, seconds]) => `${name} ${number(seconds, 1)} s`).join(", ") : "";
-    this.told.replaceChildren(h("p", { class: "soft" }, job.input_name, parts.length ? ` · ${parts.join(" · ")}` : ""),
+    this.summary.replaceChildren(h("p", { class: "soft" }, job.input_name, parts.length ? ` · ${parts.join(" · ")}` : ""),
       seen && seen.done !== null && ["running", "paused", "stopping"].includes(job.state) ? h("progress", { max: "1", value: String(seen.done), "aria-label": percent(seen.done) }) : "",
       stages ? h("p", { class: "soft" }, `${t("stages")}: ${stages}`) : "",
       job.error ? h("p", { class: "bad", role: "alert" }, job.error) : "");

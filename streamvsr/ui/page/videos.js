@@ -8,15 +8,15 @@ import { at } from "./api.js";
 const FAR_SECONDS = 0.25, CATCH_UP_SECONDS = 0.25, MOST_NUDGE = 0.5;
 
 // A source that the browser cannot play is asked for as a copy, which takes a while to be made.
-function load(video, address, told) {
+function load(video, address, report) {
   let copied = false;
   const retry = async () => {
     if (!video.isConnected && copied) return;
     copied = true;
     const answer = await fetch(`${address}?copy=1`, { headers: { Range: "bytes=0-0" } }).catch(() => null);
-    if (answer?.status === 202) { told(t("making")); setTimeout(retry, 1000); return; }
-    if (answer?.ok) { told(""); video.src = `${address}?copy=1`; return; }
-    told((await answer?.json().catch(() => null))?.error ?? t("lost"));
+    if (answer?.status === 202) { report(t("making")); setTimeout(retry, 1000); return; }
+    if (answer?.ok) { report(""); video.src = `${address}?copy=1`; return; }
+    report((await answer?.json().catch(() => null))?.error ?? t("lost"));
   };
   video.addEventListener("error", () => { if (!copied) retry(); });
   video.addEventListener("loadedmetadata", () => { if (!video.videoWidth && !copied) retry(); });
@@ -28,9 +28,9 @@ export function pair(left, right, rate = 25) {
   const follower = make(left.label), leader = make(right.label);
   follower.muted = true;
   const said = h("p", { class: "soft", role: "status" });
-  const told = (text) => { said.textContent = text; };
-  load(leader, right.address, told);
-  load(follower, left.address, told);
+  const report = (text) => { said.textContent = text; };
+  load(leader, right.address, report);
+  load(follower, left.address, report);
   const view = slider({ media: follower, label: left.label }, { media: leader, label: right.label });
 
   const place = h("input", { type: "range", min: "0", max: "1000", value: "0", "aria-label": t("seek") });
