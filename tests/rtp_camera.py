@@ -19,6 +19,8 @@ from typing import Any, Self
 
 import av
 
+from tests.rtsp_dialogue import answered
+
 SDP = """v=0
 o=- 0 0 IN IP4 127.0.0.1
 s=clip
@@ -68,27 +70,8 @@ class RtpCamera:
             threading.Thread(target=self._speak, args=(client,), daemon=True).start()
 
     def _speak(self, client: socket.socket) -> None:
-        track = 0
-        with suppress(OSError), client, client.makefile("rb") as lines:
-            request = b""
-            for line in lines:
-                request += line
-                if line.strip():
-                    continue
-                method = request.split()[0].decode()
-                number = re.search(rb"CSeq: *(\d+)", request)
-                body = self._sdp.replace("\n", "\r\n") if method == "DESCRIBE" else ""
-                more = "Session: 1\r\n"
-                if method == "OPTIONS":
-                    more = "Public: OPTIONS, DESCRIBE, SETUP, PLAY\r\n"
-                elif method == "DESCRIBE":
-                    more = f"Content-Type: application/sdp\r\nContent-Length: {len(body)}\r\n"
-                elif method == "SETUP":
-                    more += f"Transport: RTP/AVP/TCP;unicast;interleaved={2 * track}-{2 * track + 1}\r\n"
-                    track += 1
-                given = number[1].decode() if number is not None else "0"
-                client.sendall(f"RTSP/1.0 200 OK\r\nCSeq: {given}\r\n{more}\r\n{body}".encode())
-                request = b""
+        with suppress(OSError), client:
+            for method in answered(client, self._sdp):
                 if method == "PLAY":
                     self._play(client)
                     return

@@ -13,6 +13,8 @@ from typing import Any, Self
 
 import av
 
+from tests.rtsp_dialogue import answered
+
 SDP = """v=0
 o=- 0 0 IN IP4 127.0.0.1
 s=half
@@ -55,24 +57,10 @@ class SilentCamera:
     def _speak(self, client: socket.socket) -> None:
         sps, pps, key = _key_frame()
         sets = ",".join(base64.b64encode(one).decode() for one in (sps, pps))
-        with suppress(OSError), client, client.makefile("rb") as lines:
-            request = b""
-            for line in lines:
-                request += line
-                if line.strip():
-                    continue
-                method = request.split()[0].decode()
-                number = re.search(rb"CSeq: *(\d+)", request).group(1).decode()  # type: ignore[union-attr]
-                request = b""
-                body = SDP.format(sets=sets).replace("\n", "\r\n") if method == "DESCRIBE" else ""
-                more = {
-                    "OPTIONS": "Public: OPTIONS, DESCRIBE, SETUP, PLAY\r\n",
-                    "DESCRIBE": f"Content-Type: application/sdp\r\nContent-Length: {len(body)}\r\n",
-                    "SETUP": "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\nSession: 1\r\n",
-                }.get(method, "Session: 1\r\n")
-                client.sendall(f"RTSP/1.0 200 OK\r\nCSeq: {number}\r\n{more}\r\n{body}".encode())
+        with suppress(OSError), client:
+            for method in answered(client, SDP.format(sets=sets)):
                 if method == "PLAY":
-                    # FU-A with its start bit and no end: the first half of one picture, and then nothing.
+                    # FU-A with its start bit and no end: the first half of one frame, and then nothing.
                     rtp = struct.pack("!BBHII", 0x80, 96, 1, 0, 7)
                     packet = rtp + bytes([key[0] & 0xE0 | 28, 0x80 | key[0] & 0x1F]) + key[1 : len(key) // 2]
                     client.sendall(b"$\0" + struct.pack("!H", len(packet)) + packet)
