@@ -320,6 +320,8 @@ class VsrFilter(WindowedFilter):
 
     def _finished(self, pending: _PendingFrame) -> Frame:
         """The frame, once it has come from the device."""
+        # First, as it sleeps; behind it the flag, which was queued before, need not be waited for.
+        pending.fence.wait()
         # One sum shows every NaN and infinity, and costs a thirtieth of a millisecond a megapixel.
         if pending.broken.read():
             raise ModelError(
@@ -327,7 +329,6 @@ class VsrFilter(WindowedFilter):
                 f" {float(pending.frame.seconds):.3f} s in {str(self._dtype).removeprefix('torch.')}; "
                 "try --precision fp32"
             )
-        pending.fence.wait()
         return pending.frame
 
     def _stacked(self, tensors: list[Tensor]) -> Tensor:
