@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "streamvsr"
 
 pytestmark = pytest.mark.io
 
-BASICS = {"errors", "frames", "config", "options", "part_file", "plain_json", "quoting", "secrets"}
+BASICS = {"errors", "frames", "config", "options", "part_file", "plain_json", "quoting", "secrets", "threads"}
 MEDIA = BASICS | {"media", "media.color"}
 MAY_IMPORT = {
     "errors": set(),
@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "quoting": set(),
     "typed_options": set(),
     "secrets": set(),
+    "threads": set(),
     "frames": set(),
     "options": {"errors"},
     "config": {"errors", "options"},

@@ -27,6 +27,7 @@ from streamvsr.frames import PIXEL_FORMATS, Frame, Plane, StreamInfo
 from streamvsr.media.color.transfer import Fence, codes_of, deferred
 from streamvsr.media.color.yuv import forward_matrix
 from streamvsr.models.base import Model, Session, silent
+from streamvsr.models.device import DTYPES, Precision
 from streamvsr.models.memory import is_out_of_memory
 from streamvsr.models.precision import Flag
 from streamvsr.vsr.deadline import Deadline
@@ -222,6 +223,11 @@ class VsrFilter(WindowedFilter):
     @property
     def strength(self) -> float:
         return self._strength
+
+    @property
+    def precision(self) -> Precision:
+        """What the network computes with, as ``--precision`` has it."""
+        return next(name for name, dtype in DTYPES.items() if str(self._dtype) == f"torch.{dtype}")
 
     @property
     def context(self) -> tuple[int, int]:
