@@ -48,7 +48,7 @@ MAY_IMPORT = {
     "api": MEDIA | {"build", "media.demux", "pipeline", "typed_options"},
     "merge": BASICS | {"build", "pipeline", "media.demux"},
     "compare": MEDIA | {"build", "pipeline", "media.demux", "media.mux"},
-    "reading": BASICS | {"build", "pipeline"},
+    "reading": BASICS | {"build", "pipeline", "media.demux"},
     "metrics": MEDIA | {"degrade", "pipeline", "media.demux", "models", "reading"},
     "degrade": MEDIA | {"build", "reading"},
     "training": MEDIA | {"degrade", "models", "media.demux", "filters"},

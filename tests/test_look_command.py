@@ -12,6 +12,7 @@ import pytest
 
 from streamvsr.cli.app import main
 from streamvsr.footage.choose import RESTORING
+from streamvsr.media.demux.container import ContainerSource
 from tests import outputs
 from tests.test_look import moving, only_what_ships, write
 
@@ -64,6 +65,20 @@ def test_a_preview(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["preview", str(path), "p.jpg"]) == 2
     assert main(["preview", str(path), "--at", "10", str(picture), "-y"]) == 1
     assert capsys.readouterr().err.endswith(f"error: {path}: there is no frame at 10 s; --at chooses another moment\n")
+
+
+def test_a_moment_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "clip.mkv", moving(30), "ffv1")
+    read: list[ContainerSource] = []
+    iterate = ContainerSource.__iter__
+    monkeypatch.setattr(ContainerSource, "__iter__", lambda source: (read.append(source), iterate(source))[1])
+    assert main(["preview", str(path), "--at", "0.6", str(tmp_path / "once.png")]) == 0
+    assert len(read) == 1
+    # A chain that changes how many frames there are, or their fields, is given what comes behind the moment as well.
+    for chain in ("fps=50,vsr", "bwdif=0,vsr"):
+        read.clear()
+        assert main(["preview", str(path), "--at", "0.6", "-vf", chain, "-y", str(tmp_path / "each.png")]) == 0
+        assert len(read) == 3
 
 
 def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

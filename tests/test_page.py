@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import av
 import pytest
@@ -15,6 +16,9 @@ pytest.importorskip("starlette", reason="the extra ui is not installed")
 from tests.browser import SIZES, Browser, Page, browser, expect, opened, until
 from tests.conftest import ROOT
 from tests.ui_server import UiServer, ui_server
+
+if TYPE_CHECKING:
+    from playwright.sync_api import APIResponse, Route
 
 __all__ = ["browser"]
 DEMO = ROOT / "demo" / "city_180p.mp4"
@@ -34,7 +38,7 @@ IN_STEP = """([left, right], seconds) => new Promise((resolve) => {
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UiServer]:
     folder = tmp_path_factory.mktemp("videos")
-    for name in ("city.mp4", "order.mp4"):
+    for name in ("city.mp4", "late.mp4", "order.mp4"):
         shutil.copy(DEMO, folder / name)
     with ui_server(folder, tmp_path_factory.mktemp("state")) as running:
         yield running
@@ -123,6 +127,24 @@ def test_the_whole_way(browser: Browser, server: UiServer) -> None:
         with av.open(str(download.value.path())) as container:
             video = container.streams.video[0]
             assert (video.width, video.height, sum(1 for _ in container.decode(video))) == (1280, 720, 50)
+
+
+def test_frames_that_come_late_leave_the_result_alone(browser: Browser, server: UiServer) -> None:
+    held: list[tuple[Route, APIResponse]] = []
+    with opened(browser, server) as page:
+        page.route(re.compile("/pair/after"), lambda route: held.append((route, route.fetch())))
+        choose(page, "late.mp4")
+        set_option(page, "-frames:v", "40")
+        page.get_by_role("button", name="Add to the queue").click()
+        job = page.get_by_role("article", name="late_x4.mp4")
+        until(page, lambda: held)
+        expect(job.get_by_text("done", exact=True)).to_be_visible()
+        job.get_by_role("button", name="Result").click()
+        expect(job.locator("video")).to_have_count(2)
+        for route, response in held:
+            route.fulfill(response=response)
+        page.wait_for_timeout(500)
+        expect(job.locator("video")).to_have_count(2)
 
 
 def in_step(page: Page, job: object) -> None:

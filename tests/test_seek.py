@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from streamvsr.config import InputOptions, OutputOptions
 from streamvsr.frames import Frame
 from streamvsr.media.demux import Source, TrimmedSource, open_source
+from streamvsr.media.demux.container import ContainerSource
 from streamvsr.media.demux.frame_index import SPARE_FRAMES, CannotSeekError, FrameIndex
 
 pytestmark = pytest.mark.io
@@ -110,6 +111,36 @@ def test_from_a_key_frame_on_it_is_the_whole(clips: Path, name: str, data: st.Da
     wanted = [f for f in frames if f.pts < start]
     assert len(context) == min(before, len(wanted))
     assert_same(context, wanted[-before:] if before else [])
+
+
+SKIMMED = {
+    "h264.mp4": "-c:v libx264 -preset veryfast -g 200 -bf 3",
+    "h264-untold.mkv": "-c:v libx264 -preset veryfast -g 200 -bf 3 -bsf:v filter_units=remove_types=6",
+    "hevc.mp4": "-c:v libx265 -preset ultrafast -x265-params keyint=200:bframes=4:log-level=error",
+    "mpeg2.ts": "-c:v mpeg2video -g 200 -bf 2",
+    "mpeg4.mkv": "-c:v mpeg4 -g 200 -bf 2",
+}
+
+
+@pytest.mark.parametrize("name", SKIMMED)
+def test_what_leads_up_to_the_start_may_be_skimmed(tmp_path: Path, ffmpeg: str, name: str) -> None:
+    path = tmp_path / name
+    command = [ffmpeg, "-v", "error", "-f", "lavfi", "-i", MOVING, *SKIMMED[name].split(), str(path)]
+    subprocess.run(command, check=True)
+    found: list[tuple[list[Frame], int]] = []
+    for skim in (False, True):
+        source = open_source(InputOptions(str(path), start=Fraction(27, 10)), OutputOptions())
+        if skim:
+            source.skim()
+        frames = [item for item in source if isinstance(item, Frame)]
+        assert isinstance(source, TrimmedSource)
+        assert isinstance(source._source, ContainerSource)
+        found.append((frames, source._source._decoder.frames))
+        source.close()
+        assert source.warnings == []
+    (whole, decoded), (skimmed, fewer) = found
+    assert_same(skimmed, whole)
+    assert fewer < decoded - 20
 
 
 @pytest.mark.parametrize(

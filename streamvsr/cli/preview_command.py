@@ -54,7 +54,7 @@ def preview_command(words: Sequence[str]) -> int:
         from streamvsr.look.crops import png
         from streamvsr.look.preview import preview
 
-        # The input is opened three times.
+        # The input is opened more than once.
         made = preview(config, options, warn=cache(console.warning))
     for target, pixels in zip(targets, [made.before, made.after] if options.apart else [made.pixels], strict=True):
         write(target, png(pixels), config.output.overwrite)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from importlib import import_module
+from threading import Thread
 from typing import cast
 
 import numpy as np
@@ -15,11 +17,10 @@ from streamvsr.errors import NoVideoError
 from streamvsr.filters.compose import compose, has_vsr
 from streamvsr.filters.language import parse
 from streamvsr.footage.choose import choose
-from streamvsr.footage.sample import look
-from streamvsr.look.crops import WARM_UP_FRAMES, frame_at, liveliest
+from streamvsr.footage.sample import Footage, look
+from streamvsr.look.crops import WARM_UP_FRAMES, Moment
 from streamvsr.look.options import PreviewOptions
 from streamvsr.media.color.arrays import Pixels
-from streamvsr.models.device import choose_device
 from streamvsr.models.registry import AUTO
 
 MOST = (320, 240)
@@ -43,33 +44,29 @@ class Preview:
 
 def preview(config: Config, options: PreviewOptions, *, warn: Callable[[str], None]) -> Preview:
     """``config.model``'s network, or the one that suits the input. Raises what reading the input raises."""
+    # torch takes two seconds to import, which the decoder does not have to wait for.
+    Thread(target=import_module, args=("torch",), daemon=True).start()
     footage = look(config.input)
-    model = config.model
-    name = model.checkpoint or model.model
     chain = config.output.filters or "vsr"
-    if not has_vsr(compose(parse(chain))):
-        name = chain
-    elif model.model == AUTO and model.checkpoint is None and model.config is None:
-        choice = choose(footage, gpu=choose_device(model.device).type == "cuda")
-        name = choice.model
-        model = replace(model, model=name, strength=choice.strength if model.strength is None else model.strength)
+    networked = has_vsr(compose(parse(chain)))
     wanted = options.at if options.at is not None else Fraction(int(500 * (footage.seconds or 0)), 1000)
     lead = Fraction(WARM_UP_FRAMES) / Fraction(footage.frame_rate or 25).limit_denominator(1001)
-    start = max(Fraction(0), wanted - lead)
     most = (footage.width, footage.height) if options.whole else MOST
     size = min(most[0], footage.width) & ~1 or 1, min(most[1], footage.height) & ~1 or 1
     try:
-        x, y = (0, 0) if options.whole else liveliest(config, footage, start, size, warn)
+        moment = Moment(config, max(Fraction(0), wanted - lead), warn, chain)
+        x, y = (0, 0) if options.whole else moment.liveliest(footage, size)
         crop = f"crop={size[0]}:{size[1]}:{x}:{y}"
-        after = frame_at(config, start, f"{crop},{chain}", model, warn)
+        model, name = _network(config.model, footage) if networked else (config.model, chain)
+        after = moment.frame(f"{crop},{chain}", model)
     except NoVideoError as error:
         raise NoVideoError(
             f"{config.input.path}: there is no frame at {float(wanted):g} s; --at chooses another moment"
         ) from error
     height, width = after.shape[:2]
-    plain = ModelOptions(model="bicubic", scale=(width, height), device=model.device)
-    before = frame_at(config, start, f"{crop},vsr", plain, warn)
-    texts = ["bicubic", str(name)]
+    plain = ModelOptions(model="bicubic", scale=(width, height), device=config.model.device)
+    before = moment.frame(f"{crop},vsr", plain)
+    texts = ["bicubic", name]
     if not options.apart:
         scale = min(fitting_scale(text, width, height, 0.9) for text in texts)
         for pixels, text in zip((before, after), texts, strict=True):
@@ -79,3 +76,14 @@ def preview(config: Config, options: PreviewOptions, *, warn: Callable[[str], No
         f"{both}, at {float(wanted):.2f} s, {size[0]}x{size[1]} of {footage.width}x{footage.height} pixels from {x},{y}"
     )
     return Preview(before, after, line)
+
+
+def _network(model: ModelOptions, footage: Footage) -> tuple[ModelOptions, str]:
+    """With what ``auto`` chooses, and the name to show."""
+    if model.model != AUTO or model.checkpoint is not None or model.config is not None:
+        return model, model.checkpoint or model.model
+    from streamvsr.models.device import choose_device
+
+    choice = choose(footage, gpu=choose_device(model.device).type == "cuda")
+    strength = choice.strength if model.strength is None else model.strength
+    return replace(model, model=choice.model, strength=strength), choice.model

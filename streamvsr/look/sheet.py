@@ -13,7 +13,7 @@ from streamvsr.compare.label import Label, fitting_scale
 from streamvsr.config import Config
 from streamvsr.footage.choose import Choice
 from streamvsr.footage.sample import Footage
-from streamvsr.look.crops import frame_at, liveliest
+from streamvsr.look.crops import Moment
 from streamvsr.media.color.arrays import Pixels
 from streamvsr.models import registry
 
@@ -44,14 +44,15 @@ def sheet(config: Config, footage: Footage, choice: Choice, *, warn: Callable[[s
     rows = []
     for moment in range(MOMENTS):
         start = Fraction(int(1000 * (footage.seconds or 0) * (2 * moment + 1) / (2 * MOMENTS)), 1000)
-        place = liveliest(config, footage, start, size, warn)
+        frames = Moment(config, start, warn)
+        place = frames.liveliest(footage, size)
         row = []
         for name, text in zip(names, texts, strict=True):
             model = replace(config.model, model=name)
             if name == choice.model and model.strength is None:
                 model = replace(model, strength=choice.strength)
             crop = f"crop={size[0]}:{size[1]}:{place[0]}:{place[1]}"
-            pixels = frame_at(config, start, f"{crop},vsr", model, warn)
+            pixels = frames.frame(f"{crop},vsr", model)
             cell = cast(Pixels, np.zeros((height, width, 3), np.uint8))
             cell[: pixels.shape[0], : pixels.shape[1]] = pixels[:height, :width]
             Label(text, width, height, scale).draw(cell, at_right=False)

@@ -12,7 +12,7 @@ import numpy as np
 from streamvsr.config import Config, OutputOptions
 from streamvsr.errors import SourceError
 from streamvsr.footage.sample import Footage
-from streamvsr.look.crops import frame_at
+from streamvsr.look.crops import Moment
 from streamvsr.media.color.arrays import Pixels
 from streamvsr.media.demux import open_source
 from streamvsr.reading import UNTOUCHED
@@ -29,12 +29,12 @@ def strip(config: Config, footage: Footage, *, warn: Callable[[str], None]) -> P
     for moment in range(MOMENTS if footage.seconds else 1):
         start = Fraction(int(1000 * (footage.seconds or 0) * (2 * moment + 1) / (2 * MOMENTS)), 1000)
         try:
-            pixels = frame_at(config, start, None, UNTOUCHED, warn)
+            pixels = Moment(config, start, warn).frame(None, UNTOUCHED)
         except SourceError:
             # The container exaggerates its length, or there is a single frame.
             if cells:
                 break
-            pixels = frame_at(config, Fraction(0), None, UNTOUCHED, warn)
+            pixels = Moment(config, Fraction(0), warn).frame(None, UNTOUCHED)
         width = max(1, round(pixels.shape[1] * HEIGHT_PX / pixels.shape[0]))
         cells.append(cast(Pixels, cv2.resize(pixels, (width, HEIGHT_PX), interpolation=cv2.INTER_AREA)))
     return cast(Pixels, np.hstack(cells))

@@ -68,6 +68,8 @@ class VideoDecoder:
         self._low_delay = low_delay
         # Whoever asks for key frames alone does not miss the others.
         self._expects = not {"skip_frame", "discard"} & options.keys()
+        self.needed_from: int | None = None
+        """Packets of an earlier pts are decoded where others refer to them, and not missed; None: all are needed."""
         self.reset()
 
     def reset(self, *, sought: bool = False) -> None:
@@ -128,6 +130,10 @@ class VideoDecoder:
         self._count += 1
         number = self._count
         shown = self._expects and not packet.is_discard and not is_hidden(packet, self.context.name)
+        if self.needed_from is not None and self._expects and packet.pts is not None:
+            needed = packet.pts >= self.needed_from
+            self.context.skip_frame = "DEFAULT" if needed else "NONREF"
+            shown = shown and needed
         self._sent[number] = _Sent(packet.pts, shown)
         if len(self._sent) > ANSWERS:
             self._forget()

@@ -48,6 +48,11 @@ class Source(ABC):
     def skip_video(self) -> None:
         """Before the iteration: give copied packets alone, as far as the kind of source can; frames may still come."""
 
+    def skim(self) -> None:
+        """Before the iteration: of the frames before ``-ss``, which are not given, decode only what others refer to, as
+        far as the kind of source can. For a quick look: in a stream with temporal layers, or a damaged one, the first
+        frames may show what they lack."""
+
     def frame_index(self) -> FrameIndex:
         """A pass over the input, without decoding. Raises ``CannotSeekError`` where the source cannot begin anywhere
         but at its beginning, ``SourceError`` where it cannot be read."""

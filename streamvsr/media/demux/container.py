@@ -63,6 +63,9 @@ SEEK_BACK_SECONDS = (Fraction(1, 2), 3, 15, 60)
 """How much before the start to aim: a little, because sound may be stored ahead of its frames; then more, while a
 seek lands behind the start (MPEG streams have no index)."""
 
+SKIM_UNTIL_SECONDS = Fraction(1, 2)
+"""So long before the start every frame is decoded: some decoders learn of reordering only when they come to it."""
+
 _FAILURES: tuple[type[BaseException], ...] = (UndecodableError, *FOREIGN)
 """What becomes a ``SourceError`` with the name of the input."""
 
@@ -282,6 +285,10 @@ class ContainerSource(Source):
 
     def skip_video(self) -> None:
         self._skip_video = True
+
+    def skim(self) -> None:
+        if self._shift is not None and self._start:
+            self._decoder.needed_from = self._shift.back(round(-SKIM_UNTIL_SECONDS / self._shift.time_base))
 
     def frame_index(self) -> FrameIndex:
         shift = self._shift

@@ -117,6 +117,9 @@ class TrimmedSource(Source):
         """The audio tracks that have not come to the end."""
         return {n for n in self._audio if self._end is None or n not in reached or reached[n] < self._end}
 
+    def skim(self) -> None:
+        self._source.skim()
+
     def finish(self) -> None:
         """No more frames are wanted; may be called from another thread. Packets come up to the end."""
         self._enough = True

@@ -37,8 +37,11 @@ export class Choose {
   }
 
   async #browse(path) {
+    const asked = (this.asked = {});
     let found;
     try { found = await get(path ? `/files?${query({ path })}` : "/files"); } catch (error) { say(error.message); return; }
+    // Another folder may have been opened meanwhile.
+    if (asked !== this.asked) return;
     if (!path && found.entries.length === 1) { await this.#browse(found.entries[0].path); return; }
     this.folder = path;
     const rows = found.entries.map((entry) => entry.folder
@@ -93,6 +96,7 @@ export class Choose {
       this.#drawLook();
       this.changed(first, this.found);
     } catch (error) {
+      if (this.inputs[0] !== first) return;
       this.lookElement.replaceChildren(h("h2", { id: "look-title" }, t("look")), h("p", { class: "bad", role: "alert" }, error.message));
       this.changed(null, null);
     }

@@ -207,6 +207,8 @@ class Card {
       const address = (side) => at(`/jobs/${this.job.id}/pair/${side}?n=${found.number}`);
       const [before, after] = [image(address("before"), t("before")), image(address("after"), t("after"))];
       await Promise.all([before.decode(), after.decode()]);
+      // The job may have ended meanwhile, and its result stand where the pair would.
+      if (this.job.state !== "running") return;
       this.seen = found.number;
       if (this.pair) { this.pair.media[0].src = before.src; this.pair.media[1].src = after.src; return; }
       this.pair = slider({ media: before, label: t("before") }, { media: after, label: t("after") });
