@@ -45,7 +45,12 @@ TRUTHS = {
     "roof": str(DATA / "gt" / "roof_540p" / "gt"),
     "water": str(CLIPS / "water_cc0_360p.mp4"),
 }
-CONDITIONS = {"clean": "bicubic", "compressed": "h264=32", "noisy": "noise=10"}
+CONDITIONS = {
+    "clean": "bicubic",
+    "compressed": "h264=32",
+    "noisy, compressed": "noise=5+h264=28",
+    "noisy": "noise=10",
+}
 COLUMNS = {
     "lpips": "LPIPS",
     "dists": "DISTS",
@@ -54,6 +59,8 @@ COLUMNS = {
     "ssimulacra2": "SSIMULACRA 2",
     "psnr_y": "PSNR-Y",
     "ssim_y": "SSIM-Y",
+    "psnr_cb": "PSNR-Cb",
+    "psnr_cr": "PSNR-Cr",
     "flicker": "flicker",
     "warping_error": "warping error",
 }
@@ -78,6 +85,7 @@ def ways() -> dict[str, Method]:
         "Lanczos (ffmpeg)": Method("lanczos", ModelOptions(model="identity"), LANCZOS),
         "rt": Method("rt", ModelOptions(model="rt")),
         "rt-real": Method("rt-real", ModelOptions(model="rt-real")),
+        "rt-real-l": Method("rt-real-l", ModelOptions(model="rt-real-l")),
     }
     files = {
         "realesr-animevideov3": "realesr-animevideov3.pth",

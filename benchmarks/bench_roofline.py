@@ -70,7 +70,7 @@ class Moved(TorchDispatchMode):
 def counted(window: Callable[[], None]) -> tuple[int, int]:
     """(operations, bytes) of the convolutions of a window."""
     # The fused operators are unknown to the counter, and one of them computes more than the network asks for.
-    kept, fused._available = fused._available, lambda: False  # type: ignore[assignment]
+    kept, fused._available = fused._available, lambda _: False  # type: ignore[assignment]
     try:
         with FlopCounterMode(display=False) as counter, Moved() as moved:
             window()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -53,6 +52,7 @@ from streamvsr.pipeline.frame_sink import FrameSink
 from streamvsr.pipeline.runner import Run
 from streamvsr.pipeline.stages import FilterStage, SinkLike, SinkStage, SourceStage
 from streamvsr.rings import decoded_ring, finished_ring, most_bytes
+from streamvsr.threads import wait_asleep
 
 LIVE_LATENCY_SECONDS = 2.0
 """``--max-latency`` where the user does not say."""
@@ -147,10 +147,7 @@ def _open(
     refuse: Callable[[str], None] | None = None, announce: Callable[[str], None] | None = None,
 ) -> _Opened:  # fmt: skip
     """What ``build`` opens; ``undo`` closes it. ``refuse`` gets why the run cannot be cut, instead of ``warn``."""
-    # torch's worker threads spin while they wait for each other. Beside a decoder and an encoder that want the same
-    # cores this made frames take 18 times as long (two cores, bicubic x4). Read once, when torch is first imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    own_input = source is None
+    wait_asleep()
     given = source is not None
     if source is not None:
         undo.callback(source.close)
@@ -169,7 +166,7 @@ def _open(
     for line in source.warnings:
         warn(line)
     source.on_warning = warn
-    if own_input and part is None and source.info.duration == 0:
+    if not given and part is None and source.info.duration == 0:
         check_begin(config.input, partial(_input, config, steps, upright=False))
     cut = next((step.ready for step in steps if isinstance(step.ready, Cut)), None)
     parted: TrimmedSource | None = None
@@ -186,11 +183,14 @@ def _open(
     job: Job | PartJob | None = None
     if part is not None:
         job = PartJob(part)
-    elif own_input and frame_sink is None:
+    elif not given and frame_sink is None:
         job = _job(config, source, steps, networks, warn, refuse)
     if job is not None:
         undo.callback(job.store.close)
-    maker = NetworkMaker(config, info, wanted, share, look, notes, warn, segmented=job is not None, models=models)
+    maker = NetworkMaker(
+        config, info, wanted, share, look, notes, warn, segmented=job is not None, models=models,
+        precision=None if job is None else job.begun_in,
+    )  # fmt: skip
     filters, info = configure(steps, info, maker, reached)
     chains = [Chain(segment) for segment in segments(filters)]
     for chain in chains:
@@ -346,7 +346,7 @@ def _part_of(
     """The part of ``source`` that is to be computed; everything behind it gets its borders."""
     # What frames look like to a network behind other filters is not known without running these.
     tracer = maker.tracer() if first_in_chain else None
-    job.begin(maker.weights, maker.context, maker.scene_threshold, open_input, tracer, announce)
+    job.begin(maker.weights, maker.precision, maker.context, maker.scene_threshold, open_input, tracer, announce)
     assert job.plan is not None
     unit, segments = job.plan.time_base, job.plan.segments
     first, last = job.wanted

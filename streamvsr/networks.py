@@ -43,11 +43,13 @@ class NetworkMaker:
     def __init__(
         self, config: Config, source: StreamInfo, wanted: str, latency: float | None, look: Look,
         notes: list[str], warn: Callable[[str], None], *, segmented: bool, models: Models | None = None,
+        precision: str | None = None,
     ) -> None:  # fmt: skip
-        """``segmented``: the run is cut into segments. ``models``: see ``build``."""
+        """``segmented``: the run is cut into segments. ``models``: see ``build``. ``precision``: what ``auto`` has
+        chosen where the run has begun already; None: it has not."""
         self._config, self._source, self._wanted = config, source, wanted
         self._latency, self._look, self._cut = latency, look, segmented
-        self._notes, self._warn, self._models = notes, warn, models
+        self._notes, self._warn, self._models, self._begun_in = notes, warn, models, precision
         self.weights: list[tuple[str, Path | None]] = []
         """Name and strength of each network created, and the file of its weights."""
         self.segmented: list[SegmentedVsr] = []
@@ -55,11 +57,18 @@ class NetworkMaker:
 
     def resolved(self, options: ModelOptions) -> ModelOptions:
         """``options`` with what ``auto`` has chosen here."""
-        undecided = options.model == "auto" and options.checkpoint is None and options.config is None
-        if not undecided or not self.segmented:
+        if not self.segmented:
             return options
         network = self.segmented[0].network
+        options = replace(options, precision=network.precision)
+        if options.model != "auto" or options.checkpoint is not None or options.config is not None:
+            return options
         return replace(options, model=network.model.info.name, strength=network.strength)
+
+    @property
+    def precision(self) -> str:
+        """Of the network that segments are computed with."""
+        return self.segmented[0].network.precision if self.segmented else "fp32"
 
     @property
     def scene_threshold(self) -> float:
@@ -82,17 +91,21 @@ class NetworkMaker:
             defaults = ModelOptions()
             options = replace(options, model="auto", checkpoint=None, config=None, backend=defaults.backend)
         options = replace(options, **given)
+        notes: list[str] = []
+        if self._begun_in is not None and options.precision == "auto":
+            options = replace(options, precision=self._begun_in)  # type: ignore[arg-type]
+            notes += [f"precision {self._begun_in}: as the job began"] if self._begun_in != "fp32" else []
         # The output's format is made at once where nothing comes between, and nothing before has chosen another.
         format = self._wanted if last and info.format == self._source.format else None
         size = None if options.scale is None else _target_size(options.scale, info)
         # Whoever writes a chain, or takes the frames into a program, gets what the network makes.
         free = size is None and self._config.output.filters is None and bool(self._config.output.path)
         network, reason = make_vsr(
-            options, warn=self._warn, look=self._look, models=self._models, output_format=format,
+            options, warn=self._warn, note=notes.append, look=self._look, models=self._models, output_format=format,
             latency_seconds=self._latency,
             size=(lambda scale: self._bounded(info, scale)) if free else lambda _: size,
         )  # fmt: skip
-        self._notes.append(reason)
+        self._notes += [reason, *notes]
         if size is not None and not network:
             return [LibavFilter([("scale", "{}:{}:flags={}".format(*size, FINE_SCALING))])]
         if not self._cut or not network:
@@ -186,6 +199,7 @@ def make_vsr(
     options: ModelOptions,
     *,
     warn: Callable[[str], None],
+    note: Callable[[str], None] = lambda _: None,
     look: Look | None = None,
     models: Models | None = None,
     size: Callable[[int], tuple[int, int] | None] = lambda _: None,
@@ -193,6 +207,7 @@ def make_vsr(
 ) -> tuple[list[Repeats[VsrFilter]], str]:
     """The network of ``options`` as a filter (none for ``identity``), and a sentence for the user on its choice.
 
+    ``note`` gets another one where ``auto`` computes in another precision than fp32.
     ``look``: what ``auto`` goes by; without it, by what is at hand alone.
     ``size``: takes the network's scale and gives (width, height) of its output, or None for what the network makes.
     ``placement``: keyword arguments of ``VsrFilter`` that depend on where it stands in the chain, such as
@@ -234,6 +249,14 @@ def make_vsr(
     from streamvsr.vsr.repeats import Repeats
 
     device = choose_device(options.device)
-    dtype = choose_dtype(options.precision, device)
+    precision = options.precision
+    if precision == "auto":
+        from streamvsr.models.auto_precision import choose as choose_precision
+
+        chosen = choose_precision(model, device, options.threads)
+        precision = chosen.precision
+        if chosen.note:
+            note(chosen.note)
+    dtype = choose_dtype(precision, device)
     placement |= {"device": device, "dtype": dtype, "size": size(model.info.scale)}
     return [Repeats(VsrFilter(model, options, warn=warn, **placement))], reason

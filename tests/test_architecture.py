@@ -13,7 +13,18 @@ PACKAGE = Path(__file__).resolve().parent.parent / "streamvsr"
 
 pytestmark = pytest.mark.io
 
-BASICS = {"errors", "frames", "config", "options", "part_file", "plain_json", "quoting", "secrets", "system_memory"}
+BASICS = {
+    "errors",
+    "frames",
+    "config",
+    "options",
+    "part_file",
+    "plain_json",
+    "quoting",
+    "secrets",
+    "system_memory",
+    "threads",
+}
 MEDIA = BASICS | {"media", "media.color"}
 MAY_IMPORT = {
     "errors": set(),
@@ -23,6 +34,7 @@ MAY_IMPORT = {
     "typed_options": set(),
     "secrets": set(),
     "system_memory": set(),
+    "threads": set(),
     "frames": set(),
     "options": {"errors"},
     "config": {"errors", "options"},

@@ -25,6 +25,7 @@ from streamvsr.frames import PIXEL_FORMATS, Frame, StreamInfo
 from streamvsr.media.color import resample, transfer
 from streamvsr.media.color import yuv as color
 from streamvsr.models import registry
+from streamvsr.models import rt as rt_module
 from streamvsr.models.base import Model
 from streamvsr.models.basicvsr import BasicVSRModel
 from streamvsr.models.basicvsr import session as session_module
@@ -122,7 +123,7 @@ def test_no_copy_waits_for_the_device(
 
     for module, name, own in ((color, "upload", upload), (resample, "upload", upload), (color, "download", download)):
         monkeypatch.setattr(module, name, own)
-    for module in (vsr_module, session_module):
+    for module in (vsr_module, session_module, rt_module):
         monkeypatch.setattr(module, "Flag", Unread)
     vsr = vsr_filter(
         make(), device=META, dtype=dtype, output_format=target, size=size, max_seq_len=3, overlap=1,

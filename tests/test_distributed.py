@@ -32,7 +32,8 @@ from streamvsr.errors import SinkError, WorkerError
 from streamvsr.jobs import job as job_module
 from streamvsr.jobs.plan import InputIdentity, Plan, Segment, regular_borders
 from streamvsr.jobs.store import JobStore, SegmentRecord, job_folder
-from streamvsr.models import registry
+from streamvsr.models import auto_precision, registry
+from streamvsr.models.auto_precision import Choice
 from tests.fake_cluster import FakeCluster
 from tests.kills import make_clip
 
@@ -89,6 +90,27 @@ def test_what_workers_answer_is_the_file_of_one_process(
     assert cluster.killed == 2
     assert os.listdir(tmp_path) == ["out.mp4"]
     assert run.progress().frames_out == 124
+
+
+def test_all_workers_compute_in_the_precision_that_was_chosen(
+    tmp_path: Path, ffmpeg: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip, out = tmp_path / "in.mp4", tmp_path / "out.mp4"
+    make_clip(clip, ffmpeg)
+    monkeypatch.setattr(auto_precision, "choose", lambda *_: Choice("bf16", "precision bf16: measured"))
+    words = ["--model", "rt", "--device", "cpu", "-preset", "ultrafast", "--resume", "-nostdin"]
+    assert main([str(clip), str(tmp_path / "whole.mp4"), *words]) == 0
+    config = config_for(clip, out, workers=2)
+    opened = open_job(replace(config, model=replace(config.model, device="cpu")), warn=lambda _: None)
+    assert "precision bf16: measured" in opened.notes
+    assert opened.config.model.precision == "bf16"
+    monkeypatch.setattr(auto_precision, "choose", lambda *_: pytest.fail("a worker has chosen by itself"))
+    monkeypatch.setattr(run_module, "Cluster", lambda *_: FakeCluster(Crew(0, 2, 1)))
+    run = DistributedRun(opened)
+    run.start()
+    assert run.wait(300)
+    run.result()
+    assert out.read_bytes() == (tmp_path / "whole.mp4").read_bytes()
 
 
 def test_a_failed_segment_is_tried_elsewhere(

@@ -18,7 +18,7 @@ def test_this_torch_has_the_operators() -> None:
     """They are not documented: a torch that drops or changes them would be slower without a word."""
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         pytest.skip("torch was built without oneDNN")
-    assert fused._available()
+    assert fused._available(torch.float32)
 
 
 @settings(max_examples=30, deadline=None)
@@ -41,7 +41,13 @@ def test_fused_is_plain(
         assert torch.allclose(fused.convolve(x, weight, bias, leak), wanted, atol=tolerance)
         assert torch.allclose(fused.convolve_to_few(x, weight, bias), plain, atol=tolerance)
         expected = base + plain
-        assert torch.allclose(fused.convolve_onto(base, x, weight, bias), expected, atol=tolerance)
+        summed = fused.convolve_onto(base.clone(), x, weight, bias)
+        assert torch.allclose(summed, expected, atol=tolerance)
+        assert torch.allclose(
+            fused.convolve_onto(base.clone(), x, weight, bias, relu=True), summed.relu(), atol=tolerance
+        )
+        alone = fused.convolve_onto(torch.zeros_like(base), x, weight, None)
+        assert torch.allclose(alone + bias[:, None, None], plain, atol=tolerance)
     assert torch.equal(x, before)
 
 
@@ -73,6 +79,47 @@ def test_plain_where_the_operators_are_of_no_use(fault: Exception | None, monkey
         with torch.no_grad():
             summed = fused.convolve_onto(x.clone(), x, weight, bias)
         assert torch.allclose(summed, x + functional.conv2d(x, weight, bias, padding=1), atol=EXACT)
-        assert not fused._available()
+        assert not fused._available(torch.float32)
     finally:
         fused._available.cache_clear()
+
+
+def test_bf16_is_plain_where_onednn_refuses_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On processors without AVX-512: no error, and the numbers of torch's own way."""
+
+    def refused(*_: object) -> torch.Tensor:
+        raise RuntimeError("mkldnn_convolution: bf16 path needs the cpu support avx512bw, avx512vl and avx512dq")
+
+    fused._available.cache_clear()
+    monkeypatch.setattr(fused, "_convolve", refused)
+    try:
+        x, weight, bias = (torch.randn(shape).bfloat16() for shape in ((1, 3, 8, 8), (3, 3, 3, 3), (3,)))
+        plain = functional.conv2d(x, weight, bias, padding=1)
+        with torch.no_grad():
+            assert torch.equal(fused.convolve(x, weight, bias), plain)
+            assert torch.equal(fused.convolve_onto(x.clone(), x, weight, bias, relu=True), (x + plain).relu())
+        assert not fused._available(torch.bfloat16)
+    finally:
+        fused._available.cache_clear()
+
+
+def test_bf16_here_is_close_however_it_is_computed() -> None:
+    """The trial raises nothing; where the processor has bf16 it decides for the operators."""
+    assert fused._available(torch.bfloat16) in (True, False)
+    x, weight, bias = torch.rand(1, 16, 9, 9), torch.rand(16, 16, 3, 3) / 9, torch.rand(16)
+    with torch.no_grad():
+        exact = functional.conv2d(x, weight, bias, padding=1)
+        half = fused.convolve(x.bfloat16(), weight.bfloat16(), bias.bfloat16(), 0.0)
+        assert half.dtype == torch.bfloat16
+        assert torch.allclose(half.float(), exact.relu(), rtol=0.03, atol=0.03)
+
+
+def test_who_records_what_is_computed_gets_plain_operators() -> None:
+    x = torch.rand(1, 3, 96, 96)
+    assert not fused.is_free(x), "gradients are recorded"
+    with torch.no_grad():
+        assert fused.is_free(x)
+        traced = torch.jit.trace(lambda y: y + float(fused.is_free(y)), x, check_trace=False)
+        assert torch.equal(traced(x), x)
+        assert not fused.keeps_bits(x.half())
+        assert not fused.keeps_bits(x[:, :, :8, :8]), "torch itself does not ask oneDNN for so small a map"

@@ -27,6 +27,8 @@ from streamvsr.jobs.plan import InputIdentity, Plan, Segment, regular_borders, s
 from streamvsr.jobs.store import JobStore, job_folder, read_packets
 from streamvsr.media.demux import Source, open_source
 from streamvsr.media.demux.demuxer import Demuxer
+from streamvsr.models import auto_precision
+from streamvsr.models.auto_precision import FP32, Choice
 from tests.kills import PLACES, kills, make_clip
 
 SECONDS = 2
@@ -104,6 +106,29 @@ def test_killed_and_gone_on_with(clip: Path, segment: int) -> None:
     assert main([str(clip), str(out), *FAST]) == 0
     assert out.read_bytes() == whole
     assert sorted(p.name for p in clip.parent.iterdir()) == ["in.mp4", "out.mp4", "whole.mp4"]
+
+
+def test_a_job_goes_on_in_the_precision_that_it_was_begun_in(
+    tmp_path: Path, ffmpeg: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it would be another one now: on another machine, or with other threads."""
+    clip, out = tmp_path / "in.mp4", tmp_path / "out.mp4"
+    make_clip(clip, ffmpeg)
+    words = ["--model", "rt", *FAST[2:], "--device", "cpu"]
+    monkeypatch.setattr(auto_precision, "choose", lambda *_: Choice("bf16", "precision bf16: measured"))
+    assert main([str(clip), str(tmp_path / "whole.mp4"), *words]) == 0
+    chosen = "from streamvsr.models import auto_precision as a; a.choose = lambda *_: a.Choice('bf16', '')"
+    process = subprocess.Popen([sys.executable, "-c", f"{chosen}\n{PROGRAM}", "-re", str(clip), str(out), *words])
+    wait_for(job_folder(str(out)) / "00000.json")
+    process.kill()
+    process.wait()
+    assert b'"precision": "bf16"' in (job_folder(str(out)) / "plan.json").read_bytes()
+    monkeypatch.setattr(auto_precision, "choose", lambda *_: pytest.fail("chosen again"))
+    assert main([str(clip), str(out), *words]) == 0
+    assert out.read_bytes() == (tmp_path / "whole.mp4").read_bytes()
+    monkeypatch.setattr(auto_precision, "choose", lambda *_: FP32)
+    assert main([str(clip), str(tmp_path / "fp32.mp4"), *words]) == 0
+    assert (tmp_path / "fp32.mp4").read_bytes() != out.read_bytes()
 
 
 def test_killed_in_front_of_whatever_matters(tmp_path: Path, ffmpeg: str) -> None:
@@ -247,7 +272,7 @@ def test_a_long_plan_is_announced_before_it_is_made_and_its_cost_kept(
     with closing(open_input()) as source:
         job = Job(config, source.info)
     tracer: Any = object() if traced else None
-    job.begin([("bicubic", None)], (0, 0), 0.0, open_input, tracer, lines.append)
+    job.begin([("bicubic", None)], "fp32", (0, 0), 0.0, open_input, tracer, lines.append)
     assert job.plan is not None
     assert f"planned in {job.plan.seconds:.0f} s" in job.note
     assert job.store.plan() == job.plan
@@ -268,9 +293,12 @@ def test_a_plan_goes_through_json_and_comes_back_equal(clip: Path) -> None:
         {"av": "18.1.0"},
         Fraction(1, 12800),
         (Segment(None, 7, 0, 2), Segment(7, None, 40, 0, entry=5, scene=True)),
+        "bf16",
     )
     assert Plan.from_json(plan.to_json()) == plan
     assert plan.differences(plan) == []
+    older = plan.to_json().replace(b'"precision": "bf16"', b'"decoded_through": ""')
+    assert Plan.from_json(older).precision == "fp32", "what jobs of older versions were computed in"
 
 
 def test_packets_come_back_equal(tmp_path: Path) -> None:

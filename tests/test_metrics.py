@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from streamvsr.errors import CheckpointError, MissingExtraError, StreamvsrError, UsageError
 from streamvsr.frames import PIXEL_FORMATS, Color, Frame, StreamInfo
-from streamvsr.media.color.samples import cropped, luma, matrix_of, rgb
+from streamvsr.media.color.samples import chroma, cropped, luma, matrix_of, rgb
 from streamvsr.metrics import natural, perceptual, tools
 from streamvsr.metrics.fidelity import mse, psnr, ssim
 from streamvsr.metrics.measure import Measure, pairs
@@ -83,6 +83,26 @@ def test_luma_of_pictures_is_that_of_the_literature() -> None:
     expected = 16 + (pixels @ np.array([65.481, 128.553, 24.966])) / 255
     assert luma(picture(pixels), BT601) == pytest.approx(expected, abs=1e-3)
     assert rgb(picture(pixels)) == pytest.approx(pixels, abs=1e-3)
+
+
+def test_chroma_of_pictures_is_that_of_the_literature() -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (6, 7, 3))
+    weights = np.array([[-37.797, -74.203, 112.0], [112.0, -93.786, -18.214]])
+    assert chroma(rgb(picture(pixels)), BT601) == pytest.approx(128 + (pixels @ weights.T) / 255, abs=1e-3)
+
+
+def test_chroma_is_measured_apart_from_luma() -> None:
+    """Blue noise on a grey image: the same luma, another Cb, and by BT.601's ratio a little of Cr."""
+    rng = np.random.default_rng(2)
+    grey = np.full((16, 16, 3), 128.0)
+    cb = rng.normal(0, 10, (16, 16, 1))
+    noisy = np.clip(np.rint(grey + cb * np.array([0, -0.344136, 1.772])), 0, 255).astype(int)
+    measure = Measure(tools.load(MeasureOptions(metrics=("psnr_y", "psnr_cb", "psnr_cr")), reference=True), BT601)
+    measure.add(picture(noisy), picture(grey.astype(int)))
+    found = {name: measure.scores.mean(name) for name in ("psnr_y", "psnr_cb", "psnr_cr")}
+    expected = 10 * np.log10(255**2 / np.mean((cb * 224 / 255) ** 2))
+    assert found["psnr_cb"] == pytest.approx(expected, abs=0.1)
+    assert found["psnr_y"] > 50 < found["psnr_cr"]
 
 
 def test_another_matrix_is_converted_not_mistaken() -> None:

@@ -38,7 +38,7 @@ IN_STEP = """([left, right], seconds) => new Promise((resolve) => {
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UiServer]:
     folder = tmp_path_factory.mktemp("videos")
-    for name in ("city.mp4", "order.mp4"):
+    for name in ("city.mp4", "late.mp4", "order.mp4"):
         shutil.copy(DEMO, folder / name)
     with ui_server(folder, tmp_path_factory.mktemp("state")) as running:
         yield running
@@ -133,10 +133,10 @@ def test_frames_that_come_late_leave_the_result_alone(browser: Browser, server: 
     held: list[tuple[Route, APIResponse]] = []
     with opened(browser, server) as page:
         page.route(re.compile("/pair/after"), lambda route: held.append((route, route.fetch())))
-        choose(page)
+        choose(page, "late.mp4")
         set_option(page, "-frames:v", "40")
         page.get_by_role("button", name="Add to the queue").click()
-        job = page.get_by_role("article", name="city_x4.mp4").first
+        job = page.get_by_role("article", name="late_x4.mp4")
         until(page, lambda: held)
         expect(job.get_by_text("done", exact=True)).to_be_visible()
         job.get_by_role("button", name="Result").click()

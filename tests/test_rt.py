@@ -21,10 +21,11 @@ from streamvsr.errors import CheckpointError, ModelError
 from streamvsr.media.color.shrink import antialiased
 from streamvsr.metrics.evaluate import evaluate, methods, prepare
 from streamvsr.metrics.options import EvaluateOptions
+from streamvsr.models import fused
 from streamvsr.models.checkpoint import read
 from streamvsr.models.registry import select
 from streamvsr.models.rt import RTModel, is_rt, load
-from streamvsr.models.rt.color import RTColorNet
+from streamvsr.models.rt.color import RTColorNet, unfold
 from streamvsr.models.rt.network import RTNet
 from streamvsr.training.clips import Budget, open_clips
 from streamvsr.training.networks import ycbcr
@@ -183,6 +184,47 @@ def test_half_precision_is_close(shipped: RTModel) -> None:
     result = run(half, frames.bfloat16())
     assert result.dtype == torch.bfloat16
     assert (result.float() - whole).abs().mean() < 0.02
+
+
+def plainly(net: Net, neighbours: torch.Tensor, hidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """A step in torch's own operators, one after the other."""
+    features = F.relu(net.enter(neighbours) + net.recur(hidden))
+    for block in net.blocks:
+        features = block.conv2(F.relu(block.conv1(features))) + features
+    hidden = features.clamp(-1, 1)
+    if isinstance(net, RTColorNet):
+        luma, chroma = unfold(net.leave(hidden) + net.enlarged(neighbours))
+        return torch.cat((luma, F.interpolate(chroma, scale_factor=2, mode="nearest")), 1), hidden
+    base = F.conv2d(F.pad(neighbours[:, 1:2], (2, 2, 2, 2), mode="replicate"), net.bicubic)
+    return F.pixel_shuffle(net.leave(hidden) + base, 4), hidden
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 9), (48, 47), (64, 106), (65, 107), (5, 1400), (72, 128), (180, 320)])
+def test_what_is_joined_changes_no_bit(shipped: RTModel, size: tuple[int, int]) -> None:
+    """Sizes on both sides of where torch has oneDNN compute, and of where the fused operators take over."""
+    generator = torch.Generator().manual_seed(size[0])
+    layout = torch.channels_last
+    hidden = shipped.net.initial_state(1, *size)
+    with torch.no_grad():
+        for _ in range(2):
+            neighbours = torch.rand(1, 3 * planes(shipped), *size, generator=generator).contiguous(memory_format=layout)
+            wanted, there = plainly(shipped.net, neighbours, hidden)
+            given, hidden = shipped.net(neighbours, hidden)
+            assert torch.equal(given, wanted)
+            assert torch.equal(hidden, there)
+
+
+def test_fused_operators_that_give_other_bits_are_not_used(shipped: RTModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    def other(base: torch.Tensor, *_: object) -> torch.Tensor:
+        return base
+
+    fused._keeps_bits.cache_clear()
+    monkeypatch.setattr(fused, "_convolve_onto", other)
+    try:
+        test_what_is_joined_changes_no_bit(shipped, (72, 128))
+        assert not fused._keeps_bits()
+    finally:
+        fused._keeps_bits.cache_clear()
 
 
 # --- the checkpoint

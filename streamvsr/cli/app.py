@@ -25,6 +25,7 @@ from streamvsr.cli.texts import help_texts
 from streamvsr.cli.tokens import tokenize
 from streamvsr.config import Config
 from streamvsr.errors import ReaderLeftError, StreamvsrError, UsageError, missing_package
+from streamvsr.threads import wait_asleep
 
 if TYPE_CHECKING:
     from streamvsr.pipeline.runner import Run
@@ -72,6 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in words
     console = Console(as_json=_asks_for_json(words))
     forget_secrets()
+    wait_asleep()
     try:
         hide(typed_secrets(words))
         code = _command(words)

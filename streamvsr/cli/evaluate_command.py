@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -60,8 +59,6 @@ def evaluate_command(words: Sequence[str]) -> int:
         raise UsageError("--pictures needs -o FOLDER to write them to")
     folder = None if options.folder is None else _folder(Path(options.folder), config.output.overwrite, options)
     console = Console(quiet=config.run.quiet)
-    # As build() does, but before anything here imports torch.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
     from streamvsr.metrics import plot
     from streamvsr.metrics.evaluate import evaluate, methods, prepare

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -60,8 +59,6 @@ def look_command(words: Sequence[str]) -> int:
     refuse("--sheet", options.sheet, config.output.overwrite)
     refuse("--strip", options.strip, config.output.overwrite)
     console = Console(quiet=config.run.quiet or options.json)
-    # As build() does, but before anything here imports torch.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
     from streamvsr.footage.choose import choose, hints
     from streamvsr.footage.sample import look
@@ -134,6 +131,8 @@ def _text(footage: Footage, choice: Choice, hints: list[str], found: Forecast | 
         *(("hint", hint) for hint in hints),
     ]
     if found is not None:
+        said = (note.partition(" ") for note in found.notes)
+        lines += [("precision", rest) for word, _, rest in said if word == "precision"]
         lines.append(("forecast", _forecast(found)))
     return "\n".join(f"{name:<11}{value}" for name, value in lines)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
@@ -51,8 +50,6 @@ def preview_command(words: Sequence[str]) -> int:
     for target in targets:
         refuse("preview", target, config.output.overwrite)
     console = Console(quiet=config.run.quiet)
-    # As build() does, but before anything here imports torch.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with Interrupts():
         from streamvsr.look.crops import png
         from streamvsr.look.preview import preview

@@ -18,6 +18,7 @@ from streamvsr.jobs.job import Part
 from streamvsr.jobs.plan import InputIdentity, versions
 from streamvsr.jobs.store import JobStore, worker_folder
 from streamvsr.networks import Models
+from streamvsr.threads import wait_asleep
 
 
 class Worker:
@@ -25,7 +26,7 @@ class Worker:
 
     def __init__(self, job: bytes, threads: int, device: str) -> None:
         """``job``: a ``tasks.Job``. ``threads``: CPU threads of the network. ``device``: where it runs."""
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as ``build`` does, but before torch is imported here
+        wait_asleep()
         self._job = decode_job(job)
         model = replace(self._job.config.model, threads=threads, device=device)
         self._config = replace(self._job.config, model=model)

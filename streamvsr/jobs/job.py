@@ -94,6 +94,13 @@ class Job:
         self.plan: Plan | None = None
 
     @property
+    def begun_in(self) -> str | None:
+        """The precision by the plan in the folder, which may be another job's; None for a new job. Raises ``SinkError``
+        where it is damaged."""
+        plan = self.store.plan()
+        return None if plan is None else plan.precision
+
+    @property
     def wanted(self) -> tuple[Segment | None, Segment | None]:
         """The first segment that is to be computed (None: all are finished), and the last (None: up to the end)."""
         assert self.plan is not None
@@ -119,17 +126,18 @@ class Job:
         )
 
     def begin(
-        self, weights: Sequence[tuple[str, Path | None]], context: tuple[int, int], scene_threshold: float,
-        open_input: Callable[[], Source], tracer: Tracer | None, announce: Callable[[str], None],
+        self, weights: Sequence[tuple[str, Path | None]], precision: str, context: tuple[int, int],
+        scene_threshold: float, open_input: Callable[[], Source], tracer: Tracer | None,
+        announce: Callable[[str], None],
     ) -> None:  # fmt: skip
-        """Go on by the plan in the folder, or make one. ``weights``: each network's name and file. ``announce`` gets a
-        line before a plan that may take long. The rest: see ``plan_segments``.
+        """Go on by the plan in the folder, or make one. ``weights``: each network's name and file. ``precision``: what
+        they are run in. ``announce`` gets a line before a plan that may take long. The rest: see ``plan_segments``.
 
         Raises ``UsageError`` where the folder holds another job, ``SourceError`` where the input cannot be read.
         """
         models = tuple(f"{name} {weights_hash(path) if path else ''}".strip() for name, path in weights)
         identity = InputIdentity.of(local_path(self._config.input.path))
-        plan = Plan(identity, stated_options(self._config), models, versions(), Fraction(1), ())
+        plan = Plan(identity, stated_options(self._config), models, versions(), Fraction(1), (), precision)
         known = self.store.check(plan)
         if known is None:
             with closing(open_input()) as source:
@@ -159,6 +167,7 @@ class PartJob:
 
     def __init__(self, part: Part) -> None:
         self._number, self.plan, self.note = part.number, part.plan, ""
+        self.begun_in = part.plan.precision
         self.store = JobStore(part.folder)
 
     @property

@@ -98,6 +98,8 @@ class Plan:
     """Of the packages that decide about bits."""
     time_base: Fraction
     segments: tuple[Segment, ...]
+    precision: str = "fp32"
+    """What the network computes with; where the user leaves it open, it is what was chosen when the job began."""
     decoded_through: str = ""
     """Why every segment's decoding begins with the input; nothing where it need not."""
     seconds: float = 0.0

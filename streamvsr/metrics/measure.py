@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from streamvsr.errors import StreamvsrError
 from streamvsr.frames import Frame
-from streamvsr.media.color.samples import Values, cropped, luma, resized, rgb
+from streamvsr.media.color.samples import Values, chroma, cropped, luma, resized, rgb
 from streamvsr.metrics.fidelity import mse, psnr, ssim
 from streamvsr.metrics.motion import find_motion, flicker, warping_error
 from streamvsr.metrics.table import METRICS
@@ -55,7 +55,8 @@ class Measure:
         self.scores = Scores({name: array("d") for name in tools.wanted})
         self._tools, self._matrix, self._border, self._at = tools, matrix, crop_border, at
         self._motion = any(METRICS[name].needs_motion for name in tools.wanted)
-        self._rgb = bool(tools.with_reference) or {"mse_rgb", "psnr_rgb"} & set(tools.wanted)
+        self._chroma = bool({"psnr_cb", "psnr_cr"} & set(tools.wanted))
+        self._rgb = bool(tools.with_reference) or self._chroma or {"mse_rgb", "psnr_rgb"} & set(tools.wanted)
         self._before: tuple[Values, Values, Values | None] | None = None
 
     def add(self, result: Frame, reference: Frame | None, guide: Frame | None = None) -> None:
@@ -76,6 +77,10 @@ class Measure:
                 pair = cropped(rgb(result), self._border), cropped(rgb(_fitted(reference, result)), self._border)
                 values["mse_rgb"] = mse(*pair)
                 values["psnr_rgb"] = psnr(values["mse_rgb"])
+                if self._chroma:
+                    made, true = (chroma(values_rgb, self._matrix) for values_rgb in pair)
+                    for plane, name in enumerate(("psnr_cb", "psnr_cr")):
+                        values[name] = psnr(mse(made[..., plane], true[..., plane]))
                 if costly:
                     values |= {name: tool(*pair) for name, tool in self._tools.with_reference.items()}
         if costly:

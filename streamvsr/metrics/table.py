@@ -34,6 +34,12 @@ METRICS: Mapping[str, Metric] = {
     for m in (
         Metric("psnr_y", "higher", 2, "reference", "dB, of luma codes (16 to 235), peak 255; at most 100"),
         Metric("psnr_rgb", "higher", 2, "reference", "dB, of R'G'B' 0 to 255, peak 255; at most 100"),
+        Metric(
+            "psnr_cb", "higher", 2, "reference", "dB, of Cb codes (16 to 240), peak 255; at most 100", by_default=False
+        ),
+        Metric(
+            "psnr_cr", "higher", 2, "reference", "dB, of Cr codes (16 to 240), peak 255; at most 100", by_default=False
+        ),
         Metric("ssim_y", "higher", 4, "reference", "structural similarity of luma codes, windows of 11x11"),
         Metric("mse_y", "lower", 2, "reference", "mean squared difference of luma codes"),
         Metric("mse_rgb", "lower", 2, "reference", "mean squared difference of R'G'B' 0 to 255"),

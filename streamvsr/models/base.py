@@ -117,6 +117,11 @@ class Model(ABC):
         widths = [m.in_channels for net in networks for m in net.modules() if isinstance(m, nn.Conv2d)]
         return WORKING_MAPS * 4 * max(widths, default=0)
 
+    def bf16_module(self) -> torch.nn.Module | None:
+        """The module that computes, where its results in bfloat16 are known to be within 50 dB of those in float32, so
+        that ``--precision auto`` may choose it; None: they are not known to be."""
+        return None
+
     def exact_from(self, number: int) -> int | None:  # noqa: ARG002
         """The frame of a scene from which on a session that was reset to frame ``number`` gives, in the same windows,
         what a session gives that has seen the scene from its first frame; None where that is never quite so.

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
 
 from streamvsr.errors import ModelError
 
 if TYPE_CHECKING:
     import torch
 
-_DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
-
+Precision = Literal["fp32", "fp16", "bf16"]
+DTYPES: Mapping[Precision, str] = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+"""By their names in ``--precision``."""
 
 KINDS = ("cpu", "cuda", "mps", "xpu")
 """What torch calls the devices that networks run on: NVIDIA's and AMD's GPUs are "cuda", Intel's "xpu"."""
@@ -36,11 +38,11 @@ def choose_device(name: str) -> torch.device:
     return zero.device
 
 
-def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """``auto`` is fp32 everywhere: half precision has not been measured on a GPU yet, and is slower on CPUs."""
+def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    """The type of ``fp32``, ``fp16`` or ``bf16``. Raises ``ModelError`` where the device is no place for it."""
     import torch
 
     if precision == "fp16" and device.type == "cpu":
         raise ModelError("--precision fp16 needs a GPU: CPUs compute it slower than fp32; leave --precision out")
-    dtype: torch.dtype = getattr(torch, _DTYPES["fp32" if precision == "auto" else precision])
+    dtype: torch.dtype = getattr(torch, DTYPES[precision])
     return dtype

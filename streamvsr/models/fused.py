@@ -3,7 +3,8 @@
 A residual block passes over its maps twice besides its convolutions, for an activation and a sum: a sixth of its time.
 oneDNN, which computes torch's convolutions, does either while it still holds the result. torch calls that from compiled
 graphs only and does not document the operators, so they are tried once, on a small map, against plain ones; where they
-are missing or do not agree, plain ones it is. Without gradients and in float32 only.
+are missing or do not agree, plain ones it is. That holds for bfloat16 too, which oneDNN refuses on processors without
+AVX-512. Without gradients.
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+LEAST_NUMBERS = 20_480
+"""Of a map, above which torch has oneDNN compute its convolution: below, its own sums are in another order."""
 ROUNDED_TO = 16
 """oneDNN computes output channels in groups of so many (AVX-512), however few there are."""
+TYPES = (torch.float32, torch.bfloat16)
 COLUMNS = 4
 """Neighbouring columns that ``convolve_to_few`` computes as channels of one position."""
 
@@ -38,13 +42,15 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor, leak: float | None = None)
     return y if leak is None else functional.leaky_relu_(y, leak) if leak else y.relu_()
 
 
-def convolve_onto(base: Tensor, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """``base`` plus the convolution of ``x``; ``base`` (N, D, H, W) is overwritten unless gradients are recorded."""
+def convolve_onto(base: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None, *, relu: bool = False) -> Tensor:
+    """``base`` plus the convolution of ``x``, then a ReLU where asked for; ``base`` (N, D, H, W) is overwritten unless
+    gradients are recorded."""
     padding = weight.shape[-1] // 2
     if _fuses(x):
-        return _convolve_onto(base, x, weight, bias, padding)
+        return _convolve_onto(base, x, weight, bias, padding, relu)
     y = functional.conv2d(x, weight, bias, padding=padding)
-    return base + y if torch.is_grad_enabled() else base.add_(y)
+    y = base + y if torch.is_grad_enabled() else base.add_(y)
+    return y.relu_() if relu else y
 
 
 def convolve_to_few(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -61,10 +67,23 @@ def convolve_to_few(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return y.permute(0, 2, 3, 1).reshape(x.shape[0], x.shape[2], x.shape[3], outputs).permute(0, 3, 1, 2)
 
 
+def is_free(x: Tensor) -> bool:
+    """Whether what is computed from ``x`` may be computed in another way: on a CPU, where nobody records how, for
+    gradients, a compiler (which fuses by itself) or an export."""
+    recorded = torch.is_grad_enabled() or torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
+    return x.device.type == "cpu" and not recorded
+
+
+def keeps_bits(x: Tensor) -> bool:
+    """Whether the operators here give bit for bit what plain ones do, for maps that begin with ``x``; in bfloat16,
+    where no bits are promised, whether they are there."""
+    if not is_free(x) or x.dtype not in TYPES:
+        return False
+    return _available(x.dtype) if x.dtype != torch.float32 else x.numel() > LEAST_NUMBERS and _keeps_bits()
+
+
 def _fuses(x: Tensor) -> bool:
-    plain = x.device.type != "cpu" or x.dtype != torch.float32 or torch.is_grad_enabled()
-    # torch.compile fuses by itself.
-    return not plain and not torch.compiler.is_compiling() and _available()
+    return is_free(x) and x.dtype in TYPES and _available(x.dtype)
 
 
 def _convolve(x: Tensor, weight: Tensor, bias: Tensor, padding: int, leak: float | None) -> Tensor:
@@ -75,27 +94,47 @@ def _convolve(x: Tensor, weight: Tensor, bias: Tensor, padding: int, leak: float
     return y
 
 
-def _convolve_onto(base: Tensor, x: Tensor, weight: Tensor, bias: Tensor, padding: int) -> Tensor:
+def _convolve_onto(
+    base: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, relu: bool = False
+) -> Tensor:
     y: Tensor = torch.ops.mkldnn._convolution_pointwise_.binary(
-        base, x, weight, bias, [padding, padding], [1, 1], [1, 1], 1, "add", None, None, [], ""
+        base, x, weight, bias, [padding, padding], [1, 1], [1, 1], 1, "add", None, "relu" if relu else None, [], ""
     )
     return y
 
 
 @cache
-def _available() -> bool:
+def _available(dtype: torch.dtype) -> bool:
     """Whether the operators are there and do what plain ones do."""
+    tried = _tried(dtype, 16, 9)
+    # Of bfloat16's eight bits the plain way rounds twice where the fused one does once.
+    atol, rtol = (1e-4, 0.0) if dtype == torch.float32 else (0.25, 2.0**-6)
+    return all(torch.allclose(a.float(), b.float(), atol=atol, rtol=rtol) for a, b in tried) if tried else False
+
+
+@cache
+def _keeps_bits() -> bool:
+    """Whether they give the very numbers, in float32, on a map that is large enough for plain ones to be oneDNN's."""
+    tried = _tried(torch.float32, 32, 48)
+    return all(torch.equal(a, b) for a, b in tried) if tried else False
+
+
+def _tried(dtype: torch.dtype, channels: int, side: int) -> list[tuple[Tensor, Tensor]]:
+    """What the operators give and what plain ones do, each in turn; nothing where they are not there."""
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        return False
+        return []
     with torch.inference_mode():
-        x = torch.linspace(-1, 1, 16 * 9 * 9).view(1, 16, 9, 9).contiguous(memory_format=torch.channels_last)
-        weight, bias = torch.linspace(-1, 1, 16 * 16 * 9).view(16, 16, 3, 3), torch.linspace(-1, 1, 16)
-        weight = weight.contiguous(memory_format=torch.channels_last)
+        generator = torch.Generator().manual_seed(0)
+        shapes = (1, channels, side, side), (channels, channels, 3, 3), (channels,)
+        x, weight, bias = (torch.rand(shape, generator=generator).mul_(2).sub_(1).to(dtype) for shape in shapes)
+        x, weight = (value.contiguous(memory_format=torch.channels_last) for value in (x, weight))
         plain = functional.conv2d(x, weight, bias, padding=1)
+        wanted = [plain, plain.relu(), functional.leaky_relu(plain, 0.1), plain + x]
+        wanted.append((x + functional.conv2d(x, weight, padding=1)).relu_())
         try:
             found = [_convolve(x, weight, bias, 1, leak) for leak in (None, 0.0, 0.1)]
-            summed = _convolve_onto(x.clone(), x, weight, bias, 1)
+            found.append(_convolve_onto(x.clone(), x, weight, bias, 1))
+            found.append(_convolve_onto(x.clone(), x, weight, None, 1, relu=True))
         except (RuntimeError, AttributeError, TypeError):
-            return False
-        wanted = [plain, plain.relu(), functional.leaky_relu(plain, 0.1), plain + x]
-        return all(torch.allclose(a, b, atol=1e-4) for a, b in zip([*found, summed], wanted, strict=True))
+            return []
+        return list(zip(found, wanted, strict=True))

@@ -45,6 +45,8 @@ class Traits:
     """Whether several frames may go through it at once."""
     channels_last: bool = True
     """Whether it runs in that memory format: for networks of convolutions it is faster (benchmarks/bench_layout.py)."""
+    bf16: bool = False
+    """Whether its results in bfloat16 are known to be within 50 dB of those in float32."""
     without: frozenset[torch.dtype] = frozenset()
     """Types of numbers in which it does not give what it should."""
 
@@ -90,6 +92,9 @@ class FrameModel(Model):
 
     def tune(self, options: ModelOptions, warn: Callable[[str], None] = silent) -> None:
         self._options, self._warn = options, warn
+
+    def bf16_module(self) -> nn.Module | None:
+        return self.network if self.traits.bf16 else None
 
     def session(self) -> FrameSession:
         return FrameSession(self.network, self.info, self.traits, self._options, self._warn)

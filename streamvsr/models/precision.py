@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+HALF = (torch.float16, torch.bfloat16)
+WIDENED = "half precision gave a broken frame: going on in fp32, no frame is lost"
+"""What the user is told once."""
 
 BLACK, LIT = 0.01, 0.1
 """An output whose mean is below the one, made from a frame above the other, is not what the network means."""
@@ -16,6 +22,36 @@ def looks_broken(output: Tensor, frame: Tensor) -> Tensor:
     """
     made, given = output.mean(dtype=torch.float32), frame.mean(dtype=torch.float32)
     return ~torch.isfinite(made) | ((made.abs() < BLACK) & (given > LIT))
+
+
+class ExactWeights:
+    """A network that computes in half precision and can go back: its weights and buffers are kept in float32."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self._network = network
+        self._kept: dict[str, Tensor] = {}
+
+    def convert(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Move the network to ``device`` and ``dtype``."""
+        if dtype in HALF and not self._kept:
+            self._kept = {name: value.detach().to("cpu", copy=True) for name, value in self._values()}
+        self._network.to(device=device, dtype=dtype)
+        if dtype not in HALF:
+            self._restore()
+
+    def widen(self) -> None:
+        """Back to float32, with the numbers as they were before they were rounded."""
+        self._network.float()
+        self._restore()
+
+    def _restore(self) -> None:
+        with torch.no_grad():
+            for name, value in self._values() if self._kept else ():
+                value.copy_(self._kept[name])
+
+    def _values(self) -> chain[tuple[str, Tensor]]:
+        # Not the state dict: it lacks what a network can compute again, such as the kernel of a plain enlargement.
+        return chain(self._network.named_parameters(), self._network.named_buffers())
 
 
 class Flag:

@@ -8,7 +8,6 @@ processors. Either is good for a class, and no better: networks use a processor 
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from streamvsr.models import resources
+from streamvsr.threads import processors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,13 +37,6 @@ class Machine(NamedTuple):
     """10**9 multiply-accumulate operations."""
     measured: bool
     device: str
-
-
-def processors() -> int:
-    """Processors that this process may use."""
-    with suppress(AttributeError, OSError):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def machine() -> Machine:

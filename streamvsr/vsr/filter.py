@@ -28,6 +28,7 @@ from streamvsr.frames import PIXEL_FORMATS, Frame, Plane, StreamInfo
 from streamvsr.media.color.transfer import Fence, codes_of, deferred
 from streamvsr.media.color.yuv import forward_matrix
 from streamvsr.models.base import Model, Session, silent
+from streamvsr.models.device import DTYPES, Precision
 from streamvsr.models.memory import is_out_of_memory
 from streamvsr.models.precision import Flag
 from streamvsr.vsr.deadline import Deadline
@@ -243,6 +244,11 @@ class VsrFilter(WindowedFilter):
             work = min(work, free // 2)  # then it works in tiles
         window += (self._windows.max_seq_len + 1) * pixels * channels * 4
         return window + work + width * height * (RESULT_BYTES + channels * CHANNEL_BYTES)
+
+    @property
+    def precision(self) -> Precision:
+        """What the network computes with, as ``--precision`` has it."""
+        return next(name for name, dtype in DTYPES.items() if str(self._dtype) == f"torch.{dtype}")
 
     @property
     def context(self) -> tuple[int, int]:

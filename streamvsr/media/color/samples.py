@@ -19,6 +19,7 @@ Values = NDArray[np.float32]
 
 BLACK, STEPS, PEAK = 16.0, 219.0, 255.0
 """Luma code of black, codes from black to white, and the peak that PSNR is taken of."""
+CHROMA_STEPS, NEUTRAL = 224.0, 128.0
 BT601 = 6
 _SAME = {5: 6}
 """BT.601 for 625 and for 525 lines is one matrix."""
@@ -44,6 +45,15 @@ def luma(frame: Frame, matrix: int) -> Values:
         weights = forward_matrix(matrix)[0].float()
         values = (to_rgb(frame)[0] * weights[:, None, None]).sum(0)
     found: Values = values.mul_(STEPS).add_(BLACK).numpy()
+    return found
+
+
+def chroma(rgb_values: Values, matrix: int) -> Values:
+    """(H, W, 2) codes of Cb and Cr (16 to 240, 128 neutral) of what ``rgb`` gives, with ``matrix``."""
+    from streamvsr.media.color.yuv import forward_matrix
+
+    weights = forward_matrix(matrix)[1:].float().numpy()
+    found: Values = (rgb_values @ weights.T) * np.float32(CHROMA_STEPS / PEAK) + np.float32(NEUTRAL)
     return found
 
 

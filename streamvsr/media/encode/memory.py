@@ -5,13 +5,12 @@ Measured on 1280x720 to 7680x4320, 8-bit 4:2:0 (``benchmarks/RESULTS.md``): good
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import NamedTuple
 
 from streamvsr.frames import StreamInfo
+from streamvsr.threads import processors
 
 LOOKAHEAD = {
     "libx264": {
@@ -62,17 +61,11 @@ def held(codec: str, preset: str | None, options: Mapping[str, str], threads: in
     return Held(4, 1.5, 6.0)
 
 
-def _processors() -> int:
-    with suppress(AttributeError, OSError):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def encoder_bytes(
     codec: str, preset: str | None, options: Mapping[str, str], info: StreamInfo, frames: int | None
 ) -> int:
     """For frames like ``info``, of which ``frames`` come; None: any number."""
-    one = held(codec, preset, options, _processors())
+    one = held(codec, preset, options, processors())
     pixels = info.width * info.height
     deep = info.format.frame_bytes(info.width, info.height) / (1.5 * pixels)
     count = one.frames if frames is None else min(frames, one.frames)

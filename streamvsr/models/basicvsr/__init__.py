@@ -70,7 +70,7 @@ class BasicVSRModel(PropagationModel[BasicVSRNet | RealBasicVSRNet]):
         if isinstance(core, RealBasicVSRNet):
             cleaning, core = core.image_cleaning, core.basicvsr
         rule, options = self._refine_rule, self._options
-        return BasicVSRSession(core, cleaning, rule, self._history, options, self._warn, self._widen)
+        return BasicVSRSession(core, cleaning, rule, self._history, options, self._warn, self._exact.widen)
 
 
 def shape_of(state: Mapping[str, Tensor]) -> dict[str, int]:

@@ -14,7 +14,7 @@ from streamvsr.config import ModelOptions
 from streamvsr.errors import CheckpointError
 from streamvsr.models.base import WORKING_MAPS, Model, silent
 from streamvsr.models.basicvsr.history import Schedule
-from streamvsr.models.basicvsr.session import HALF
+from streamvsr.models.precision import ExactWeights
 
 MAX_SEQ_LEN = 24
 OVERLAP = 8
@@ -34,13 +34,10 @@ class PropagationModel(Model, Generic[Network]):
         self.network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._options = ModelOptions()
         self._warn: Callable[[str], None] = silent
-        self._exact: dict[str, Tensor] = {}
-        """The weights in float32, where the network has them in half precision."""
+        self._exact = ExactWeights(self.network)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Self:
-        if dtype in HALF and not self._exact:
-            self._exact = {name: value.to("cpu", copy=True) for name, value in self.network.state_dict().items()}
-        self.network.to(device=device, dtype=dtype)
+        self._exact.convert(device, dtype)
         return self
 
     def tune(self, options: ModelOptions, warn: Callable[[str], None] = silent) -> None:
@@ -59,12 +56,6 @@ class PropagationModel(Model, Generic[Network]):
 
     def exact_from(self, number: int) -> int | None:
         return Schedule.of(self._history).exact_from(number)
-
-    def _widen(self) -> None:
-        """Back to float32, with the weights as they were before they were rounded."""
-        self.network.float()
-        if self._exact:
-            self.network.load_state_dict(self._exact)
 
 
 def blocks_of(state: Mapping[str, Tensor], trunk: str) -> int:

@@ -33,7 +33,7 @@ from streamvsr.models.basicvsr.network import BasicVSRNet
 from streamvsr.models.basicvsr.parts import BasicVSRParts, Parts
 from streamvsr.models.checks import check_window
 from streamvsr.models.memory import is_out_of_memory, release
-from streamvsr.models.precision import Flag, looks_broken
+from streamvsr.models.precision import HALF, WIDENED, Flag, looks_broken
 
 MIN_SIZE_PX = 64
 """The least height and width: below, the smallest level of the flow pyramid is a single pixel."""
@@ -41,9 +41,6 @@ BATCH_PIXELS_CPU = 1 << 15
 BATCH_PIXELS_GPU = 1 << 20
 """Pixels that are cleaned, or given to the flow network, at once; at least one frame or pair. A CPU gains nothing from
 batches, and needs 8 MB a feature map for this many."""
-
-
-HALF = (torch.float16, torch.bfloat16)
 
 
 class HalfPrecisionError(Exception):
@@ -204,7 +201,7 @@ class PropagationSession(Session, ABC, Generic[Context]):
         """``rest``: the frames that are not committed yet. They are worked on anew."""
         if self._widen is None:
             raise ModelError("half precision gave a broken frame; try --precision fp32")
-        self._warn("half precision gave a broken frame: going on in fp32, no frame is lost")
+        self._warn(WIDENED)
         self._widen()
         self._half = False
         for branch in self._branches:

@@ -51,7 +51,7 @@ class BasicVSRPlusPlusModel(PropagationModel[BasicVSRPlusPlusNet]):
         return None if first is None else super().exact_from(first)
 
     def session(self) -> BasicVSRPlusPlusSession:
-        return BasicVSRPlusPlusSession(self.network, self._history, self._options, self._warn, self._widen)
+        return BasicVSRPlusPlusSession(self.network, self._history, self._options, self._warn, self._exact.widen)
 
 
 def load(state: Mapping[str, Tensor], config: Mapping[str, str]) -> BasicVSRPlusPlusModel:

@@ -59,4 +59,4 @@ def load(state: Mapping[str, Tensor], config: Mapping[str, str]) -> FrameModel: 
     scale = scale_of(state[last].shape[0], planes)
     network = filled(lambda: SRVGGNet(channels, (layers - 3) // 2, scale, planes), state)
     # Each of its convolutions sees one pixel further: tiles with as much around them are the whole, but for rounding.
-    return FrameModel("srvgg", network, scale, Traits(halo_px=(layers + 1) // 2), DOMAINS[planes])
+    return FrameModel("srvgg", network, scale, Traits(halo_px=(layers + 1) // 2, bf16=True), DOMAINS[planes])
