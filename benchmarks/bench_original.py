@@ -3,8 +3,9 @@
     python benchmarks/bench_original.py [--frames 30] [--rounds 2] [--threads 1 2] [--size 160x90]
                                         [--memory-frames 300] [--device cpu]
 
-Random weights of the published configuration (64 channels, 20 + 20 blocks): they cost what trained ones do. Each
-measurement is a process of its own, so that peak memory is its own. ``original N`` is the published script's loop with
+Random weights of the published configuration (64 channels, 20 + 20 blocks): they cost what trained ones do. Where
+mmedit is missing, ``original_loop`` stands for its network. Each measurement is a process of its own, so that peak
+memory is its own. ``original N`` is the published script's loop with
 ``--max_seq_len N``: the clip in memory as float32, the network chunk by chunk, all results kept and joined.
 ``symmetric 15/5`` runs mmedit's network over windows of 15 frames and keeps the middle 5, which is what a block-wise
 tool does to hide its seams. ``carry L/V`` is streamvsr's session with max_seq_len L and overlap V.
@@ -23,8 +24,10 @@ import resource
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 
 import torch
+from original_loop import OriginalLoop
 from torch.nn import functional
 
 from streamvsr.models.basicvsr import load
@@ -44,6 +47,12 @@ def theirs() -> torch.nn.Module:
         **CONFIG, dynamic_refine_thres=255, spynet_pretrained=None, is_sequential_cleaning=False
     )
     return network.eval()
+
+
+def restated(channels: int, blocks: int, cleaning_blocks: int) -> torch.nn.Module:
+    """The same without mmcv and mmedit, and with other random weights."""
+    torch.manual_seed(0)
+    return OriginalLoop(RealBasicVSRNet(channels, blocks, cleaning_blocks)).eval()
 
 
 class Clip:
@@ -112,7 +121,8 @@ WAYS = {"original": lambda n, f, a, b: original(n, f, a), "symmetric": symmetric
 
 def child(way: str, a: int, b: int, frames: int, size: str, device: str) -> None:
     width, height = map(int, size.split("x"))
-    network = (ours() if way == "carry" else theirs()).to(device)
+    network = ours() if way == "carry" else theirs() if find_spec("mmedit") else restated(*CONFIG.values())
+    network = network.to(device)
     pictures = Clip(frames, width, height, device)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     begin, busy = time.perf_counter(), time.process_time()

@@ -38,6 +38,7 @@ from streamvsr.media.demux.clip import ClipSource
 from streamvsr.media.mux import (
     Sink,
     described,
+    encoder_memory,
     holds_rotation,
     open_sink,
     same_file,
@@ -45,22 +46,14 @@ from streamvsr.media.mux import (
     with_usable_encoder,
     written_paths,
 )
+from streamvsr.memory_need import MemoryNeed
 from streamvsr.networks import FINE_SCALING, Models, NetworkMaker, look_once
 from streamvsr.pipeline.frame_sink import FrameSink
-from streamvsr.pipeline.ring import Ring
 from streamvsr.pipeline.runner import Run
 from streamvsr.pipeline.stages import FilterStage, SinkLike, SinkStage, SourceStage
+from streamvsr.rings import decoded_ring, finished_ring, most_bytes
 from streamvsr.threads import wait_asleep
-from streamvsr.vsr.windows import LATENCY_PARTS
 
-DECODED_FRAMES = 16
-"""Frames that wait between decoder and network: enough to smooth a decoder's bursts, small beside a window."""
-FINISHED_FRAMES = 8
-"""Frames that wait between two later stages; they are large, and the ring's byte bound often comes first."""
-LIVE_DECODED_FRAMES = 64
-"""Frames of a live input that may wait while they are young enough: what opening it has read ahead comes at once."""
-LIVE_FINISHED_FRAMES = 2
-"""The same for a live input, where waiting is latency."""
 LIVE_LATENCY_SECONDS = 2.0
 """``--max-latency`` where the user does not say."""
 
@@ -117,7 +110,7 @@ def build(
     """
     with ExitStack() as undo:
         opened = _open(config, warn, undo, source, frame_sink, part, models, announce=announce)
-        run = _wired(config, opened)
+        run = _wired(config, opened, warn)
         undo.pop_all()
         return run
 
@@ -237,16 +230,16 @@ def _open(
     return _Opened(source, chains, sink, job, maker, media, output, notes, latency, cut, parted, bounded)
 
 
-def _wired(config: Config, opened: _Opened) -> Run:
+def _wired(config: Config, opened: _Opened, warn: Callable[[str], None]) -> Run:
     source, chains, sink, media, cut = opened.source, opened.chains, opened.sink, opened.media, opened.cut
     info, live, latency = media.video, media.video.live, opened.latency
     idle = latency / 2 if live else None
-    rings = [_live_ring(latency, info) if live else Ring("decoded", DECODED_FRAMES)]
+    rings = [decoded_ring(latency, info)]
     stages = []
     last_network = max((n for n, chain in enumerate(chains) if chain.filters[0].own_thread), default=-1)
     for number, chain in enumerate(chains):
         name = "+".join(one.name for one in chain.filters)
-        rings.append(Ring(name, LIVE_FINISHED_FRAMES if live else FINISHED_FRAMES))
+        rings.append(finished_ring(name, live=live))
         discard = number <= last_network
         stages.append(FilterStage(name, chain, rings[-2], rings[-1], discard_on_stop=discard, idle_seconds=idle))
         if cut is not None and opened.parted is not None and cut in chain.filters:
@@ -255,6 +248,10 @@ def _wired(config: Config, opened: _Opened) -> Run:
     if opened.bounded is not None:
         encode.on_enough = partial(_enough, opened.bounded.cut, stages)
     total = _expected_frames(config.output, media.video, sink.frames_before)
+    encoder = encoder_memory(opened.output, info, total) if config.output.path else 0
+    filters = sum(chain.memory_bytes for chain in chains)
+    need = MemoryNeed(most_bytes(rings, source.info.video, info), filters, encoder)
+    need.check(warn)
     return Run(
         SourceStage(source, rings[0], sink.spool, realtime=config.input.realtime or source.paced),
         stages,
@@ -265,6 +262,7 @@ def _wired(config: Config, opened: _Opened) -> Run:
         notes=list(dict.fromkeys(opened.notes)),
         writes=described(opened.output, info) if isinstance(sink, Sink) else "",
         live=live,
+        memory_bytes=need.total,
     )
 
 
@@ -307,13 +305,6 @@ def _steps(config: Config) -> tuple[tuple[Step, ...], list[str]]:
         if model.model != "identity":
             notes.append("no network: there is no vsr in -vf")
     return steps, notes
-
-
-def _live_ring(latency: float, info: StreamInfo) -> Ring:
-    """Holds what has come in one part of the latency, and drops what is older."""
-    seconds = latency / LATENCY_PARTS
-    frames = max(LIVE_DECODED_FRAMES, int(seconds * (info.frame_rate or 0)) + 1)
-    return Ring("decoded", frames, drop_oldest=True, max_age_seconds=seconds)
 
 
 def _source_options(output: OutputOptions, steps: Sequence[Step], *, upright: bool) -> OutputOptions:

@@ -52,6 +52,11 @@ class PixelFormat:
             shapes = (full, chroma, chroma)
         return (*shapes, full) if self.alpha else shapes
 
+    def frame_bytes(self, width: int, height: int) -> int:
+        """Of all planes of a frame."""
+        samples = sum(rows * columns for rows, columns in self.plane_shapes(width, height))
+        return samples if self.bits <= 8 else 2 * samples
+
 
 def _formats() -> dict[str, PixelFormat]:
     depths = {8: "", 10: "10le", 12: "12le", 14: "14le", 16: "16le"}

@@ -13,7 +13,18 @@ PACKAGE = Path(__file__).resolve().parent.parent / "streamvsr"
 
 pytestmark = pytest.mark.io
 
-BASICS = {"errors", "frames", "config", "options", "part_file", "plain_json", "quoting", "secrets", "threads"}
+BASICS = {
+    "errors",
+    "frames",
+    "config",
+    "options",
+    "part_file",
+    "plain_json",
+    "quoting",
+    "secrets",
+    "system_memory",
+    "threads",
+}
 MEDIA = BASICS | {"media", "media.color"}
 MAY_IMPORT = {
     "errors": set(),
@@ -22,6 +33,7 @@ MAY_IMPORT = {
     "quoting": set(),
     "typed_options": set(),
     "secrets": set(),
+    "system_memory": set(),
     "threads": set(),
     "frames": set(),
     "options": {"errors"},
@@ -41,7 +53,21 @@ MAY_IMPORT = {
     "footage": MEDIA | {"media.demux", "models"},
     "look": MEDIA | {"build", "compare", "filters", "footage", "media.demux", "models", "pipeline", "reading"},
     "networks": BASICS | {"filters", "footage", "models", "vsr"},
-    "build": BASICS | {"fidelity", "jobs", "media.demux", "media.mux", "filters", "networks", "vsr", "pipeline"},
+    "rings": {"frames", "pipeline", "vsr"},
+    "memory_need": {"errors", "system_memory"},
+    "build": BASICS
+    | {
+        "fidelity",
+        "jobs",
+        "media.demux",
+        "media.mux",
+        "filters",
+        "memory_need",
+        "networks",
+        "vsr",
+        "pipeline",
+        "rings",
+    },
     "distributed": BASICS | {"build", "jobs", "media.demux", "models", "networks", "pipeline"},
     "ui": BASICS,
     "presets": {"config", "errors", "options"},

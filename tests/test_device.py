@@ -137,6 +137,71 @@ def test_no_copy_waits_for_the_device(
 
 
 @pytest.mark.parametrize(
+    ("make", "target", "size"),
+    [(rt, None, None), (rt, None, (300, 200)), (random_model, None, None), (random_model, "yuv420p10le", (300, 200))],
+)
+def test_codes_alone_cross_the_bus(
+    make: Any, target: str | None, size: tuple[int, int] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once a window has run, each frame sends its planes up once and gets its codes back: no table, no matrix."""
+    up: list[tuple[torch.dtype, tuple[int, ...]]] = []
+    down: list[torch.dtype] = []
+
+    def upload(codes: Tensor, device: torch.device | None) -> Tensor:
+        up.append((codes.dtype, tuple(codes.shape)))
+        return codes.to(device)
+
+    def download(codes: Tensor) -> Tensor:
+        down.append(codes.dtype)
+        return torch.zeros(codes.shape, dtype=codes.dtype)
+
+    for module, name, own in ((color, "upload", upload), (resample, "upload", upload), (color, "download", download)):
+        monkeypatch.setattr(module, name, own)
+    for module in (vsr_module, session_module):
+        monkeypatch.setattr(module, "Flag", Unread)
+    vsr = vsr_filter(make(), device=META, output_format=target, size=size, max_seq_len=3, overlap=1, tile="64")
+    info, frames = clip("yuv420p", 9)
+    vsr.configure(info)
+    for frame in frames[:4]:
+        list(vsr.push(frame))
+    up.clear()
+    down.clear()
+    made = sum(1 for frame in frames[4:] for _ in vsr.push(frame))
+    assert made >= 4
+    assert {dtype for dtype, _ in up} == {torch.uint8}
+    assert {shape for _, shape in up} == set(info.format.plane_shapes(80, 72))
+    assert len(down) == 3 * made
+    assert set(down) == {torch.uint16 if target else torch.uint8}
+
+
+def test_whoever_waits_for_the_device_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spinning would take a core from the decoder and the encoder; the fence comes first, and lies behind the flag."""
+    order: list[str] = []
+
+    class Event:
+        def __init__(self, *, blocking: bool = False) -> None:
+            assert blocking
+
+        def record(self, stream: Any) -> None:
+            order.append(f"recorded on {stream}")
+
+        def synchronize(self) -> None:
+            order.append("waited")
+
+    class Raised:
+        def read(self) -> bool:
+            order.append("read")
+            return False
+
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(transfer, "_copies", lambda device: f"copies of {device}")
+    _, frames = clip("yuv420p", 1)
+    pending = vsr_module._PendingFrame(frames[0], 0, Raised(), transfer.Fence(torch.device("cuda:0")))  # type: ignore[arg-type]
+    assert vsr_filter(rt())._finished(pending) is frames[0]
+    assert order == ["recorded on copies of cuda:0", "waited", "read"]
+
+
+@pytest.mark.parametrize(
     "ratio", [Fraction(2), Fraction(4), Fraction(1, 2), Fraction(3, 2), Fraction(7, 5), Fraction(1, 4)]
 )
 @pytest.mark.parametrize("phase", [Fraction(1, 2), Fraction(1, 4)])

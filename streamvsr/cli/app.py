@@ -233,7 +233,8 @@ def run_config(
         try:
             if run.writes:
                 total = run.progress().frames_total
-                console.note(run.writes if total is None else f"{run.writes}, {total} frames")
+                memory = f", about {size(run.memory_bytes)} of memory" if run.memory_bytes else ""
+                console.note((run.writes if total is None else f"{run.writes}, {total} frames") + memory)
             shown = _show_notes(run, console, 0)
             display = show(console) if show is not None else make_display(console, config.run.progress)
             ending = _watch(run, display, interrupts, console)

@@ -38,5 +38,11 @@ class Filter(ABC):
         """A live input has fallen silent: yield what would wait for more. The stream may go on afterwards."""
         return iter(())
 
+    @property
+    def memory_bytes(self) -> int:
+        """Main memory that it will take for its frames and its work, as far as that grows with the frame; known once it
+        is configured."""
+        return 0
+
     def close(self) -> None:
         """Let go of resources; called once, also after an error."""

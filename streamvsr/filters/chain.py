@@ -35,6 +35,10 @@ class Chain(Filter):
         self.lookahead = sum(link.lookahead for link in self.filters)
         return info
 
+    @property
+    def memory_bytes(self) -> int:
+        return sum(link.memory_bytes for link in self.filters)
+
     def push(self, frame: Frame) -> Iterator[Frame]:
         return self._through(iter((frame,)), 0)
 

@@ -43,7 +43,8 @@ class Forecast:
     seconds: float | None
     """None where the length of the input is not known."""
     memory_bytes: int | None
-    """The most that this process had in use up to the trial's end; None where the system does not tell."""
+    """The most that this process had in use up to the trial's end, or more where a run is expected to take more (an
+    encoder that a trial does not fill); None where the system does not tell."""
     output_bytes: int | None
     trial_frames: int
     writes: str
@@ -94,7 +95,7 @@ def forecast(config: Config, footage: Footage, *, warn: Callable[[str], None], s
     return Forecast(
         rate,
         loading + frames / rate + over - stopped if frames and rate else None,
-        _peak_memory(),
+        None if (peak := _peak_memory()) is None else max(peak, run.memory_bytes),
         int(size / written * frames) if written and size and frames else None,
         done,
         run.writes.removeprefix(f"{path}: "),

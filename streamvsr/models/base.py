@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import torch
 
 
+WORKING_MAPS = 6
+"""Feature maps that a trunk of residual blocks needs at a time, with the convolutions' own working memory."""
 Domain = Literal["rgb", "rgba", "luma", "ycbcr"]
 
 
@@ -105,6 +107,15 @@ class Model(ABC):
         ``warn`` gets one line for each thing that goes differently from what was asked. Without a call the defaults
         hold.
         """
+
+    @property
+    def pixel_bytes(self) -> int:
+        """Memory that it takes for a pixel of the input while it works, about, in float32 and without tiles."""
+        from torch import nn
+
+        networks = [value for value in vars(self).values() if isinstance(value, nn.Module)]
+        widths = [m.in_channels for net in networks for m in net.modules() if isinstance(m, nn.Conv2d)]
+        return WORKING_MAPS * 4 * max(widths, default=0)
 
     def bf16_module(self) -> torch.nn.Module | None:
         """The module that computes, where its results in bfloat16 are known to be within 50 dB of those in float32, so

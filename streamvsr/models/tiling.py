@@ -19,10 +19,9 @@ import torch
 from torch import Tensor
 
 from streamvsr.config import LEAST_TILE_PX
+from streamvsr.models.base import WORKING_MAPS
 from streamvsr.models.memory import free_bytes, is_out_of_memory, release
 
-WORKING_MAPS = 6
-"""Feature maps that a trunk of residual blocks needs at a time, with the convolutions' own working memory."""
 USABLE = 0.5
 """Of the free memory; the rest is for what lives between two steps, and for others."""
 

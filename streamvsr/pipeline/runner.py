@@ -52,14 +52,16 @@ class Run:
         notes: Sequence[str] = (),
         writes: str = "",
         live: bool = False,
+        memory_bytes: int = 0,
     ) -> None:
         """``rings`` in the order of the flow; ``notes`` are lines worth telling the user before the run starts;
         ``writes`` says what comes out.
 
-        ``live``: measure how long frames are on their way.
+        ``live``: measure how long frames are on their way. ``memory_bytes``: the most that it is expected to take.
         """
         self.notes = list(notes)
         self.writes = writes
+        self.memory_bytes = memory_bytes
         self._source, self._sink = source, sink
         self._stages: list[Stage] = [source, *segments, sink]
         self._rings = rings

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from streamvsr import system_memory
 from streamvsr.config import ModelOptions
 from streamvsr.errors import FilterError, ModelError, UsageError
 from streamvsr.frames import PIXEL_FORMATS, Frame, Plane, StreamInfo
@@ -41,6 +42,9 @@ from streamvsr.vsr.windows import Step, Windows, fitting, window_for
 CPU = torch.device("cpu")
 DEFAULT_RATE = Fraction(25)
 """Frames a second that a live stream is taken to have where it does not say."""
+RESULT_BYTES, CHANNEL_BYTES = 34, 16
+"""For a pixel of the output, and for each of the network's channels besides: results and what their conversion takes in
+main memory (benchmarks/bench_large.py)."""
 MOST_SIDE_PX = 32768
 """Of a resized frame: far more than any format or display has."""
 
@@ -226,6 +230,23 @@ class VsrFilter(WindowedFilter):
         return self._strength
 
     @property
+    def memory_bytes(self) -> int:
+        """See ``Filter``. Of a network on another device only the planes of its frames are in main memory."""
+        info = self._info
+        if info is None or self._domain is None:
+            return 0
+        pixels, channels = info.width * info.height, self._model.info.channels
+        width, height = self._size or (info.width * self._model.info.scale, info.height * self._model.info.scale)
+        window = (self._windows.max_seq_len + 1) * info.format.frame_bytes(info.width, info.height)
+        if self._device.type != "cpu":
+            return window
+        work = pixels * self._model.pixel_bytes
+        if self._model.info.tunable and (free := system_memory.free_bytes()) is not None:
+            work = min(work, free // 2)  # then it works in tiles
+        window += (self._windows.max_seq_len + 1) * pixels * channels * 4
+        return window + work + width * height * (RESULT_BYTES + channels * CHANNEL_BYTES)
+
+    @property
     def precision(self) -> Precision:
         """What the network computes with, as ``--precision`` has it."""
         return next(name for name, dtype in DTYPES.items() if str(self._dtype) == f"torch.{dtype}")
@@ -327,6 +348,8 @@ class VsrFilter(WindowedFilter):
 
     def _finished(self, pending: _PendingFrame) -> Frame:
         """The frame, once it has come from the device."""
+        # First, as it sleeps; behind it the flag, which was queued before, need not be waited for.
+        pending.fence.wait()
         # One sum shows every NaN and infinity, and costs a thirtieth of a millisecond a megapixel.
         if pending.broken.read():
             raise ModelError(
@@ -334,7 +357,6 @@ class VsrFilter(WindowedFilter):
                 f" {float(pending.frame.seconds):.3f} s in {str(self._dtype).removeprefix('torch.')}; "
                 "try --precision fp32"
             )
-        pending.fence.wait()
         return pending.frame
 
     def _stacked(self, tensors: list[Tensor]) -> Tensor:

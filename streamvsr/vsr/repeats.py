@@ -55,6 +55,10 @@ class Repeats(Filter, Generic[Network]):
         self.lookahead = self.network.lookahead
         return made
 
+    @property
+    def memory_bytes(self) -> int:
+        return self.network.memory_bytes
+
     def push(self, frame: Frame) -> Iterator[Frame]:
         last = self._last
         if last is None or frame.discontinuity or not same_frame(last, frame):

@@ -80,6 +80,10 @@ class SegmentedVsr(Filter):
     def configure(self, info: StreamInfo) -> StreamInfo:
         return self._inner.configure(info)
 
+    @property
+    def memory_bytes(self) -> int:
+        return self._inner.memory_bytes
+
     def push(self, frame: Frame) -> Iterator[Frame]:
         if self._done:
             return

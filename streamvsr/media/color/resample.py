@@ -133,16 +133,28 @@ def _along(x: Tensor, dim: int, axis: _Axis, wanted: int) -> Tensor:
 
 def _gathered(x: Tensor, dim: int, axis: _Axis, wanted: int) -> Tensor:
     """Tap by tap, each output with its own inputs and weights: a kernel for many phases would be nearly all zeros."""
-    outputs = torch.arange(wanted)
-    phases = outputs % axis.phases
-    # _padded has cut off the inputs before the first tap, so that a block's taps begin at stride * block.
-    begins = outputs // axis.phases * axis.stride
-    begins = upload(begins if axis.offsets is None else begins + axis.offsets[phases], x.device)
     shape = (1, 1, 1, wanted) if dim == 3 else (1, 1, wanted, 1)
     total = x.new_zeros([wanted if d == dim else n for d, n in enumerate(x.shape)])
-    for tap, weights in enumerate(upload(axis.kernel.t()[:, phases].to(x.dtype), x.device)):
-        total.addcmul_(x.index_select(dim, begins + tap), weights.view(shape))
+    for places, weights in zip(*_taps(axis, wanted, x.device, x.dtype), strict=True):
+        total.addcmul_(x.index_select(dim, places), weights.view(shape))
     return total
+
+
+@lru_cache(maxsize=64)
+def _taps(
+    axis: _Axis, wanted: int, device: torch.device, dtype: torch.dtype
+) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """For each tap the input of every output, and its weight, on the device: sent there once, not with every frame."""
+    # A tensor of inference mode could not be used where gradients are recorded.
+    with torch.inference_mode(False):
+        outputs = torch.arange(wanted)
+        phases = outputs % axis.phases
+        # _padded has cut off the inputs before the first tap, so that a block's taps begin at stride * block.
+        begins = outputs // axis.phases * axis.stride
+        begins = begins if axis.offsets is None else begins + axis.offsets[phases]
+        places = begins + torch.arange(axis.kernel.shape[1])[:, None]
+        weights = axis.kernel.t()[:, phases].to(dtype)
+        return upload(places, device).unbind(), upload(weights, device).unbind()
 
 
 def _weighted(x: Tensor, dim: int, axis: _Axis, wanted: int) -> Tensor:

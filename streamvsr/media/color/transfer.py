@@ -2,7 +2,7 @@
 
 Frames go up as codes (1.5 bytes a pixel of 4:2:0) through pinned memory, and come back as codes on a stream of their
 own, while the next frame is computed. What came back must not be read before a ``Fence`` set after it was waited for.
-On other devices all of this is a plain copy. **Not run on a GPU yet.**
+On other devices all of this is a plain copy. **Not run on a GPU yet**: benchmarks/gpu.py proves it.
 """
 
 from __future__ import annotations
@@ -76,7 +76,8 @@ class Fence:
     def __init__(self, device: torch.device) -> None:
         self._event: torch.cuda.Event | None = None
         if device.type == "cuda":
-            self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            # Waiting threads sleep: spinning would take a core from the decoder and the encoder.
+            self._event = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
             self._event.record(_copies(device))
 
     def wait(self) -> None:

@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import torch
@@ -223,5 +223,12 @@ def _rgb_values(frame: Frame, device: torch.device | None) -> Tensor:
 
 def _apply(matrix: Tensor, planes: Tensor) -> Tensor:
     """A (n, 3) matrix at every pixel of (3, H, W)."""
-    matrix = upload(matrix.to(planes.dtype), planes.device)
-    return torch.mm(matrix, planes.flatten(1)).view(-1, *planes.shape[1:])
+    rows = tuple(map(tuple, matrix.tolist()))
+    return torch.mm(_on_device(rows, planes.device, planes.dtype), planes.flatten(1)).view(-1, *planes.shape[1:])
+
+
+@lru_cache(maxsize=64)
+def _on_device(rows: tuple[tuple[float, ...], ...], device: torch.device, dtype: torch.dtype) -> Tensor:
+    """A matrix, sent to the device once and not with every frame."""
+    with torch.inference_mode(False):
+        return upload(torch.tensor(rows, dtype=torch.float64).to(dtype), device)

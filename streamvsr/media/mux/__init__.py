@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from streamvsr.config import OutputOptions
 from streamvsr.frames import MediaInfo, StreamInfo
 from streamvsr.media.encode.hardware import usable_encoder
+from streamvsr.media.encode.memory import encoder_bytes
 from streamvsr.media.encode.options import VIDEO_ALIASES, encoder_name, output_format
 from streamvsr.media.mux import container, tee
 from streamvsr.media.mux import image_sequence as picture_folder
@@ -19,6 +20,7 @@ __all__ = [
     "SINKS",
     "Sink",
     "described",
+    "encoder_memory",
     "holds_rotation",
     "kind_of",
     "open_sink",
@@ -125,6 +127,14 @@ def described(output: OutputOptions, info: StreamInfo) -> str:
     if info.frame_rate is not None:
         parts.append(f"{float(info.frame_rate):.5g} frames a second")
     return f"{'standard output' if output.path == '-' else output.path}: {', '.join(parts)}"
+
+
+def encoder_memory(output: OutputOptions, info: StreamInfo, frames: int | None) -> int:
+    """Bytes that the output's encoder takes for ``frames`` like ``info`` (None: any number)."""
+    codec = "images"
+    if _kind(output).name != "pictures":
+        codec = encoder_name(output.video_codec, output_format(output, stdout=output.path == "-"))
+    return encoder_bytes(codec, output.preset, output.options, info, frames)
 
 
 def open_sink(

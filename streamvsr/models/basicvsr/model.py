@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from streamvsr.config import ModelOptions
 from streamvsr.errors import CheckpointError
-from streamvsr.models.base import Model, silent
+from streamvsr.models.base import WORKING_MAPS, Model, silent
 from streamvsr.models.basicvsr.history import Schedule
 from streamvsr.models.precision import ExactWeights
 
@@ -47,6 +47,12 @@ class PropagationModel(Model, Generic[Network]):
     def _history(self) -> int:
         """Frames that a carried state goes back at most; 0: no bound."""
         return self.info.max_history if self._options.max_history is None else self._options.max_history
+
+    @property
+    def pixel_bytes(self) -> int:
+        """With a state for each frame of a window: half as wide as the widest layer, which takes two of them."""
+        length = self._options.max_seq_len or self.info.max_seq_len
+        return super().pixel_bytes * (2 * WORKING_MAPS + length) // (2 * WORKING_MAPS)
 
     def exact_from(self, number: int) -> int | None:
         return Schedule.of(self._history).exact_from(number)
