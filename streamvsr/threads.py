@@ -4,24 +4,74 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from pathlib import Path
 
-ASLEEP = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
-"""What GNU's, LLVM's and Intel's OpenMP read when torch is first imported: threads that wait do not spin. The second is
-for Intel's, which of itself spins for 0.2 s more; GNU's GOMP_SPINCOUNT follows from the first."""
+CGROUP, GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
+UNLIMITED = 1 << 20
+MACROBLOCK_PX = 16
+MOST_X264_THREADS = 128
+"""x264's X264_THREAD_MAX."""
+
+ASLEEP = {
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "KMP_BLOCKTIME": "0",
+    "OPENCV_THREAD_POOL_ACTIVE_WAIT_MAIN": "0",
+    "OPENCV_THREAD_POOL_ACTIVE_WAIT_WORKER": "0",
+}
+"""What GNU's, LLVM's and Intel's OpenMP read when torch is first imported (the second is for Intel's, which of itself
+spins for 0.2 s more; GNU's GOMP_SPINCOUNT follows from the first), and OpenCV with its first parallel work."""
 
 
 def wait_asleep() -> None:
     """Have worker threads sleep while they wait for each other, unless the user says otherwise; before torch is loaded.
 
     Beside a decoder and an encoder that want the same cores, spinning made frames take 18 times as long (two cores,
-    bicubic x4).
+    bicubic x4), and a blur of OpenCV a fifth to three quarters more processor time.
     """
     for name, value in ASLEEP.items():
         os.environ.setdefault(name, value)
 
 
 def processors() -> int:
-    """Processors that this process may use."""
+    """Processors that this process may use: those that it may run on, and no more than a container's quota buys."""
+    quota = _quota()
     with suppress(AttributeError, OSError):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        return min(len(os.sched_getaffinity(0)), quota)
+    return min(os.cpu_count() or 1, quota)
+
+
+def network_threads(own: int, usable: int) -> int:
+    """Threads of a network, of which torch by itself takes ``own`` (one a core), on ``usable`` processors.
+
+    All of them, beside as many of the encoder as it wants: whoever has nothing to do sleeps and leaves the processors
+    to the others, so none is idle while there is work (docs/engine.md). A split by measured times is never faster, and
+    slower wherever it does not come out in whole processors.
+    """
+    return max(1, min(own, usable))
+
+
+def x264_threads(usable: int, height: int) -> int:
+    """How many threads x264 takes by itself for frames of ``height``: three for each two processors, each with two rows
+    of macroblocks at least. Its packets depend on the number, so a job keeps it."""
+    rows = -(-height // MACROBLOCK_PX)
+    return max(1, min(MOST_X264_THREADS, usable * 3 // 2, max(1, rows // 2)))
+
+
+def encoder_threads(codec: str, usable: int, height: int) -> int:
+    """What to ask an encoder for whose packets depend on it; 0: that is its own affair."""
+    return x264_threads(usable, height) if codec == "libx264" else 0
+
+
+def _quota() -> int:
+    """Processors that the quotas of this process's control groups come to, at least 1 (Linux, cgroup v2)."""
+    least = UNLIMITED
+    with suppress(OSError, ValueError, StopIteration):
+        name = next(line[3:].strip() for line in CGROUP.read_text().splitlines() if line.startswith("0::"))
+        group = GROUPS / name.lstrip("/")
+        for folder in (group, *group.parents):
+            if folder != GROUPS and GROUPS not in folder.parents:
+                break
+            with suppress(OSError, ValueError, ZeroDivisionError):
+                quota, period = (folder / "cpu.max").read_text().split()
+                least = min(least, max(1, -(-int(quota) // int(period))))
+    return least

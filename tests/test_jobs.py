@@ -131,6 +131,28 @@ def test_a_job_goes_on_in_the_precision_that_it_was_begun_in(
     assert (tmp_path / "fp32.mp4").read_bytes() != out.read_bytes()
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux")
+def test_on_fewer_processors_the_encoder_gives_the_same_bytes(clip: Path) -> None:
+    """x264's packets depend on its threads, and it counts processors."""
+    usable = os.sched_getaffinity(0)
+    if len(usable) < 2:
+        pytest.skip("one processor")
+    whole = undisturbed(clip)
+    out = clip.with_name("out.mp4")
+    process = begun(clip, out)
+    wait_for(job_folder(str(out)) / "00000.json")
+    process.kill()
+    process.wait()
+    os.sched_setaffinity(0, {min(usable)})
+    try:
+        assert main([str(clip), str(out), *FAST]) == 0
+        assert main([str(clip), str(clip.with_name("other.mp4")), *FAST]) == 0
+    finally:
+        os.sched_setaffinity(0, usable)
+    assert out.read_bytes() == whole
+    assert clip.with_name("other.mp4").read_bytes() != whole, "they do depend on it"
+
+
 def test_killed_in_front_of_whatever_matters(tmp_path: Path, ffmpeg: str) -> None:
     """Once at each place; ``make kills`` does it for long."""
     make_clip(tmp_path / "in.mp4", ffmpeg)
@@ -294,9 +316,11 @@ def test_a_plan_goes_through_json_and_comes_back_equal(clip: Path) -> None:
         Fraction(1, 12800),
         (Segment(None, 7, 0, 2), Segment(7, None, 40, 0, entry=5, scene=True)),
         "bf16",
+        3,
     )
     assert Plan.from_json(plan.to_json()) == plan
     assert plan.differences(plan) == []
+    assert plan.encoder_threads == 3
     older = plan.to_json().replace(b'"precision": "bf16"', b'"decoded_through": ""')
     assert Plan.from_json(older).precision == "fp32", "what jobs of older versions were computed in"
 

@@ -92,6 +92,8 @@ class Job:
             self.store.restart()
         self.store.drop_damaged()
         self.plan: Plan | None = None
+        self._threads = 0
+        """Of the encoder, see ``SegmentSink``."""
 
     @property
     def begun_in(self) -> str | None:
@@ -137,7 +139,8 @@ class Job:
         """
         models = tuple(f"{name} {weights_hash(path) if path else ''}".strip() for name, path in weights)
         identity = InputIdentity.of(local_path(self._config.input.path))
-        plan = Plan(identity, stated_options(self._config), models, versions(), Fraction(1), (), precision)
+        plan = Plan(identity, stated_options(self._config), models, versions(), Fraction(1), ())
+        plan = replace(plan, precision=precision, encoder_threads=self._threads)
         known = self.store.check(plan)
         if known is None:
             with closing(open_input()) as source:
@@ -159,7 +162,11 @@ class Job:
     ) -> JobSink:  # fmt: skip
         """The sink of the run, before ``begin``. ``media``: the frames that will come. Raises what a ``Muxer``
         raises."""
-        return JobSink(output, media, streams, self.store, open_tracks, on_warning=on_warning)
+        plan = self.store.plan()
+        threads = None if plan is None else plan.encoder_threads
+        sink = JobSink(output, media, streams, self.store, open_tracks, on_warning=on_warning, threads=threads)
+        self._threads = sink.threads
+        return sink
 
 
 class PartJob:
@@ -182,4 +189,4 @@ class PartJob:
             raise SinkError(f"this machine has other networks ({', '.join(models)}) than the job ({self.plan.models})")
 
     def open_sink(self, output: OutputOptions, media: MediaInfo, *_: object) -> SegmentSink:
-        return SegmentSink(output, media, self.store, first=self._number)
+        return SegmentSink(output, media, self.store, first=self._number, threads=self.plan.encoder_threads)

@@ -100,6 +100,8 @@ class Plan:
     segments: tuple[Segment, ...]
     precision: str = "fp32"
     """What the network computes with; where the user leaves it open, it is what was chosen when the job began."""
+    encoder_threads: int = 0
+    """Threads of the encoder, where its packets depend on their number and the user does not say; 0: its own affair."""
     decoded_through: str = ""
     """Why every segment's decoding begins with the input; nothing where it need not."""
     seconds: float = 0.0

@@ -21,6 +21,7 @@ from streamvsr.media.encode.options import encoder_name, output_format, split_op
 from streamvsr.media.encode.pixel_formats import choose_format
 from streamvsr.media.mux.base import Sink
 from streamvsr.media.mux.options import stream_tags
+from streamvsr.threads import encoder_threads, processors
 
 CLOSED_GOP = {"libx265": ("x265-params", "open-gop=0")}
 """What makes a segment's packets decodable without those of the segment before, where that is not the default."""
@@ -29,9 +30,12 @@ CLOSED_GOP = {"libx265": ("x265-params", "open-gop=0")}
 class SegmentSink(Sink):
     """Encodes each segment by itself. Frames of segments that the store has already are passed over."""
 
-    def __init__(self, output: OutputOptions, media: MediaInfo, store: JobStore, *, first: int = 0) -> None:
-        """``media``: the frames that will come, after all filters. ``first``: the segment of the first frame. Raises
-        ``UsageError`` and ``SinkError`` for what the encoder refuses."""
+    def __init__(
+        self, output: OutputOptions, media: MediaInfo, store: JobStore, *, first: int = 0, threads: int | None = None
+    ) -> None:
+        """``media``: the frames that will come, after all filters. ``first``: the segment of the first frame.
+        ``threads``: of the encoder, by the job's plan; None for a new job. Raises ``UsageError`` and ``SinkError`` for
+        what the encoder refuses."""
         self._output, self._media, self._store = output, media, store
         self._starts: Sequence[Fraction] = ()
         self._format = output_format(output, stdout=False)
@@ -44,6 +48,13 @@ class SegmentSink(Sink):
         if self._codec in CLOSED_GOP:
             name, value = CLOSED_GOP[self._codec]
             self._options[name] = ":".join(filter(None, (self._options.get(name), value)))
+        if threads is None:
+            own = "threads" not in self._options
+            threads = encoder_threads(self._codec, processors(), info.height) if own else 0
+        self.threads = threads
+        """Of the encoder, where its packets depend on their number and the user does not say; 0: its own affair."""
+        if threads:
+            self._options["threads"] = str(threads)
         self._number = first
         self._encoder: PacketEncoder | None = None
         self._writer: SegmentWriter | None = None

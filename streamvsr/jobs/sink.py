@@ -32,11 +32,11 @@ class JobSink(SegmentSink):
 
     def __init__(
         self, output: OutputOptions, media: MediaInfo, streams: Mapping[int, Any], store: JobStore,
-        open_tracks: Callable[[], Source], *, on_warning: Callable[[str], None],
+        open_tracks: Callable[[], Source], *, on_warning: Callable[[str], None], threads: int | None = None,
     ) -> None:  # fmt: skip
-        """``media``: the frames that will come, after all filters. ``streams``: see ``Source``. ``open_tracks``: opens
+        """``media``, ``threads``: see ``SegmentSink``. ``streams``: see ``Source``. ``open_tracks``: opens
         the input once more, for its copied packets. Raises ``UsageError`` and ``SinkError`` as a ``Muxer`` does."""
-        super().__init__(output, media, store)
+        super().__init__(output, media, store, threads=threads)
         self._open_tracks, self._on_warning = open_tracks, on_warning
         self._told: set[str] = set()
         self._stopped = self._broken_off = False

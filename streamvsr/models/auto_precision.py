@@ -32,6 +32,7 @@ from streamvsr.models import processor, resources
 from streamvsr.models.base import Model
 from streamvsr.models.device import Precision
 from streamvsr.part_file import write_file
+from streamvsr.threads import network_threads, processors
 
 MARGIN = 1.2
 """How many times as fast bf16 has to be."""
@@ -85,7 +86,7 @@ def choose(model: Model, device: torch.device, threads: int | None, clock: Clock
         return _on_cuda(device)
     if device.type != "cpu" or not processor.has_bf16():
         return FP32
-    threads = threads or torch.get_num_threads()
+    threads = threads or network_threads(torch.get_num_threads(), processors())
     key = _key(model.info.name, module, threads)
     gain = _kept().get(key)
     if gain is None:

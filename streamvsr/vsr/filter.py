@@ -31,6 +31,7 @@ from streamvsr.models.base import Model, Session, silent
 from streamvsr.models.device import DTYPES, Precision
 from streamvsr.models.memory import is_out_of_memory
 from streamvsr.models.precision import Flag
+from streamvsr.threads import network_threads, processors
 from streamvsr.vsr.deadline import Deadline
 from streamvsr.vsr.domains import Domain, color_read, color_written, domain_for
 from streamvsr.vsr.steady import Steady
@@ -199,9 +200,9 @@ class VsrFilter(WindowedFilter):
 
     def push(self, frame: Frame) -> Iterator[Frame]:
         self._check(frame)
-        if self._threads is not None and self._threads_before is None:
+        if self._threads_before is None:
             self._threads_before = torch.get_num_threads()
-            torch.set_num_threads(self._threads)
+            torch.set_num_threads(self._threads or network_threads(self._threads_before, processors()))
         return super().push(frame)
 
     def restart(self, number: int = 0, seen: Iterable[Frame] = (), *, inside_scene: bool = False) -> None:
