@@ -52,6 +52,7 @@ from streamvsr.pipeline.frame_sink import FrameSink
 from streamvsr.pipeline.runner import Run
 from streamvsr.pipeline.stages import FilterStage, SinkLike, SinkStage, SourceStage
 from streamvsr.rings import decoded_ring, finished_ring, most_bytes
+from streamvsr.system_memory import use_large_pages
 from streamvsr.threads import wait_asleep
 
 LIVE_LATENCY_SECONDS = 2.0
@@ -148,6 +149,7 @@ def _open(
 ) -> _Opened:  # fmt: skip
     """What ``build`` opens; ``undo`` closes it. ``refuse`` gets why the run cannot be cut, instead of ``warn``."""
     wait_asleep()
+    use_large_pages()
     given = source is not None
     if source is not None:
         undo.callback(source.close)

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 _MEMINFO = Path("/proc/meminfo")
 _CGROUP = Path("/sys/fs/cgroup")
 _STATUS = Path("/proc/self/status")
+
+
+def use_large_pages() -> None:
+    """Have torch ask Linux for pages of 2 MiB, unless the user says otherwise; before torch has allocated anything.
+
+    Each large tensor is memory that the process did not have before. In pages of 4 KiB, the kernel spent a third of the
+    processor time of a network at 4K on handing them out (100 000 a frame).
+    """
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 
 def free_bytes() -> int | None:

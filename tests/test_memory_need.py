@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -149,6 +151,24 @@ def test_the_start_and_the_trial_say_what_it_takes(
     faked(monkeypatch, None)
     assert main([DEMO, output, "-y", "--model", "bicubic", "-frames:v", "3", "--dry-run"]) == 0
     assert "97 GB of memory" in capsys.readouterr().err
+
+
+def test_torch_is_asked_for_large_pages_unless_the_user_is_against(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a process of its own: torch looks once, at its first allocation."""
+    code = (
+        "import os, sys; from streamvsr.cli.app import main; assert 'torch' not in sys.modules;"
+        "code = main(sys.argv[1:]); print(os.environ['THP_MEM_ALLOC_ENABLE']); sys.exit(code)"
+    )
+    words = ["-y", DEMO, str(tmp_path / "out.mkv"), "-vf", "null", "-frames:v", "2", "-preset", "ultrafast"]
+    for given, wanted in ((None, "1"), ("0", "0")):
+        if given is None:
+            monkeypatch.delenv("THP_MEM_ALLOC_ENABLE", raising=False)
+        else:
+            monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", given)
+        done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == wanted
 
 
 def test_squares_are_halved_to_their_means() -> None:
