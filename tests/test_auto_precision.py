@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 import streamvsr
 from streamvsr import networks
+from streamvsr.cli import main
 from streamvsr.config import ModelOptions
 from streamvsr.frames import PIXEL_FORMATS, Frame, StreamInfo
 from streamvsr.models import auto_precision, processor
@@ -326,6 +327,24 @@ def test_the_network_is_run_in_what_was_chosen(monkeypatch: pytest.MonkeyPatch, 
     assert made.network.precision == ("fp32" if precision == "fp32" else "bf16")
     assert notes == (["precision bf16: because"] if precision == "auto" else [])
     assert "precision" not in reason
+
+
+@pytest.mark.parametrize("way", ["run", "json", "dry run", "look", "look --json"])
+def test_a_line_says_so(
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    # Without the precision, which would be emulated here.
+    monkeypatch.setattr(auto_precision, "choose", lambda *_: Choice("fp32", "precision bf16: because"))
+    clip, out = str(ROOT / "demo" / "city_180p.mp4"), str(tmp_path / "o.mkv")
+    run = [clip, out, "--model", "rt", "--device", "cpu", "-frames:v", "2", "-nostdin"]
+    words = {
+        "run": run, "json": [*run, "--progress", "json"], "dry run": [*run, "--dry-run"],
+        "look": ["look", "--model", "rt", clip], "look --json": ["look", "--json", "--model", "rt", clip],
+    }[way]  # fmt: skip
+    assert main(words) == 0
+    said = capfd.readouterr()
+    line = next(line for line in (said.out + said.err).splitlines() if "because" in line)
+    assert ("precision  bf16: because" if way == "look" else "precision bf16: because") in line
 
 
 # --- what it costs

@@ -29,6 +29,8 @@ class DistributedRun:
     def __init__(self, opened: OpenedJob) -> None:
         self.notes = list(opened.notes)
         self.writes = opened.writes
+        self.memory_bytes = 0
+        """Of this process it is next to nothing; what workers take is taken on their machines."""
         self.stopped = self.complete = False
         self._opened = opened
         self._ending = threading.Event()

@@ -17,12 +17,12 @@ import copy
 import hashlib
 import json
 import os
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from statistics import median
 from typing import NamedTuple
 
 import torch
@@ -49,6 +49,10 @@ CACHE_FILE = "precision.json"
 MOST_KEPT = 200
 BF16_CAPABILITY = (8, 0)
 
+CLOCK = time.perf_counter if sys.platform == "win32" else time.process_time
+"""Processor time, which other programs take nothing from: by the clock on the wall float32 was up to four times as fast
+as itself on a busy machine. Windows counts it in steps of 16 ms."""
+
 Work = Callable[[], object]
 Clock = Callable[[], float]
 
@@ -73,12 +77,8 @@ class Piece(NamedTuple):
     """The same in bfloat16."""
 
 
-def choose(model: Model, device: torch.device, threads: int | None, clock: Clock = time.process_time) -> Choice:
-    """``threads``: of the network, torch's own number where None. Never raises for what is kept, or cannot be.
-
-    ``clock``: processor time, which other programs take nothing from. By the clock on the wall float32 was up to four
-    times as fast as itself on a busy machine.
-    """
+def choose(model: Model, device: torch.device, threads: int | None, clock: Clock = CLOCK) -> Choice:
+    """``threads``: of the network, torch's own number where None. Never raises for what is kept, or cannot be."""
     module = model.bf16_module()
     if module is None:
         return FP32
@@ -122,7 +122,7 @@ def gain_of(pieces: Sequence[Piece], clock: Clock) -> float:
         if not rounds and half > HOPELESS * full:
             return 0.0
         rounds.append((full, half))
-    slow, fast = (median(each) for each in zip(*rounds, strict=True))
+    slow, fast = (sorted(each)[len(rounds) // 2] for each in zip(*rounds, strict=True))
     return slow / fast if fast > 0 else 0.0
 
 
