@@ -235,6 +235,9 @@ def main() -> int:
                     print(shown(line), flush=True)
                 out.write(json.dumps(line) + "\n")
                 lines.append(line)
+            if step.name == "machine" and lines[-1]["kind"] == "failed":
+                print("without the device there is nothing to do", flush=True)
+                break
     failed = [line for line in lines if line["kind"] == "failed" or (line["kind"] == "check" and not line["ok"])]
     print(f"\n{table(lines)}\n")
     checks = sum(line["kind"] == "check" for line in lines)

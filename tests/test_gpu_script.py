@@ -81,6 +81,14 @@ def test_what_the_budget_does_not_reach_is_named(tmp_path: Path) -> None:
     assert kept[-1] == {"kind": "unreached", "steps": ["steady:rt", "tensors"]}
 
 
+def test_without_the_device_there_is_nothing_to_do(tmp_path: Path) -> None:
+    done = gpu("--device", "cuda:99", "--only", "machine", "ceilings", "numbers", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "FAILED  machine: " in done.stdout
+    assert "without the device there is nothing to do" in done.stdout
+    assert lines(tmp_path / "gpu.jsonl")[-1]["step"] == "machine"
+
+
 def test_every_step_has_its_function_and_checks_come_before_sizes() -> None:
     from gpu_steps import FUNCTIONS, steps
 
