@@ -85,7 +85,6 @@ def ways() -> dict[str, Method]:
         "Lanczos (ffmpeg)": Method("lanczos", ModelOptions(model="identity"), LANCZOS),
         "rt": Method("rt", ModelOptions(model="rt")),
         "rt-real": Method("rt-real", ModelOptions(model="rt-real")),
-        "rt-real-l": Method("rt-real-l", ModelOptions(model="rt-real-l")),
     }
     files = {
         "realesr-animevideov3": "realesr-animevideov3.pth",
