@@ -163,6 +163,32 @@ def test_weights_for_luma_begin_one_with_colours(material: Path) -> None:
     torch.testing.assert_close(whole[:, :1], alone, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("color", [False, True])
+def test_a_wider_network_begins_as_the_narrow_one(material: Path, color: bool) -> None:
+    narrow = str(material / "luma.safetensors")
+    if color:
+        made = Trainer(taught(material, "narrow", init=narrow, channels=6))
+        narrow = str(material / "narrow.safetensors")
+        made.export(Path(narrow))
+    how = {} if color else {"color": False, "teacher": None}
+    start = Trainer(taught(material, "wide", init=narrow, channels=9, blocks=3, **how))
+    state = start.trained.weights(start.average)
+    assert state["enter.weight"].shape[0] == 9
+    assert state["enter.weight"][6:].abs().min() > 0, "the new channels look at something"
+    frames = torch.rand(4, 3 if color else 1, 10, 12)
+    before, after = (
+        torch.stack(list(load(weights, {"detail": "1"}).session().window(frames, 4, range(4))))
+        for weights in (load_file(narrow), state)
+    )
+    torch.testing.assert_close(after, before, atol=1e-5, rtol=0)
+    if color:
+        # A branch whose two parts are both zero would never learn.
+        branches = {key: value for key, value in start.net.state_dict().items() if key.endswith(".expand")}
+        assert all(value.any() for value in branches.values())
+    with pytest.raises(CheckpointError, match="does not fit; give at least its --channels, and at least its --blocks"):
+        Trainer(taught(material, "thin", init=narrow, channels=3, **how))
+
+
 def test_bf16_trains_float32_weights(material: Path) -> None:
     wanted = taught(material, "half", steps=3, precision="bf16")
     trainer = train(wanted)

@@ -202,8 +202,9 @@ def build(options: TrainOptions) -> Trained:
 def _begin_with(net: nn.Module, options: TrainOptions) -> None:
     """Copy the weights of ``--init``.
 
-    A RealBasicVSR may begin with a BasicVSR, and a network with the first blocks of a shallower one of its kind: a
-    residual block that is new gives nothing at first.
+    A RealBasicVSR may begin with a BasicVSR, a network with the first blocks of a shallower one of its kind, and ``rt``
+    with those of a narrower one: it computes the same at first. A residual block that is new gives nothing, and what
+    there is of the narrower one does not look at the channels that are new (Net2Net, Chen et al., ICLR 2016, sec. 2.2).
     """
     path = Path(options.init or "")
     found = read(path)
@@ -217,15 +218,31 @@ def _begin_with(net: nn.Module, options: TrainOptions) -> None:
         state = with_colors(state)
     if "detail.weight" in state and "detail.weight" not in own:
         state = RTColorNet.from_state_dict(state, options.detail).state_dict()
-    unknown = [key for key, value in state.items() if key not in own or own[key].shape != value.shape]
+    widens = isinstance(net, RTNet | RTColorNet)
+    unknown = [key for key, value in state.items() if key not in own or not _fits(own[key], value, widens)]
     if unknown:
-        raise CheckpointError(f"{path}: {unknown[0]} does not fit; give the same --channels, and at least its --blocks")
+        many = "at least its" if widens else "the same"
+        raise CheckpointError(f"{path}: {unknown[0]} does not fit; give {many} --channels, and at least its --blocks")
     with torch.no_grad():
         for key, value in own.items():
             if key in state:
-                value.copy_(state[key])
-            elif ".conv2." in key or key.startswith("detail."):
+                _embed(value, state[key])
+            elif ".parametrizations." not in key and (".conv2." in key or key.startswith("detail.")):
                 value.zero_()
+
+
+def _fits(own: Tensor, given: Tensor, widens: bool) -> bool:
+    """Whether ``given`` may begin ``own``: of its shape, or (``widens``) with fewer channels."""
+    if not widens or own.ndim != given.ndim:
+        return own.shape == given.shape
+    return own.shape[2:] == given.shape[2:] and all(a >= b for a, b in zip(own.shape, given.shape, strict=True))
+
+
+def _embed(own: Tensor, given: Tensor) -> None:
+    """Put a kernel (out, in, k, k) or a bias (out,) into the first channels of a wider one."""
+    own[tuple(slice(size) for size in given.shape)] = given
+    if own.ndim > 1:
+        own[: given.shape[0], given.shape[1] :] = 0
 
 
 def _plain(net: nn.Module) -> dict[str, Tensor]:
