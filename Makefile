@@ -19,7 +19,7 @@ export PIP_CONSTRAINT = $(CURDIR)/constraints.txt
 export PIP_BUILD_CONSTRAINT = $(PIP_CONSTRAINT)
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo setup test test-torch test-io test-oldest test-newest check bench explore fuzz fuzz-night kills wheel-check man docs clean
+.PHONY: demo setup test test-io test-oldest test-newest check bench explore fuzz fuzz-night kills wheel-check man docs clean
 
 demo: $(VENV)/.product
 	$(VENV)/bin/streamvsr -y demo/city_180p.mp4 demo_x4.mp4
@@ -28,13 +28,13 @@ demo: $(VENV)/.product
 
 setup: $(VENV)/.dev
 
-# What needs no network runs on the newest PyAV and on the oldest versions, the rest on what constraints.txt names. Two of
-# them at a time: a test waits for other programs more often than it computes.
+# What needs no network runs on the newest PyAV and on the oldest versions, the rest on what constraints.txt names. Two
+# suites at a time: a test waits for other programs more often than it computes.
 test: $(VENV)/.dev
-	$(MAKE) -j2 test-torch test-io test-oldest test-newest
+	$(MAKE) -j2 test-torch-a-l test-torch-m-z test-io test-oldest test-newest
 
-test-torch: $(VENV)/.dev
-	$(VENV)/bin/python -m pytest -m "not io"
+test-torch-%: $(VENV)/.dev
+	$(VENV)/bin/python -m pytest -m "not io" -p no:cacheprovider tests/test_[$*]*.py
 
 test-io:
 ifneq ($(PYTHON_IO),)

@@ -264,9 +264,11 @@ def test_the_rate_of_a_trial_is_that_of_its_settled_part() -> None:
     """An encoder takes its first 48 frames at a hundred a second, and then ten."""
     start = [100 + n / 100 for n in range(SETTLED_FRAMES + 1)]
     moments = start + [start[-1] + n / 10 for n in range(1, 60)]
-    assert settled_rate(moments, 99.0) == pytest.approx(10)
+    assert settled_rate(moments, 99.0, 5.0) == pytest.approx(10), "none of them came before the encoder was full"
     few = [10 + n / 4 for n in range(20)]
-    assert settled_rate(few, 9.0) == pytest.approx(4)
-    assert settled_rate([10.0, 12.0], 9.0) == pytest.approx(0.5)
-    assert settled_rate([10.0], 8.0) == pytest.approx(0.5)
-    assert settled_rate([], 8.0) is None
+    assert settled_rate(few, 9.0, 0.0) == pytest.approx(4)
+    assert settled_rate(few, 9.0, 0.25) == pytest.approx(2), "all of them are still to be encoded"
+    assert settled_rate([*start, start[-1] + 1], 99.0, 0.5) == pytest.approx(25 / (24 * (0.01 + 0.5) + 1))
+    assert settled_rate([10.0, 12.0], 9.0, 0.0) == pytest.approx(0.5)
+    assert settled_rate([10.0], 8.0, 0.5) == pytest.approx(0.4)
+    assert settled_rate([], 8.0, 0.0) is None

@@ -5,8 +5,9 @@
     since          first frame            SETTLED_FRAMES later        stop        over
       |-- loading ------|-- the encoder fills ----|-- frames a second ---|-- flush --|
 
-The whole takes loading + its frames at the settled rate + flush. Until an encoder has filled its look-ahead it takes
-frames and does next to nothing for them, while the network has the processor to itself.
+Until an encoder has filled its look-ahead it takes frames and does next to nothing for them, while the network has the
+processor to itself; it makes up for that in the flush. So the whole takes loading + its frames at the settled rate, and
+where the trial ends before that is reached, its frames at the rate of the beginning and their share of the flush.
 """
 
 from __future__ import annotations
@@ -89,12 +90,14 @@ def forecast(config: Config, footage: Footage, *, warn: Callable[[str], None], s
             run.result()
         written = run.progress().frames_out
         size = path.stat().st_size if path.is_file() else 0
-    rate = settled_rate(moments[:done], begin)
+    # What was in the rings when the trial was stopped is still written.
+    flush = over - max(stopped, moments[-1]) if done else 0.0
+    rate = settled_rate(moments[:done], begin, flush / max(1, min(written, SETTLED_FRAMES)))
     loading = (moments[0] if moments else over) - (begin if since is None else since)
     frames = footage.frame_rate * footage.seconds if footage.frame_rate and footage.seconds else None
     return Forecast(
         rate,
-        loading + frames / rate + over - stopped if frames and rate else None,
+        loading + frames / rate if frames and rate else None,
         None if (peak := _peak_memory()) is None else max(peak, run.memory_bytes),
         int(size / written * frames) if written and size and frames else None,
         done,
@@ -111,16 +114,20 @@ def _enough(moments: list[float], begin: float) -> bool:
     return past >= MOST_SECONDS or (past >= TRIAL_SECONDS and len(moments) >= 2 * SETTLED_FRAMES)
 
 
-def settled_rate(moments: list[float], begin: float) -> float | None:
-    """Frames a second of frames that were written at ``moments`` of a trial that began at ``begin``; None for none."""
+def settled_rate(moments: list[float], begin: float, owed: float) -> float | None:
+    """Frames a second of frames that were written at ``moments`` of a trial that began at ``begin``; None for none.
+
+    ``owed``: seconds that the encoder still needs for each frame that came before its look-ahead was full.
+    """
     if not moments:
         return None
-    if len(moments) == 1:
-        # The first frame waits for the network to load; nothing better is known.
-        return 1 / (moments[0] - begin)
     last = len(moments) - 1
+    if not last:
+        # The first frame waits for the network to load; nothing better is known.
+        return 1 / (moments[0] - begin + owed)
     first = min(SETTLED_FRAMES, last // 2)
-    return (last - first) / (moments[last] - moments[first])
+    early = max(0, min(last, SETTLED_FRAMES) - first)
+    return (last - first) / (moments[last] - moments[first] + early * owed)
 
 
 def _suffix(path: str) -> str:

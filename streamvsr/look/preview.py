@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from importlib import import_module
@@ -44,9 +45,8 @@ class Preview:
 
 def preview(config: Config, options: PreviewOptions, *, warn: Callable[[str], None]) -> Preview:
     """``config.model``'s network, or the one that suits the input. Raises what reading the input raises."""
-    # torch takes two seconds to import, which the decoder does not have to wait for.
-    Thread(target=import_module, args=("torch",), daemon=True).start()
     footage = look(config.input)
+    Thread(target=_import_torch).start()
     chain = config.output.filters or "vsr"
     networked = has_vsr(compose(parse(chain)))
     wanted = options.at if options.at is not None else Fraction(int(500 * (footage.seconds or 0)), 1000)
@@ -76,6 +76,13 @@ def preview(config: Config, options: PreviewOptions, *, warn: Callable[[str], No
         f"{both}, at {float(wanted):.2f} s, {size[0]}x{size[1]} of {footage.width}x{footage.height} pixels from {x},{y}"
     )
     return Preview(before, after, line)
+
+
+def _import_torch() -> None:
+    """It takes two seconds, which the decoder does not have to wait for."""
+    # Where it is not installed whoever needs it says so.
+    with suppress(ImportError):
+        import_module("torch")
 
 
 def _network(model: ModelOptions, footage: Footage) -> tuple[ModelOptions, str]:
