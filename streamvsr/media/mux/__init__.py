@@ -131,9 +131,13 @@ def described(output: OutputOptions, info: StreamInfo) -> str:
 
 def encoder_memory(output: OutputOptions, info: StreamInfo, frames: int | None) -> int:
     """Bytes that the output's encoder takes for ``frames`` like ``info`` (None: any number)."""
-    codec = "images"
-    if _kind(output).name != "pictures":
+    kind = _kind(output).name
+    if kind in ("container", "tee"):
         codec = encoder_name(output.video_codec, output_format(output, stdout=output.path == "-"))
+    elif kind == "pictures":
+        codec = "images"
+    else:
+        return 0  # a kind that encodes nothing, as far as is known
     return encoder_bytes(codec, output.preset, output.options, info, frames)
 
 
