@@ -24,6 +24,7 @@ from pathlib import Path
 from streamvsr.build import build
 from streamvsr.config import Config
 from streamvsr.footage.sample import Footage
+from streamvsr.threads import processors
 
 TRIAL_SECONDS = 2.0
 """Of work, counted from the first frame that is written."""
@@ -73,12 +74,21 @@ def forecast(config: Config, footage: Footage, *, warn: Callable[[str], None], s
         run = build(trial, warn=warn)
         moments: list[float] = []
         # Appending is atomic: no lock between the writing thread and this one.
-        run.tap(lambda _frame: moments.append(time.perf_counter()))
+        begun: list[float] = []
+        """The processor time of this process at the first frame."""
+
+        def written_one(_frame: object) -> None:
+            moments.append(time.perf_counter())
+            if not begun:
+                begun.append(time.process_time())
+
+        run.tap(written_one)
         run.start()
         try:
             while not run.wait(0.02) and not _enough(moments, begin):
                 pass
             stopped, done = time.perf_counter(), len(moments)
+            worked = time.process_time() - begun[0] if done else 0.0
             run.stop()
         except BaseException:
             run.abort()
@@ -90,9 +100,13 @@ def forecast(config: Config, footage: Footage, *, warn: Callable[[str], None], s
             run.result()
         written = run.progress().frames_out
         size = path.stat().st_size if path.is_file() else 0
-    # What was in the rings when the trial was stopped is still written.
-    flush = over - max(stopped, moments[-1]) if done else 0.0
-    rate = settled_rate(moments[:done], begin, flush / max(1, min(written, SETTLED_FRAMES)))
+    owed = 0.0
+    if done:
+        # The encoder takes first what the network leaves of the processors.
+        left = processors() * (stopped - moments[0]) - worked
+        flush = time.process_time() - begun[0] - worked
+        owed = max(0.0, flush / min(written, SETTLED_FRAMES) - left / done) / processors()
+    rate = settled_rate(moments[:done], begin, owed)
     loading = (moments[0] if moments else over) - (begin if since is None else since)
     frames = footage.frame_rate * footage.seconds if footage.frame_rate and footage.seconds else None
     return Forecast(
