@@ -1,4 +1,4 @@
-"""Beside other programs, on this machine: the same clip, one process each.
+"""Other programs on this machine: the same clip, a process each.
 
     python benchmarks/bench_peers.py [--clip demo/city_180p.mp4] [--frames 60] [--slow 8] [--venvs DIR] [--only WORD]
 
@@ -98,8 +98,8 @@ def environment(
 
 def reason_of(said: str) -> str:
     lines = [line.strip() for line in said.splitlines() if line.strip() and "WARNING" not in line]
-    told = [line for line in lines if "rror" in line]
-    return (told or lines or ["no reason given"])[-1][:160]
+    errors = [line for line in lines if "rror" in line]
+    return (errors or lines or ["no reason given"])[-1][:160]
 
 
 def there(*paths: Path) -> None:

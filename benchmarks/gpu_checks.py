@@ -207,10 +207,10 @@ def _limited(device: Device, mebi: int) -> Iterator[None]:
 
 def tensors_stay(device: Device, say: Say) -> None:
     """Frames given as tensors of the device: as the same frames from arrays, and back on it without a copy up."""
-    pictures = (drifting(3, 96, 72, torch.device("cpu"), torch.float32)[:5] * 255).round().to(torch.uint8)
+    frames = (drifting(3, 96, 72, torch.device("cpu"), torch.float32)[:5] * 255).round().to(torch.uint8)
     where = "cuda" if device.cuda else "cpu"
-    arrays = [np.ascontiguousarray(p.permute(1, 2, 0).numpy()) for p in pictures]
-    clips = [streamvsr.from_frames(given, rate=25) for given in (list(pictures.to(device.torch)), arrays)]
+    arrays = [np.ascontiguousarray(p.permute(1, 2, 0).numpy()) for p in frames]
+    clips = [streamvsr.from_frames(given, rate=25) for given in (list(frames.to(device.torch)), arrays)]
     made = [[f.torch(where) for f in clip.filter("vsr", model="rt", device=where)] for clip in clips]
     assert all(t.device.type == device.torch.type for t in made[0])
     db = decibels(torch.stack(made[0]), torch.stack(made[1]))

@@ -25,7 +25,7 @@ spins for 0.2 s more; GNU's GOMP_SPINCOUNT follows from the first), and OpenCV w
 def wait_asleep() -> None:
     """Have worker threads sleep while they wait for each other, unless the user says otherwise; before torch is loaded.
 
-    Beside a decoder and an encoder that want the same cores, spinning made frames take 18 times as long (two cores,
+    With a decoder and an encoder on the same cores, frames took 18 times as long while threads spun (two cores,
     bicubic x4), and a blur of OpenCV a fifth to three quarters more processor time.
     """
     for name, value in ASLEEP.items():
@@ -43,7 +43,7 @@ def processors() -> int:
 def network_threads(own: int, usable: int) -> int:
     """Threads of a network, of which torch by itself takes ``own`` (one a core), on ``usable`` processors.
 
-    All of them, beside as many of the encoder as it wants: whoever has nothing to do sleeps and leaves the processors
+    All of them, and as many of the encoder as it wants: whoever has nothing to do sleeps and leaves the processors
     to the others, so none is idle while there is work (docs/engine.md). A split by measured times is never faster, and
     slower wherever it does not come out in whole processors.
     """

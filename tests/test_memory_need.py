@@ -53,7 +53,7 @@ def test_frames_that_x264_holds_before_its_first_packet(
     preset: str | None, options: dict[str, str], frames: int
 ) -> None:
     """As counted with two processors: three threads."""
-    assert held("libx264", preset, options, 2).frames == frames
+    assert held("libx264", preset, options, 2, 720).frames == frames
 
 
 def test_an_encoder_takes_no_more_than_there_are_frames() -> None:

@@ -78,9 +78,9 @@ class Measure:
                 values["mse_rgb"] = mse(*pair)
                 values["psnr_rgb"] = psnr(values["mse_rgb"])
                 if self._chroma:
-                    made, true = (chroma(values_rgb, self._matrix) for values_rgb in pair)
+                    of_result, of_reference = (chroma(one, self._matrix) for one in pair)
                     for plane, name in enumerate(("psnr_cb", "psnr_cr")):
-                        values[name] = psnr(mse(made[..., plane], true[..., plane]))
+                        values[name] = psnr(mse(of_result[..., plane], of_reference[..., plane]))
                 if costly:
                     values |= {name: tool(*pair) for name, tool in self._tools.with_reference.items()}
         if costly:

@@ -8,7 +8,7 @@ network. A processor without instructions for bfloat16 is not asked: it would em
 On NVIDIA's GPUs it is bfloat16 from compute capability 8.0 on, whose tensor cores multiply it twice as fast as TF32.
 float16 is as fast and finer, and is not chosen: it ends at 65504, which a network may exceed, and where it goes on in
 float32 then depends on the frames before, so that a job that was cut off would not give the same bits. So older GPUs,
-fast in float16 alone, compute in float32 unless they are told otherwise.
+fast in float16 alone, compute in float32 unless asked otherwise.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 HALF = (torch.float16, torch.bfloat16)
 WIDENED = "half precision gave a broken frame: going on in fp32, no frame is lost"
-"""What the user is told once."""
+"""The warning, once for a run."""
 
 BLACK, LIT = 0.01, 0.1
 """An output whose mean is below the one, made from a frame above the other, is not what the network means."""

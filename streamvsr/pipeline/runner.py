@@ -57,7 +57,7 @@ class Run:
         """``rings`` in the order of the flow; ``notes`` are lines worth telling the user before the run starts;
         ``writes`` says what comes out.
 
-        ``live``: measure how long frames are on their way. ``memory_bytes``: the most that it is expected to take.
+        ``live``: measure the latency of frames. ``memory_bytes``: the most that it is expected to take.
         """
         self.notes = list(notes)
         self.writes = writes

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from streamvsr.frames import StreamInfo
-from streamvsr.threads import processors
+from streamvsr.threads import processors, x264_threads
 
 LOOKAHEAD = {
     "libx264": {
@@ -39,8 +39,8 @@ class Held(NamedTuple):
     """For each pixel, however many frames there are."""
 
 
-def held(codec: str, preset: str | None, options: Mapping[str, str], threads: int) -> Held:
-    """``options``: as FFmpeg names them. ``threads``: processors that the encoder may use."""
+def held(codec: str, preset: str | None, options: Mapping[str, str], usable: int, height: int) -> Held:
+    """``options``: as FFmpeg names them. ``usable``: processors that the encoder may use. ``height``: of the frames."""
     stated = options.get("threads", "")
     if codec in LOOKAHEAD:
         parameters = options.get("x264-params", "") + ":" + options.get("x265-params", "")
@@ -50,7 +50,7 @@ def held(codec: str, preset: str | None, options: Mapping[str, str], threads: in
             ahead = int(written)
         if codec == "libx265":
             return Held(ahead + B_FRAMES + 4, 8.0, 10.0)
-        workers = int(stated) if stated.isdigit() and int(stated) else min(128, max(1, threads * 3 // 2))
+        workers = int(stated) if stated.isdigit() and int(stated) else x264_threads(usable, height)
         if options.get("tune") == "zerolatency":
             return Held(1, 3.5, 6.0 * REFERENCES)
         return Held(ahead + B_FRAMES * (ahead > 0) + workers + 1, 3.5, 6.0 * (workers + REFERENCES))
@@ -65,7 +65,7 @@ def encoder_bytes(
     codec: str, preset: str | None, options: Mapping[str, str], info: StreamInfo, frames: int | None
 ) -> int:
     """For frames like ``info``, of which ``frames`` come; None: any number."""
-    one = held(codec, preset, options, processors())
+    one = held(codec, preset, options, processors(), info.height)
     pixels = info.width * info.height
     deep = info.format.frame_bytes(info.width, info.height) / (1.5 * pixels)
     count = one.frames if frames is None else min(frames, one.frames)
