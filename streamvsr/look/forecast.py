@@ -16,7 +16,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -72,23 +72,16 @@ def forecast(config: Config, footage: Footage, *, warn: Callable[[str], None], s
             run=replace(config.run, resume=False),
         )
         run = build(trial, warn=warn)
-        moments: list[float] = []
+        moments: list[tuple[float, float]] = []
+        """Of each frame that is written: the time, and the processor time of this process by then."""
         # Appending is atomic: no lock between the writing thread and this one.
-        begun: list[float] = []
-        """The processor time of this process at the first frame."""
-
-        def written_one(_frame: object) -> None:
-            moments.append(time.perf_counter())
-            if not begun:
-                begun.append(time.process_time())
-
-        run.tap(written_one)
+        run.tap(lambda _frame: moments.append((time.perf_counter(), time.process_time())))
         run.start()
         try:
             while not run.wait(0.02) and not _enough(moments, begin):
                 pass
             stopped, done = time.perf_counter(), len(moments)
-            worked = time.process_time() - begun[0] if done else 0.0
+            worked = time.process_time() - moments[0][1] if done else 0.0
             run.stop()
         except BaseException:
             run.abort()
@@ -103,11 +96,11 @@ def forecast(config: Config, footage: Footage, *, warn: Callable[[str], None], s
     owed = 0.0
     if done:
         # The encoder takes first what the network leaves of the processors.
-        left = processors() * (stopped - moments[0]) - worked
-        flush = time.process_time() - begun[0] - worked
+        left = processors() * (stopped - moments[0][0]) - worked
+        flush = time.process_time() - moments[0][1] - worked
         owed = max(0.0, flush / min(written, SETTLED_FRAMES) - left / done) / processors()
-    rate = settled_rate(moments[:done], begin, owed)
-    loading = (moments[0] if moments else over) - (begin if since is None else since)
+    rate = settled_rate([moment for moment, _ in moments[:done]], begin, owed)
+    loading = (moments[0][0] if moments else over) - (begin if since is None else since)
     frames = footage.frame_rate * footage.seconds if footage.frame_rate and footage.seconds else None
     return Forecast(
         rate,
@@ -120,15 +113,15 @@ def forecast(config: Config, footage: Footage, *, warn: Callable[[str], None], s
     )
 
 
-def _enough(moments: list[float], begin: float) -> bool:
+def _enough(moments: Sequence[tuple[float, float]], begin: float) -> bool:
     now = time.perf_counter()
     if not moments:
         return now - begin > LONGEST_SECONDS
-    past = now - moments[0]
+    past = now - moments[0][0]
     return past >= MOST_SECONDS or (past >= TRIAL_SECONDS and len(moments) >= 2 * SETTLED_FRAMES)
 
 
-def settled_rate(moments: list[float], begin: float, owed: float) -> float | None:
+def settled_rate(moments: Sequence[float], begin: float, owed: float) -> float | None:
     """Frames a second of frames that were written at ``moments`` of a trial that began at ``begin``; None for none.
 
     ``owed``: seconds that the encoder still needs for each frame that came before its look-ahead was full.
