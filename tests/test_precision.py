@@ -1,19 +1,34 @@
-"""Half precision that fails, and torch.compile that does: going on, told once, no frame lost."""
+"""Half precision: what it costs, and what happens where it fails, or torch.compile does: one warning, no frame lost."""
 
 from __future__ import annotations
 
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
+import streamvsr
+from streamvsr.config import ModelOptions
 from streamvsr.errors import ModelError
+from streamvsr.frames import PIXEL_FORMATS, Frame, StreamInfo
 from streamvsr.models.basicvsr import BasicVSRModel
 from streamvsr.models.basicvsr.network import BasicVSRNet
 from streamvsr.models.basicvsr.session import BasicVSRSession
+from streamvsr.models.checkpoint import read
 from streamvsr.models.compiled import compiled
 from streamvsr.models.precision import Flag, looks_broken
-from tests.fakes import tuning
+from streamvsr.models.rt import RTModel, load
+from streamvsr.models.rt.color import RTColorNet
+from streamvsr.models.rt.network import RTNet
+from tests.conftest import ROOT
+from tests.fakes import tuning, vsr_filter
 from tests.test_basicvsr import EXACT, carried, random_model, video
+from tests.test_rt import CHECKPOINT, lively_net, planes, run
 
 CPU = torch.device("cpu")
 
@@ -103,3 +118,94 @@ def test_what_is_compiled_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     fast = compiled(layer, CPU, compile=True, graphs=False, warn=print)
     assert torch.equal(fast(torch.zeros(2)), torch.ones(2))
     assert compiled(layer, CPU, compile=False, graphs=False, warn=print) is layer
+
+
+# --- rt and the compact networks: what half precision costs, and the way back
+
+
+def decibels(size: str, frames: int, **network: Any) -> list[float]:
+    """Of frames of the demo clip in bf16 against fp32, as they are written: luma and chroma in 8 bits."""
+    clip = streamvsr.open(ROOT / "demo" / "city_180p.mp4", frames=frames)
+    full, half = (
+        [
+            frame.raw.planes
+            for frame in clip.filter(f"crop={size},vsr", precision=precision, steady="off", device="cpu", **network)
+        ]
+        for precision in ("fp32", "bf16")
+    )
+    errors = [
+        np.concatenate([(a.astype(np.float64) - b).ravel() for a, b in zip(one, other, strict=True)])
+        for one, other in zip(full, half, strict=True)
+    ]
+    return [float(10 * np.log10(255**2 / np.mean(error**2))) for error in errors]
+
+
+@pytest.mark.parametrize("name", ["rt", "rt-real"])
+def test_frames_in_bf16_are_within_50_db(name: str) -> None:
+    """The state has ten frames to drift."""
+    found = decibels("160:96", 10, model=name)
+    assert min(found) > 50, found
+
+
+@pytest.mark.parametrize("name", ["realesr-animevideov3.pth", "realesr-general-x4v3.fp16.safetensors"])
+def test_so_are_those_of_the_compact_networks(shared_data: Path, name: str) -> None:
+    found = decibels("64:48", 2, checkpoint=str(shared_data / "weights" / name))
+    assert min(found) > 50, found
+
+
+@pytest.mark.parametrize("kind", [RTNet, RTColorNet])
+@pytest.mark.parametrize("spoil", [float("nan"), float("inf"), 0.0])
+@pytest.mark.parametrize("at", [0, 2, 4])
+def test_a_frame_that_breaks_is_made_again_in_float32(
+    monkeypatch: pytest.MonkeyPatch, kind: type[RTNet | RTColorNet], at: int, spoil: float
+) -> None:
+    network = RTModel(lively_net(kind=kind))
+    frames = torch.rand(5, planes(network), 6, 7) * 0.5 + 0.5
+    exact = run(network, frames.bfloat16().float())
+    said: list[str] = []
+    network.to(CPU, torch.bfloat16).tune(ModelOptions(), said.append)
+    forward, made = kind.forward, 0
+
+    def breaking(self: Any, neighbours: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        nonlocal made
+        result, hidden = forward(self, neighbours, hidden)
+        made += 1
+        return (result * 0 + spoil, hidden + spoil) if made == at + 1 else (result, hidden)
+
+    monkeypatch.setattr(kind, "forward", breaking)
+    results = list(network.session().window(frames.bfloat16(), 5, range(5)))
+    assert said == ["half precision gave a broken frame: going on in fp32, no frame is lost"]
+    assert [result.dtype for result in results] == [torch.bfloat16] * at + [torch.float32] * (5 - at)
+    assert torch.stack([r.float() for r in results]).isfinite().all()
+    if at == 0:
+        assert torch.equal(torch.stack(results), exact), "the very weights, and the plain enlargement's kernel"
+
+
+def test_the_rest_of_the_video_goes_on_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through the filter, whose frames stay bf16; the network may be used again in either type."""
+    network = load(load_file(CHECKPOINT), read(CHECKPOINT).config)
+    exact = results_of(network, torch.float32)
+    forward = RTNet.forward
+
+    def breaking(self: RTNet, neighbours: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        result, hidden = forward(self, neighbours, hidden)
+        return (result * float("nan"), hidden) if result.dtype == torch.bfloat16 else (result, hidden)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(RTNet, "forward", breaking)
+        assert len(results_of(network, torch.bfloat16)) == len(exact)
+    half = results_of(network, torch.bfloat16)
+    assert not np.array_equal(half, exact)
+    assert np.array_equal(results_of(network, torch.float32), exact)
+
+
+def results_of(network: RTModel, dtype: torch.dtype) -> np.ndarray:
+    """Planes of twelve frames, each a ramp of its own."""
+    format = PIXEL_FORMATS["gray16le"]
+    vsr = vsr_filter(network, dtype=dtype)
+    vsr.configure(StreamInfo(8, 6, format, Fraction(1, 25), Fraction(25)))
+    ramp = np.arange(48, dtype=np.uint16).reshape(6, 8) * 500
+    made = [f for n in range(12) for f in vsr.push(Frame((ramp + np.uint16(3000 * n),), format, n, Fraction(1, 25)))]
+    made += vsr.flush()
+    vsr.close()
+    return np.stack([frame.planes[0] for frame in made])
