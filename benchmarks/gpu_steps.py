@@ -248,7 +248,7 @@ def run(bench: Bench, seconds: float, name: str, size: str, precision: str) -> N
     job.stop()
     job.wait()
     job.result()
-    rate = settled_rate(moments, begin)
+    rate = settled_rate(moments, begin, owed=0.0)
     if rate is None or len(moments) < LEAST_RUN_FRAMES:
         raise RuntimeError(f"{len(moments)} frames in {seconds:.0f} s are too few to tell")
     stages = ", ".join(f"{s.name} {1000 * s.busy_seconds / s.frames:.1f}" for s in job.stats() if s.frames)
