@@ -35,6 +35,10 @@ class DecodedFrames(Source):
     def __iter__(self) -> Iterator[Frame]:
         yield from self._frames
 
+    def last(self) -> DecodedFrames:
+        """The last frame alone."""
+        return DecodedFrames(self.info.video, self._frames[-1:])
+
     def close(self) -> None:
         """There is nothing to let go of."""
 
@@ -59,9 +63,11 @@ class Moment:
             source.skim()
             self._decoded = DecodedFrames(*self._run(None, UNTOUCHED, source))
 
-    def frame(self, chain: str | None, model: ModelOptions) -> Pixels:
-        """(rows, columns, 3) uint8 R'G'B'. ``chain``: as ``-vf``. Raises as the constructor does."""
-        return rgb_array(self._run(chain, model, self._decoded)[1][-1], deep=False)
+    def frame(self, chain: str | None, model: ModelOptions, *, alone: bool = False) -> Pixels:
+        """(rows, columns, 3) uint8 R'G'B'. ``chain``: as ``-vf``; ``alone``: it looks at no other frame than this one.
+        Raises as the constructor does."""
+        source = self._decoded.last() if alone and self._decoded else self._decoded
+        return rgb_array(self._run(chain, model, source)[1][-1], deep=False)
 
     def _run(self, chain: str | None, model: ModelOptions, source: Source | None) -> tuple[StreamInfo, list[Frame]]:
         output = OutputOptions(frames=WARM_UP_FRAMES + 1, filters=chain)
@@ -74,7 +80,7 @@ class Moment:
 
     def liveliest(self, footage: Footage, size: tuple[int, int]) -> tuple[int, int]:
         """The left upper corner of the part (width, height) in which most is to be seen, good or bad."""
-        grey = cv2.cvtColor(self.frame(None, UNTOUCHED), cv2.COLOR_RGB2GRAY).astype(np.float32)
+        grey = cv2.cvtColor(self.frame(None, UNTOUCHED, alone=True), cv2.COLOR_RGB2GRAY).astype(np.float32)
         energy = cv2.boxFilter(np.abs(cv2.Laplacian(grey, cv2.CV_32F)), -1, size, normalize=True)
         height, width = grey.shape
         free = energy[size[1] // 2 : height - size[1] // 2 + 1, size[0] // 2 : width - size[0] // 2 + 1]

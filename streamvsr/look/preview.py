@@ -65,7 +65,7 @@ def preview(config: Config, options: PreviewOptions, *, warn: Callable[[str], No
         ) from error
     height, width = after.shape[:2]
     plain = ModelOptions(model="bicubic", scale=(width, height), device=config.model.device)
-    before = moment.frame(f"{crop},vsr", plain)
+    before = moment.frame(f"{crop},vsr", plain, alone=True)
     texts = ["bicubic", name]
     if not options.apart:
         scale = min(fitting_scale(text, width, height, 0.9) for text in texts)

@@ -52,7 +52,7 @@ def sheet(config: Config, footage: Footage, choice: Choice, *, warn: Callable[[s
             if name == choice.model and model.strength is None:
                 model = replace(model, strength=choice.strength)
             crop = f"crop={size[0]}:{size[1]}:{place[0]}:{place[1]}"
-            pixels = frames.frame(f"{crop},vsr", model)
+            pixels = frames.frame(f"{crop},vsr", model, alone=name == "bicubic")
             cell = cast(Pixels, np.zeros((height, width, 3), np.uint8))
             cell[: pixels.shape[0], : pixels.shape[1]] = pixels[:height, :width]
             Label(text, width, height, scale).draw(cell, at_right=False)
