@@ -89,6 +89,7 @@ def ways() -> dict[str, Method]:
     files = {
         "realesr-animevideov3": "realesr-animevideov3.pth",
         "realesr-general-x4v3": "realesr-general-x4v3.fp16.safetensors",
+        "AnimeSR v2": "AnimeSR_v2.pth",
         "BasicVSR (REDS4)": "BasicVSR_REDS4.pth",
     }
     for label, name in files.items():
@@ -152,7 +153,7 @@ def speeds(a: argparse.Namespace, kept: dict[str, Any]) -> dict[str, float]:
     for _ in range(a.rounds):
         for label in todo:
             way = a.ways[label]
-            frames = 3 if "BasicVSR" in label else 6 if "realesr" in label else 60
+            frames = 3 if label.startswith(("BasicVSR", "AnimeSR")) else 6 if label.startswith("realesr") else 60
             config = Config(InputOptions(path=str(DEMO)), OutputOptions(frames=frames, filters=way.chain), way.model)
             with closing(open_reader(config, print)) as reader:
                 for _frame in reader:

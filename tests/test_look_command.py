@@ -67,6 +67,21 @@ def test_a_preview(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err.endswith(f"error: {path}: there is no frame at 10 s; --at chooses another moment\n")
 
 
+@pytest.mark.parametrize(("between", "at"), [(75, "3.70"), (1000, "4.00"), (20, "4.70")])
+def test_a_preview_near_the_middle_begins_at_a_key_frame(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], between: int, at: str
+) -> None:
+    """Half a second behind one, where a seek for a moment lands on it, and the frames for the state."""
+    frames = [luma[:64, :96] for luma in moving(50)] * 4
+    path = write(tmp_path / "clip.mp4", frames, "libx264", g=str(between), sc_threshold="0")
+    assert main(["preview", str(path), str(tmp_path / "p.png")]) == 0
+    assert f"at {at} s, " in capsys.readouterr().err
+    # Less than two seconds have no room for that.
+    path = write(tmp_path / "short.mp4", frames[:40], "libx264", g="10", sc_threshold="0")
+    assert main(["preview", str(path), "-y", str(tmp_path / "p.png")]) == 0
+    assert "at 0.80 s, " in capsys.readouterr().err
+
+
 def test_a_moment_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "clip.mkv", moving(30), "ffv1")
     read: list[ContainerSource] = []

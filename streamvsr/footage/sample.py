@@ -12,7 +12,9 @@ import stat
 import struct
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import av
@@ -26,6 +28,8 @@ from streamvsr.frames import Frame
 from streamvsr.media.av_errors import FOREIGN, source_error
 from streamvsr.media.av_frames import side_data
 from streamvsr.media.demux import open_source
+from streamvsr.media.demux.container import SEEK_BACK_SECONDS
+from streamvsr.media.demux.describe import start_of
 from streamvsr.media.demux.image_sequence import is_pictures
 from streamvsr.media.demux.options import demuxer_options
 from streamvsr.media.filter_graph import FilterGraph
@@ -102,6 +106,33 @@ def check_readable_twice(input: InputOptions, *, live: bool = False) -> None:
         raise SourceError(f"'{mask_url(path)}': {exc.strerror}") from exc
     if not stat.S_ISREG(mode):
         raise CannotLookError(f"'{mask_url(path)}' is no regular file: it can be read only once")
+
+
+def soonest_near_middle(input: InputOptions, lead: Fraction) -> Fraction | None:
+    """Seconds into the run where a frame, and those of ``lead`` seconds before it, can be had with hardly another one
+    decoded: behind the key frame nearest the middle. None where that is not between a quarter and three quarters of
+    the length, or the input does not tell."""
+    with (
+        suppress(*FOREIGN),
+        open_container(_file(input.path), "r", format=input.format, options=demuxer_options(input)) as container,
+    ):
+        stream = container.streams.best("video")
+        begin, seconds = _range(container, stream, input)
+        if not seconds:
+            return None
+        zero = (start_of(container) or 0) + (input.start or 0)
+        found: list[Fraction] = []
+        for backward in (True, False):
+            with suppress(*FOREIGN, StopIteration):
+                at = round((begin + seconds / 2) / stream.time_base)
+                container.seek(at, stream=stream, backward=backward, any_frame=False)
+                packet = next(container.demux(stream))
+                if packet.is_keyframe and packet.pts is not None:
+                    found.append(packet.pts * stream.time_base - zero)
+        near = min(found, key=lambda key: abs(key - seconds / 2), default=None)
+        if near is not None and 0.25 <= (soonest := near + SEEK_BACK_SECONDS[0] + lead) / seconds <= 0.75:
+            return soonest
+    return None
 
 
 def _file(path: str) -> str:

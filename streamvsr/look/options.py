@@ -20,6 +20,8 @@ class LookOptions:
 
 @dataclass(frozen=True, slots=True)
 class PreviewOptions:
-    at: Fraction | None = option(None, "--at", help="the moment (default: the middle)", kind="time", metavar="TIME")
+    at: Fraction | None = option(
+        None, "--at", help="the moment (default: about the middle)", kind="time", metavar="TIME"
+    )
     apart: bool = option(False, "--apart", help="two images: OUT.before.png and OUT.after.png", kind="flag")
     whole: bool = option(False, "--whole", help="the whole frame, not only a part of it", kind="flag")

@@ -18,7 +18,7 @@ from streamvsr.errors import NoVideoError
 from streamvsr.filters.compose import compose, has_vsr
 from streamvsr.filters.language import parse
 from streamvsr.footage.choose import choose
-from streamvsr.footage.sample import Footage, look
+from streamvsr.footage.sample import Footage, look, soonest_near_middle
 from streamvsr.look.crops import WARM_UP_FRAMES, Moment
 from streamvsr.look.options import PreviewOptions
 from streamvsr.media.color.arrays import Pixels
@@ -49,8 +49,13 @@ def preview(config: Config, options: PreviewOptions, *, warn: Callable[[str], No
     Thread(target=_import_torch).start()
     chain = config.output.filters or "vsr"
     networked = has_vsr(compose(parse(chain)))
-    wanted = options.at if options.at is not None else Fraction(int(500 * (footage.seconds or 0)), 1000)
     lead = Fraction(WARM_UP_FRAMES) / Fraction(footage.frame_rate or 25).limit_denominator(1001)
+    if options.at is not None:
+        wanted = options.at
+    elif footage.codec and (soonest := soonest_near_middle(config.input, lead)) is not None:
+        wanted = soonest
+    else:
+        wanted = Fraction(int(500 * (footage.seconds or 0)), 1000)
     most = (footage.width, footage.height) if options.whole else MOST
     size = min(most[0], footage.width) & ~1 or 1, min(most[1], footage.height) & ~1 or 1
     try:
