@@ -168,12 +168,15 @@ def _open(
     for line in source.warnings:
         warn(line)
     source.on_warning = warn
-    if not given and part is None and source.info.duration == 0:
-        check_begin(config.input, partial(_input, config, steps, upright=False))
+    checked = not given and part is None
+    if checked and source.info.duration == 0:
+        check_begin(config.input, lambda late: open_source(late, reading, config.live))
     cut = next((step.ready for step in steps if isinstance(step.ready, Cut)), None)
     parted: TrimmedSource | None = None
     if (written := output_range(config.output)) != (None, None):
         source = parted = TrimmedSource(source, *written, packets_only=cut is not None)
+        if checked and cut is None and written[0] and source.info.duration == 0:
+            check_begin(config.input, lambda late: open_source(late, reading, config.live), written[0])
     info = source.info.video
     live, latency = info.live, config.live.max_latency or LIVE_LATENCY_SECONDS
     networks = sum(step.entry is not None and step.entry.name == VSR for step in steps)

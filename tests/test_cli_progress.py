@@ -17,10 +17,12 @@ from streamvsr.cli.progress import (
     NoDisplay,
     PlainLines,
     clock,
+    counted,
     done_fraction,
     eta_seconds,
     make_display,
     plain_line,
+    size,
 )
 from streamvsr.cli.stats_table import stats_table
 from streamvsr.pipeline.stats import Progress, RingLevel, StageStats
@@ -75,6 +77,18 @@ def test_plain_line_of_a_live_run_that_has_just_begun() -> None:
 )
 def test_clock(seconds: float, text: str) -> None:
     assert clock(seconds, hundredths=True) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(950, "950 bytes"), (3_140_000, "3.1 MB"), (99_400, "99 kB"), (99_588, "100 kB"), (312_000, "312 kB")],
+)
+def test_sizes_are_whole_words(count: int, text: str) -> None:
+    assert size(count) == text
+
+
+def test_one_frame_is_no_frames() -> None:
+    assert (counted(0), counted(1), counted(2)) == ("0 frames", "1 frame", "2 frames")
 
 
 def test_clock_of_a_long_run() -> None:

@@ -170,5 +170,6 @@ def test_speed(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert not speed.machine().measured
     machine = speed.Machine(100.0, True, "cpu")
     assert speed.speed_text(34, machine) == "live, about 50 frames/s"
+    assert speed.speed_text(1720, machine) == "slow, about 1 frame/s"
     assert speed.speed_text(619, machine) == "slow, about 3 frames/s"
     assert speed.speed_text(6554, machine) == "for the night, about 0.3 frames/s"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -12,12 +13,12 @@ import cv2
 import numpy as np
 import pytest
 
-from streamvsr.config import InputOptions
+from streamvsr.config import InputOptions, OutputOptions
 from streamvsr.errors import SourceError
 from streamvsr.footage.choose import BETTER, CLEAN, RESTORING, choose, faults, hints, like_h264
 from streamvsr.footage.measure import Luma, blockiness, combing, detail, noise
 from streamvsr.footage.sample import COMBED, CannotLookError, Footage, look
-from streamvsr.look.forecast import SETTLED_FRAMES, settled_rate
+from streamvsr.look.forecast import SETTLED_FRAMES, settled_rate, written_part
 from streamvsr.models import registry
 from tests.conftest import ROOT
 
@@ -272,3 +273,28 @@ def test_the_rate_of_a_trial_is_that_of_its_settled_part() -> None:
     assert settled_rate([10.0, 12.0], 9.0, 0.0) == pytest.approx(0.5)
     assert settled_rate([10.0], 8.0, 0.5) == pytest.approx(0.4)
     assert settled_rate([], 8.0, 0.0) is None
+
+
+@pytest.mark.parametrize(
+    ("output", "part"),
+    [
+        (OutputOptions(), (0, 10, 250)),
+        (OutputOptions(start=Fraction(4)), (4, 6, 150)),
+        (OutputOptions(start=Fraction(4), duration=Fraction(2)), (4, 2, 50)),
+        (OutputOptions(end=Fraction(3)), (0, 3, 75)),
+        (OutputOptions(end=Fraction(30)), (0, 10, 250)),
+        (OutputOptions(start=Fraction(30)), (30, 0, 0)),
+        (OutputOptions(frames=5), (0, 0.2, 5)),
+        (OutputOptions(frames=999), (0, 10, 250)),
+        (OutputOptions(rate=Fraction(50)), (0, 10, 500)),
+    ],
+)
+def test_a_forecast_is_for_what_is_written(output: OutputOptions, part: tuple[float, float, float]) -> None:
+    assert written_part(output, CLEAN_FOOTAGE) == pytest.approx(part)
+
+
+def test_a_forecast_without_a_length() -> None:
+    endless = replace(CLEAN_FOOTAGE, seconds=None)
+    assert written_part(OutputOptions(), endless) == (0, None, None)
+    assert written_part(OutputOptions(duration=Fraction(2)), endless) == (0, 2, 50)
+    assert written_part(OutputOptions(frames=50), endless) == (0, None, 50)

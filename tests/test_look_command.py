@@ -101,8 +101,10 @@ def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main(["--dry-run", str(path), str(tmp_path / "out.mkv"), "-c:v", "libx265", "--scale", "2"]) == 0
     out, err = capsys.readouterr()
     assert out == ""
-    assert f"{tmp_path / 'out.mkv'}: 640x384, libx265, 25 frames a second\nmodel rt-real: " in err
+    assert f"{tmp_path / 'out.mkv'}: 640x384, libx265, 25 frames a second, 30 frames\nmodel rt-real: " in err
     assert "frames a second, " in err.splitlines()[-1]
+    assert main(["--dry-run", str(path), str(tmp_path / "out.mkv"), "-ss", "1", "-frames:v", "2"]) == 0
+    assert "25 frames a second, 2 frames\n" in capsys.readouterr().err, "what the output's options leave"
     assert list(tmp_path.iterdir()) == [path]
 
 

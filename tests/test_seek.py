@@ -205,6 +205,10 @@ def test_a_beginning_behind_the_end_is_told_before_a_network_is_loaded(
     for name in ("b-frames.mp4", "vfr.mkv", "vp9.webm", "fields.ts"):
         assert main(["-ss", "7.5", str(clips / name), str(tmp_path / "out.mkv")]) == 1
         assert capsys.readouterr().err == "error: -ss 7.5: the input ends before that\n"
+        assert main([str(clips / name), "-ss", "7.5", str(tmp_path / "out.mkv")]) == 1, "the output's"
+        assert capsys.readouterr().err == "error: -ss 7.5: the input ends before that\n"
+        assert main(["-ss", "1", str(clips / name), "-ss", "6.8", str(tmp_path / "out.mkv")]) == 1, "both add up"
+        assert capsys.readouterr().err == "error: -ss 6.8: the input ends before that\n"
 
 
 def test_a_header_that_is_wrong_about_the_length_ends_no_run(clips: Path) -> None:
@@ -212,7 +216,8 @@ def test_a_header_that_is_wrong_about_the_length_ends_no_run(clips: Path) -> Non
     from streamvsr.media.demux import check_begin
 
     late = InputOptions(str(clips / "b-frames.mp4"), start=Fraction(5))
-    check_begin(late, lambda: open_source(late, OutputOptions()))
+    check_begin(late, lambda at: open_source(at, OutputOptions()))
+    check_begin(InputOptions(late.path), lambda at: open_source(at, OutputOptions()), Fraction(5))
     behind = InputOptions(str(clips / "b-frames.mp4"), start=Fraction(9))
     with pytest.raises(NoVideoError):
-        check_begin(behind, lambda: open_source(behind, OutputOptions()))
+        check_begin(behind, lambda at: open_source(at, OutputOptions()))

@@ -19,7 +19,17 @@ from streamvsr.cli.console import Console, encodable, forget_secrets, hide, hide
 from streamvsr.cli.interrupts import INTERRUPTED, Interrupts, loading
 from streamvsr.cli.output_check import settle_output
 from streamvsr.cli.parser import parse
-from streamvsr.cli.progress import Display, NoDisplay, done_fraction, duration, eta_seconds, make_display, size, summary
+from streamvsr.cli.progress import (
+    Display,
+    NoDisplay,
+    counted,
+    done_fraction,
+    duration,
+    eta_seconds,
+    make_display,
+    size,
+    summary,
+)
 from streamvsr.cli.secret_words import config_secrets, typed_secrets
 from streamvsr.cli.texts import help_texts
 from streamvsr.cli.tokens import tokenize
@@ -234,7 +244,7 @@ def run_config(
             if run.writes:
                 total = run.progress().frames_total
                 memory = f", about {size(run.memory_bytes)} of memory" if run.memory_bytes else ""
-                console.note((run.writes if total is None else f"{run.writes}, {total} frames") + memory)
+                console.note((run.writes if total is None else f"{run.writes}, {counted(total)}") + memory)
             shown = _show_notes(run, console, 0)
             display = show(console) if show is not None else make_display(console, config.run.progress)
             ending = _watch(run, display, interrupts, console)
@@ -254,7 +264,8 @@ def run_config(
         run.result()
         if ending:
             done = run.progress().frames_out
-            what = f"{done} frames are in {config.output.path}" if done else "nothing was written"
+            what = f"{counted(done)} {'is' if done == 1 else 'are'} in {config.output.path}"
+            what = what if done else "nothing was written"
             console.note(f"interrupted: {what}")
             return INTERRUPTED
         if show is None:

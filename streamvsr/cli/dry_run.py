@@ -6,7 +6,7 @@ import time
 
 from streamvsr.cli.console import Console
 from streamvsr.cli.interrupts import Interrupts
-from streamvsr.cli.progress import duration, size
+from streamvsr.cli.progress import counted, duration, size
 from streamvsr.config import Config
 
 
@@ -18,7 +18,8 @@ def dry_run(config: Config, console: Console) -> int:
         from streamvsr.look.forecast import forecast
 
         found = forecast(config, look(config.input), warn=console.warning, since=begin)
-    console.block(f"{config.output.path}: {found.writes}")
+    frames = "" if found.frames is None else f", {counted(found.frames)}"
+    console.block(f"{config.output.path}: {found.writes}{frames}")
     for note in found.notes:
         console.block(note)
     if found.frames_per_second is None:

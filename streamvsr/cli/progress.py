@@ -44,13 +44,18 @@ def size(count: float) -> str:
     """``950 bytes``, ``3.1 MB``, ``12 GB``."""
     for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
         if count >= unit:
-            return f"{count / unit:.2g} {name}" if count < 100 * unit else f"{count / unit:.0f} {name}"
+            return f"{count / unit:.2g} {name}" if count < 99.5 * unit else f"{count / unit:.0f} {name}"
     return f"{count:.0f} bytes"
+
+
+def counted(frames: int) -> str:
+    """``1 frame``, ``312 frames``."""
+    return f"{frames} frame{'' if frames == 1 else 's'}"
 
 
 def summary(path: str, progress: Progress) -> str:
     """What a run has done, in a line."""
-    parts = [f"{progress.frames_out} frames in {duration(progress.elapsed_seconds)}"]
+    parts = [f"{counted(progress.frames_out)} in {duration(progress.elapsed_seconds)}"]
     if os.path.isfile(path):
         parts.append(size(os.path.getsize(path)))
     return f"{'standard output' if path == '-' else path}: {', '.join(parts)}"

@@ -22,8 +22,9 @@ from fractions import Fraction
 from pathlib import Path
 
 from streamvsr.build import build
-from streamvsr.config import Config
+from streamvsr.config import Config, OutputOptions
 from streamvsr.footage.sample import Footage
+from streamvsr.media.demux import output_range
 from streamvsr.threads import processors
 
 TRIAL_SECONDS = 2.0
@@ -48,6 +49,8 @@ class Forecast:
     """The most that this process had in use up to the trial's end, or more where a run is expected to take more (an
     encoder that a trial does not fill); None where the system does not tell."""
     output_bytes: int | None
+    frames: int | None
+    """That come out; None where the length of the input is not known."""
     trial_frames: int
     writes: str
     """What comes out: size, encoder and rate."""
@@ -64,13 +67,20 @@ def forecast(config: Config, footage: Footage, *, warn: Callable[[str], None], s
     begin = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="streamvsr-look-") as folder:
         path = Path(folder) / f"trial{_suffix(config.output.path)}"
-        start = (config.input.start or Fraction(0)) + Fraction(int(500 * (footage.seconds or 0)), 1000)
+        first, seconds, frames = written_part(config.output, footage)
+        start = (config.input.start or Fraction(0)) + first
+        if seconds is not None and seconds > 2:
+            start += Fraction(int(500 * seconds), 1000)
         trial = replace(
             config,
-            input=replace(config.input, start=start if footage.seconds and footage.seconds > 2 else config.input.start),
-            output=replace(config.output, path=str(path), overwrite=True, no_audio=True, no_subtitles=True),
+            input=replace(config.input, start=start or config.input.start),
+            # The whole of what the output's options cut is as good a place, and need not be decoded up to there.
+            output=replace(
+                config.output, path=str(path), overwrite=True, no_audio=True, no_subtitles=True,
+                start=None, duration=None, end=None, frames=None,
+            ),
             run=replace(config.run, resume=False),
-        )
+        )  # fmt: skip
         run = build(trial, warn=warn)
         moments: list[tuple[float, float]] = []
         """Of each frame that is written: the time, and the processor time of this process by then."""
@@ -101,16 +111,33 @@ def forecast(config: Config, footage: Footage, *, warn: Callable[[str], None], s
         owed = max(0.0, flush / min(written, SETTLED_FRAMES) - left / done) / processors()
     rate = settled_rate([moment for moment, _ in moments[:done]], begin, owed)
     loading = (moments[0][0] if moments else over) - (begin if since is None else since)
-    frames = footage.frame_rate * footage.seconds if footage.frame_rate and footage.seconds else None
     return Forecast(
         rate,
         loading + frames / rate if frames and rate else None,
         None if (peak := _peak_memory()) is None else max(peak, run.memory_bytes),
         int(size / written * frames) if written and size and frames else None,
+        None if frames is None else round(frames),
         done,
         run.writes.removeprefix(f"{path}: "),
         tuple(run.notes),
     )
+
+
+def written_part(output: OutputOptions, footage: Footage) -> tuple[Fraction, float | None, float | None]:
+    """(where in the input that is read the output begins, seconds and frames of it), as its -ss, -t, -to, -frames:v and
+    -r say; None for what the length of the input would have to tell."""
+    start, end = output_range(output)
+    first = start or Fraction(0)
+    lengths = [] if footage.seconds is None else [footage.seconds]
+    lengths += [] if end is None else [float(end)]
+    seconds = max(0.0, min(lengths) - float(first)) if lengths else None
+    rate = output.rate or footage.frame_rate
+    frames = float(rate) * seconds if rate and seconds is not None else None
+    if output.frames is not None:
+        frames = output.frames if frames is None else min(frames, output.frames)
+        if rate and seconds is not None:
+            seconds = min(seconds, frames / float(rate))
+    return first, seconds, frames
 
 
 def _enough(moments: Sequence[tuple[float, float]], begin: float) -> bool:

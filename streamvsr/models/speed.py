@@ -52,7 +52,8 @@ def speed_text(kmacs: int, known: Machine) -> str:
     """``slow, about 1.3 frames/s``: the class of a network of that cost, and its frames a second."""
     rate = known.gmacs * 1e6 / (kmacs * INPUT_PIXELS)
     name = next(text for least, text in CLASSES if rate >= least)
-    return f"{name}, about {rate:.1g} frames/s" if rate < 10 else f"{name}, about {round(rate, -1):.0f} frames/s"
+    shown = f"{rate:.1g}" if rate < 10 else f"{round(rate, -1):.0f}"
+    return f"{name}, about {shown} frame{'' if shown == '1' else 's'}/s"
 
 
 def measure(device_name: str = "auto") -> tuple[Machine, Path]:

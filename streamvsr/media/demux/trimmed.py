@@ -203,11 +203,17 @@ def _clipped(chapters: Sequence[Chapter], start: Fraction, until: Fraction | Non
             yield replace(chapter, start=begin, end=end)
 
 
-def check_begin(input: InputOptions, open_again: Callable[[], Source]) -> None:
+def check_begin(
+    input: InputOptions, open_again: Callable[[InputOptions], Source], later: Fraction = Fraction(0)
+) -> None:
     """Raise ``NoVideoError`` where ``-ss`` lies behind the last frame of a file, for a container that says so: headers
-    are wrong at times, and ``open_again``'s source is read for a frame."""
-    if not input.start or not os.path.isfile(input.path):
+    are wrong at times, and ``open_again``'s source is read for a frame.
+
+    ``later``: the ``-ss`` of the output, which counts from where the input begins.
+    """
+    late = replace(input, start=(input.start or Fraction(0)) + later)
+    if not late.start or not os.path.isfile(input.path):
         return
-    with closing(open_again()) as source:
+    with closing(open_again(late)) as source:
         if not any(isinstance(item, Frame) for item in source):
-            raise NoVideoError(f"-ss {float(input.start):g}: the input ends before that")
+            raise NoVideoError(f"-ss {float(later or late.start):g}: the input ends before that")
