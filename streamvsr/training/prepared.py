@@ -80,7 +80,7 @@ class Teacher:
     """A model that is run over whole sequences. Raises ``StreamvsrError`` where it cannot teach."""
 
     def __init__(self, checkpoint: str, channels: int, patch: int, device: torch.device) -> None:
-        """``checkpoint``: a file, or a name as for ``--model``. ``patch``: the side of the sequences' truth, in pixels."""
+        """``checkpoint``: a file, or a name as for ``--model``. ``patch``: the truth's side, in pixels."""
         names = {name for known in registry.known_checkpoints() for name in (known.name, known.model)}
         if checkpoint in names and not Path(checkpoint).exists():
             selection = registry.select(checkpoint)
