@@ -23,7 +23,7 @@ from streamvsr.metrics.evaluate import evaluate, methods, prepare
 from streamvsr.metrics.options import EvaluateOptions
 from streamvsr.models import fused
 from streamvsr.models.checkpoint import read
-from streamvsr.models.registry import select
+from streamvsr.models.registry import known_checkpoint, select
 from streamvsr.models.rt import RTModel, is_rt, load
 from streamvsr.models.rt.color import RTColorNet, unfold
 from streamvsr.models.rt.network import RTNet
@@ -243,6 +243,7 @@ def test_checkpoint_and_its_metadata(path: Path, most_macs: int) -> None:
         assert metadata[key], key
     assert not any(word in text for text in metadata.values() for word in ("/work", "/home", "/tmp"))
     assert model.net.macs_per_pixel < most_macs
+    assert known_checkpoint(path.stem).kmacs == round(model.net.macs_per_pixel / 1000)
     assert path.stat().st_size < 300_000
     card = path.with_suffix(".md").read_text()
     assert hashlib.sha256(path.read_bytes()).hexdigest() in card

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 from torch.nn import functional as F
 
 from streamvsr.errors import CheckpointError, StreamvsrError, UsageError
+from streamvsr.models.basicvsr.network import BasicVSRNet
 from streamvsr.models.registry import load_model, select
 from streamvsr.models.rt import RTModel, load
 from streamvsr.models.rt.color import RTColorNet, fold, unfold
@@ -21,7 +24,7 @@ from streamvsr.models.rt.network import RTNet
 from streamvsr.models.srvgg import SRVGGNet
 from streamvsr.training.branches import branch, collapsed
 from streamvsr.training.losses import energy_loss, gradient_loss
-from streamvsr.training.networks import halved_chroma, ycbcr
+from streamvsr.training.networks import BT601, halved_chroma, matrix_of, rgb, ycbcr
 from streamvsr.training.options import TrainOptions, merged
 from streamvsr.training.prepared import Teacher
 from streamvsr.training.trainer import Trainer, train
@@ -122,6 +125,9 @@ def test_teachers_that_cannot_teach_are_refused(material: Path, tmp_path: Path) 
         train(taught(material, "twice", teacher=str(tmp_path / "twice.safetensors")))
     with pytest.raises(StreamvsrError, match="no such checkpoint"):
         train(taught(material, "none", teacher=str(tmp_path / "none.safetensors")))
+    save_file(BasicVSRNet(8, 1).state_dict(), tmp_path / "few.safetensors")
+    with pytest.raises(UsageError, match=r"few\.safetensors: needs --prepared-patch 256 or more"):
+        train(taught(material, "few", teacher=str(tmp_path / "few.safetensors")))
     with pytest.raises(UsageError, match="--prepared-patch"):
         merged({"model": "rt", "out": "x.safetensors", "teacher": "x", "patch": 128, "prepared_patch": 64}, None)
     with pytest.raises(UsageError, match="--color"):
@@ -129,9 +135,30 @@ def test_teachers_that_cannot_teach_are_refused(material: Path, tmp_path: Path) 
 
 
 def test_a_recurrent_teacher_sees_the_frames_in_between(material: Path) -> None:
-    teacher = Teacher(str(material / "luma.safetensors"), 1, torch.device("cpu"))
+    teacher = Teacher(str(material / "luma.safetensors"), 1, 32, torch.device("cpu"))
     frames = torch.rand(5, 1, 8, 8)
     assert torch.equal(teacher.frames(frames, 2), teacher.frames(frames, 1)[::2])
+
+
+@pytest.mark.parametrize("domain", ["ycbcr", "rgba"])
+def test_a_teacher_gets_what_its_network_takes(domain: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever that is, R'G'B' and luma go in and come out."""
+    teacher = Teacher("rt-real", 3, 32, torch.device("cpu"))
+    assert teacher.identity.startswith("rt-real.safetensors sha256:")
+    given: list[Tensor] = []
+
+    class Enlarging:
+        def window(self, frames: Tensor, *_: object) -> Iterator[Tensor]:
+            given.append(frames)
+            return iter(F.interpolate(frames, scale_factor=4))
+
+    monkeypatch.setattr(teacher, "_info", replace(teacher._info, domain=domain))
+    monkeypatch.setattr(teacher._model, "session", Enlarging)
+    frames = torch.rand(3, 3, 8, 8)
+    torch.testing.assert_close(teacher.frames(frames, 2), F.interpolate(frames[::2], scale_factor=4))
+    alpha = torch.ones(3, 1, 8, 8)
+    torch.testing.assert_close(given[-1], ycbcr(frames, BT601) if domain == "ycbcr" else torch.cat((frames, alpha), 1))
+    torch.testing.assert_close(teacher.frames(frames[:, :1], 1), F.interpolate(frames[:, :1], scale_factor=4))
 
 
 def test_the_checkpoint_has_both_ways_out_and_training_goes_on_from_it(material: Path) -> None:
@@ -217,11 +244,12 @@ def test_folded_planes_come_back_and_training_sees_what_the_filter_gives() -> No
     luma, chroma = torch.rand(2, 1, 8, 12), torch.rand(2, 2, 4, 6)
     assert fold(luma, chroma).shape == (2, 24, 2, 3)
     assert all(torch.equal(a, b) for a, b in zip(unfold(fold(luma, chroma)), (luma, chroma), strict=True))
-    rgb = torch.rand(3, 1, 3, 8, 8)
+    frames = torch.rand(3, 1, 3, 8, 8)
     for step, red in ((0, 0.2126), (1, 0.299)):
-        planes = ycbcr(rgb, step)
-        wanted = red * rgb[:, :, 0] + (0.7152 if step == 0 else 0.587) * rgb[:, :, 1]
-        torch.testing.assert_close(planes[:, :, 0] - wanted, (0.0722 if step == 0 else 0.114) * rgb[:, :, 2])
+        planes = ycbcr(frames, matrix_of(step))
+        wanted = red * frames[:, :, 0] + (0.7152 if step == 0 else 0.587) * frames[:, :, 1]
+        torch.testing.assert_close(planes[:, :, 0] - wanted, (0.0722 if step == 0 else 0.114) * frames[:, :, 2])
+        torch.testing.assert_close(rgb(planes, matrix_of(step)), frames)
         halved = halved_chroma(planes)
         assert torch.equal(halved[:, :, 0], planes[:, :, 0])
         torch.testing.assert_close(halved.mean((3, 4)), planes.mean((3, 4)), atol=0.02, rtol=0)

@@ -103,7 +103,7 @@ class TrainedRTColor(Trained):
 
     def run(self, low: Tensor, step: int) -> Result:
         frames, count, _, height, width = low.shape
-        planes = halved_chroma(ycbcr(low, step))
+        planes = halved_chroma(ycbcr(low, matrix_of(step)))
         hidden = self.net.initial_state(count, height, width)
         outputs: list[Tensor] = []
         detailed: list[Tensor] = []
@@ -122,7 +122,7 @@ class TrainedRTColor(Trained):
         return Result(outputs, detailed=detailed or None)
 
     def target(self, frames: Tensor, step: int) -> Tensor:
-        planes = ycbcr(frames, step).flatten(0, 1)
+        planes = ycbcr(frames, matrix_of(step)).flatten(0, 1)
         folded = fold(planes[:, :1], F.avg_pool2d(planes[:, 1:], 2))
         return folded.view(*frames.shape[:2], *folded.shape[1:])
 
@@ -141,12 +141,28 @@ class TrainedRTColor(Trained):
         return stated if self.net.detail is None else stated | {"detail": str(self.share)}
 
 
-def ycbcr(frames: Tensor, step: int) -> Tensor:
-    """R'G'B' (T, N, 3, H, W) -> Y'CbCr, by BT.601 and BT.709 in turns: a network sees whichever the video has."""
-    kr, kb = KR_KB[6 if step % 2 else 1]
-    red, green, blue = frames.unbind(2)
+BT601, BT709 = 6, 1
+
+
+def matrix_of(step: int) -> int:
+    """BT.601 and BT.709 in turns: a network sees whichever the video has."""
+    return BT601 if step % 2 else BT709
+
+
+def ycbcr(frames: Tensor, matrix: int) -> Tensor:
+    """R'G'B' (..., 3, H, W) -> Y'CbCr, chroma -0.5..0.5."""
+    kr, kb = KR_KB[matrix]
+    red, green, blue = frames.unbind(-3)
     luma = red * kr + green * (1 - kr - kb) + blue * kb
-    return torch.stack((luma, (blue - luma) / (2 - 2 * kb), (red - luma) / (2 - 2 * kr)), 2)
+    return torch.stack((luma, (blue - luma) / (2 - 2 * kb), (red - luma) / (2 - 2 * kr)), -3)
+
+
+def rgb(frames: Tensor, matrix: int) -> Tensor:
+    """Undoes ``ycbcr``."""
+    kr, kb = KR_KB[matrix]
+    luma, cb, cr = frames.unbind(-3)
+    red, blue = luma + cr * (2 - 2 * kr), luma + cb * (2 - 2 * kb)
+    return torch.stack((red, (luma - red * kr - blue * kb) / (1 - kr - kb), blue), -3)
 
 
 def halved_chroma(planes: Tensor) -> Tensor:

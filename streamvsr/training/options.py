@@ -46,7 +46,10 @@ class TrainOptions:
     )
     color: bool = option(False, "--color", help="rt: look at the colours too, and clean them", kind="flag")
     teacher: str | None = option(
-        None, "--teacher", help="learn from what this checkpoint makes of the same input, too", metavar="FILE"
+        None,
+        "--teacher",
+        help="learn from what this checkpoint (or one by name) makes of the same input, too",
+        metavar="FILE",
     )
     sequences: int = option(
         1000, "--sequences", help="how many are prepared with the teacher's frames (1000)", kind="integer",

@@ -28,6 +28,7 @@ from streamvsr.models import registry
 from streamvsr.models.base import Model
 from streamvsr.part_file import write_file
 from streamvsr.training.clips import SCALE, Budget, open_clips, open_photos
+from streamvsr.training.networks import BT601, rgb, ycbcr
 from streamvsr.training.options import TrainOptions
 from streamvsr.training.sequences import Sampler
 
@@ -78,15 +79,22 @@ def sampler_for(options: TrainOptions, channels: int, patch: int) -> Sampler:
 class Teacher:
     """A model that is run over whole sequences. Raises ``StreamvsrError`` where it cannot teach."""
 
-    def __init__(self, checkpoint: str, channels: int, device: torch.device) -> None:
-        self._path = Path(checkpoint)
-        self._model: Model = registry.load_model(registry.select(checkpoint=checkpoint))
-        info = self._model.info
+    def __init__(self, checkpoint: str, channels: int, patch: int, device: torch.device) -> None:
+        """``checkpoint``: a file, or a name as for ``--model``. ``patch``: the truth's side, in pixels."""
+        names = {name for known in registry.known_checkpoints() for name in (known.name, known.model)}
+        if checkpoint in names and not Path(checkpoint).exists():
+            selection = registry.select(checkpoint)
+        else:
+            selection = registry.select(checkpoint=checkpoint)
+        self._path = selection.path or Path(checkpoint)
+        self._model: Model = registry.load_model(selection)
+        self._info = info = self._model.info
         if info.scale != SCALE:
             raise UsageError(f"--teacher {checkpoint}: enlarges by {info.scale}, and the student by {SCALE}")
         if info.domain == "luma" and channels == 3:
             raise UsageError(f"--teacher {checkpoint}: looks at luma alone, and the student at colours too")
-        self._gray = info.domain == "rgb" and channels == 1
+        if patch < info.min_size_px * SCALE:
+            raise UsageError(f"--teacher {checkpoint}: needs --prepared-patch {info.min_size_px * SCALE} or more")
         self._device = device
         self._model.to(device, torch.float32)
 
@@ -96,20 +104,27 @@ class Teacher:
 
     def frames(self, low: Tensor, every: int) -> Tensor:
         """(T, C, h, w) 0..1 -> (T', C, 4h, 4w), of frames 0, ``every``, 2 ``every``..., each seen after all before."""
+        domain = self._info.domain
         frames = low.to(self._device)
-        if self._gray:
+        if domain != "luma":
             frames = frames.expand(-1, 3, -1, -1)
+        if domain == "ycbcr":
+            frames = ycbcr(frames, BT601)
+        elif domain == "rgba":
+            frames = torch.cat((frames, torch.ones_like(frames[:, :1])), 1)
         session = self._model.session()
-        if self._model.info.temporal:
+        if self._info.temporal:
             made = [output for n, output in enumerate(session.window(frames, len(frames), range(len(frames))))
                     if n % every == 0]  # fmt: skip
         else:
             frames = frames[::every]
             made = list(session.window(frames, len(frames), range(len(frames))))
         outputs = torch.stack(made).float().cpu()
-        if self._gray:
-            outputs = (outputs * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
-        return outputs
+        if domain == "ycbcr":
+            outputs = rgb(outputs, BT601)
+        if domain != "luma" and low.shape[1] == 1:
+            outputs = ycbcr(outputs[:, :3], BT601)[:, :1]
+        return outputs[:, : low.shape[1]]
 
 
 def prepare(
@@ -124,7 +139,7 @@ def prepare(
     Clips and teacher are in memory only as long as there is something to make. Raises ``StreamvsrError``.
     """
     assert options.teacher is not None
-    teacher = Teacher(options.teacher, channels, torch.device(options.device))
+    teacher = Teacher(options.teacher, channels, options.prepared_patch, torch.device(options.device))
     data = tuple(Path(spec).name for spec in (*options.photos, *options.data))
     recipe = Recipe(
         teacher.identity, data, options.degrade, options.photo_share, options.frames + look_ahead,
