@@ -143,9 +143,9 @@ def test_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     console = Console(stream=out)
     bar = make_display(console)
     assert isinstance(bar, Bar)
-    bar.update(replace(HALF_WAY, dropped=2))
+    bar.update(replace(HALF_WAY, dropped=2, encoded_bytes=3_140_000))
     painted = out.getvalue()
-    for text in ("120/312", "8.0 fps", "38%", "00:00:16  eta 00:00:24", "dropped 2"):
+    for text in ("120/312", "8.0 fps", "38%", "00:00:16  eta 00:00:24", "dropped 2", "3.1 MB"):
         assert text in painted
     assert painted.isascii()  # the terminal says that it cannot show more
     console.warning("[bold]brackets[/] are not markup")
@@ -164,7 +164,7 @@ def test_a_bar_fits_every_width(columns: int, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("COLUMNS", str(columns))
     out = Terminal()
     bar = make_display(Console(stream=out))
-    bar.update(replace(HALF_WAY, frames_out=12000, frames_total=31200, dropped=3))
+    bar.update(replace(HALF_WAY, frames_out=12000, frames_total=31200, dropped=3, encoded_bytes=3_140_000))
     line = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.getvalue()).split("\r")[-1].rstrip()
     bar.close(None)
     assert len(line) <= columns
@@ -182,7 +182,7 @@ def test_json_lines() -> None:
     out = io.StringIO()
     console = Console(stream=out, as_json=True)
     display = make_display(console, "json")
-    display.update(replace(HALF_WAY, stage_seconds=(("decode", 1.5),)))
+    display.update(replace(HALF_WAY, stage_seconds=(("decode", 1.5),), encoded_bytes=4000))
     display.update(HALF_WAY)  # too soon
     console.warning("careful\n")
     console.error("http://u:p@h/ is lost")
@@ -191,8 +191,8 @@ def test_json_lines() -> None:
     first, warning, error, last = map(json.loads, out.getvalue().splitlines())
     assert first == {
         "type": "progress", "state": "running", "frames": 120, "frames_total": 312, "done": 120 / 312, "fps": 8.0,
-        "eta_seconds": 24.0, "elapsed_seconds": 16.0, "position_seconds": 4.8, "dropped": 0, "latency_seconds": None,
-        "stages": {"decode": 1.5},
+        "eta_seconds": 24.0, "elapsed_seconds": 16.0, "position_seconds": 4.8, "encoded_bytes": 4000,
+        "dropped": 0, "latency_seconds": None, "stages": {"decode": 1.5},
     }  # fmt: skip
     assert warning == {"type": "message", "level": "warning", "text": "careful"}
     assert error == {"type": "message", "level": "error", "text": "http://***@h/ is lost"}

@@ -256,7 +256,7 @@ def test_the_codecs_scales_meet() -> None:
 
 def test_hints() -> None:
     assert hints(CLEAN_FOOTAGE) == []
-    assert "bwdif" in hints(replace(CLEAN_FOOTAGE, combed=True))[0]
+    assert "bwdif=0,vsr" in hints(replace(CLEAN_FOOTAGE, combed=True))[0], "as many frames as before"
     assert hints(replace(CLEAN_FOOTAGE, combed=True, interlaced=True)) == []
     assert "scale=iw/2" in hints(replace(CLEAN_FOOTAGE, detail=0.1))[0]
 

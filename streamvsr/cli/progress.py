@@ -199,6 +199,8 @@ class Bar(Display):
         frames = str(progress.frames_out) + ("" if progress.frames_total is None else f"/{progress.frames_total}")
         if done is not None:
             state = [(f"{math.floor(100 * done)}%", 0), *state]
+        if progress.encoded_bytes:
+            state.append((size(progress.encoded_bytes), 4))
         if progress.dropped:
             state.append((f"dropped {progress.dropped}", 3))
         if progress.latency_seconds is not None:
@@ -250,6 +252,7 @@ class JsonLines(Display):
             eta_seconds=eta_seconds(progress) if state == "running" else None,
             elapsed_seconds=round(progress.elapsed_seconds, 3),
             position_seconds=None if position is None else float(position),
+            encoded_bytes=progress.encoded_bytes,
             dropped=progress.dropped,
             latency_seconds=progress.latency_seconds,
             stages={name: round(seconds, 3) for name, seconds in progress.stage_seconds},

@@ -73,7 +73,7 @@ def faults(footage: Footage) -> list[str]:
     elif _is_thin(footage):
         found.append(f"compressed ({footage.codec}, {footage.bits_per_pixel:.2f} bits a pixel)")
     if footage.blockiness >= BLOCKY:
-        found.append("blocks to be seen")
+        found.append("visible blocks")
     if footage.noise >= NOISY:
         found.append(f"{'very ' if footage.noise >= VERY_NOISY else ''}noisy (deviation {footage.noise:.1f})")
     return found
@@ -97,7 +97,7 @@ def hints(footage: Footage) -> list[str]:
     """What the user might do about the input besides."""
     found = []
     if footage.combed and not footage.interlaced:
-        found.append("lines of two moments in frames that are not tagged interlaced: try -vf bwdif,vsr")
+        found.append("lines of two moments in frames that are not tagged interlaced: try -vf bwdif=0,vsr")
     if footage.detail < 0.3 and not faults(footage):
         found.append("blurred, as if enlarged before: try -vf scale=iw/2:-2,vsr")
     return found
@@ -126,7 +126,7 @@ def _restoring(reason: str, footage: Footage | None, gpu: bool) -> Choice:
     else:
         known = registry.known_checkpoint(BETTER)
         way = f"streamvsr models fetch {BETTER} ({known.size_mb} MB)"
-    cost = f"{BETTER}: sharper, flickers more, {BETTER_SLOWER} times slower: {way}"
+    cost = f"{BETTER}: sharper, but with more flicker and {BETTER_SLOWER} times slower: {way}"
     if gpu:
         large = registry.known_checkpoint(LARGE)
         cost = f"{LARGE}: restores more, for this GPU: streamvsr models fetch {large.name} ({large.size_mb} MB)"

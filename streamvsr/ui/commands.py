@@ -230,7 +230,7 @@ def _check_chain(chain: str | None, ours: frozenset[str]) -> None:
     if chain is None:
         return
     if len(chain) > 1000 or _PLAIN_CHAIN.fullmatch(chain) is None:
-        raise RefusedError("-vf: only plain chains are taken here, such as bwdif,vsr,unsharp_mask=amount=0.5")
+        raise RefusedError("-vf: only plain chains are taken here, such as bwdif=0,vsr,unsharp_mask=amount=0.5")
     for link in chain.split(","):
         name, _, values = link.partition("=")
         if name.removeprefix("cv.") not in ours and name.removeprefix("av.") not in SAFE_FILTERS:
