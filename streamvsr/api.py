@@ -11,6 +11,7 @@ Leaving the loop early ends them. Nothing in here imports torch or av before it 
 
 from __future__ import annotations
 
+import atexit
 import difflib
 import logging
 import os
@@ -200,19 +201,41 @@ class Clip:
         output = replace(_with(self.config.output, _exact_times(options)), path=os.fspath(path))
         config = replace(self.config, output=output)
         check(config)
-        return Writing(build(config, warn=_log.warning, source=None if self.source is None else self.source()))
+        run = build(config, warn=_log.warning, source=None if self.source is None else self.source())
+        return Writing(run, output.path)
+
+
+_running: weakref.WeakKeyDictionary[Run, str] = weakref.WeakKeyDictionary()
+"""Jobs and their outputs; their threads keep them in here."""
+
+
+@atexit.register
+def _cancel_all() -> None:
+    """Before the interpreter freezes the threads: torch ends a process with a crash where they are at work then."""
+    left = [(run, path) for run, path in _running.items() if not run.wait(0)]
+    for run, path in left:
+        _log.warning("the program ended before '%s' was written, of which nothing is left: wait for result()", path)
+        run.abort()
+    for run, _ in left:
+        run.wait()
 
 
 class Writing:
     """A job that writes an output in threads of its own. Every method may be called from any thread.
 
     ``async for progress in writing`` gives a snapshot a few times a second until the end, then raises what went wrong;
-    ``await writing`` waits for the end alone.
+    ``await writing`` waits for the end alone. A job that is not over when the program ends is cancelled.
     """
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
+    def __init__(self, run: Run, path: str) -> None:
+        self._run, self._path = run, path
+        _running[run] = path
         run.start()
+
+    def __repr__(self) -> str:
+        done = self.progress
+        total = "" if done.frames_total is None else f" of {done.frames_total}"
+        return f"Writing({self._path!r}, {done.frames_out}{total} frames)"
 
     @property
     def progress(self) -> Progress:
@@ -345,6 +368,10 @@ def upscale(frames: NDArray[Any], *, rate: Time = 25, **options: Unpack[VsrOptio
     """
     import numpy as np
 
+    frames = np.asarray(frames)
+    if frames.ndim not in (3, 4):
+        shape = frames.shape
+        raise UsageError(f"upscale takes an array (count, height, width, 3) or (height, width, 3), not one of {shape}")
     one = frames.ndim == 3
     chosen: VsrOptions = {"model": "rt-real", **options}
     clip = from_frames(frames[None] if one else frames, rate=rate).filter("vsr", **chosen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ import pytest
 import streamvsr
 from streamvsr.config import InputOptions, ModelOptions, OutputOptions
 from streamvsr.typed_options import ReadOptions, Time, VsrOptions, WriteOptions
+from tests.conftest import ROOT
 
 RNG = np.random.default_rng(5)
 
@@ -122,7 +124,15 @@ def test_upscale_is_what_the_pipeline_gives() -> None:
     assert (made.shape, made.dtype) == ((3, 72, 128, 3), np.uint8)
     expected = [f.numpy() for f in streamvsr.from_frames(list(given), rate=25).filter("vsr", model="rt")]
     np.testing.assert_array_equal(made, expected)
+    np.testing.assert_array_equal(streamvsr.upscale(list(given), model="rt"), made)
     assert streamvsr.upscale(given[0]).shape == (72, 128, 3)
+
+
+@pytest.mark.io
+def test_upscale_of_what_is_no_array_of_frames() -> None:
+    for wrong in (iter([noise()]), noise()[0, 0], noise()[None]):
+        with pytest.raises(streamvsr.StreamvsrError, match="upscale takes an array"):
+            streamvsr.upscale(wrong)
 
 
 @pytest.mark.io
@@ -143,6 +153,26 @@ class TestWriting:
         writing.cancel()
         writing.result()
         assert list(tmp_path.iterdir()) == []
+
+    def test_it_ends_with_the_program_and_leaves_nothing(self, tmp_path: Path) -> None:
+        code = (
+            "import numpy, streamvsr; frames = (numpy.zeros((18, 32, 3), numpy.uint8) for _ in range(9999)); "
+            "job = streamvsr.from_frames(frames, rate=25).filter('realtime').start('o.mkv'); print(job)\n"
+            "while not job.progress.frames_out: job.wait(0.05)\n"
+            "raise SystemExit(7)"
+        )
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
+        assert (done.returncode, done.stdout) == (7, "Writing('o.mkv', 0 frames)\n"), done.stderr
+        assert "the program ended before 'o.mkv' was written" in done.stderr
+        assert list(tmp_path.iterdir()) == []
+
+    def test_what_is_there_is_not_overwritten(self, tmp_path: Path) -> None:
+        (tmp_path / "o.mkv").touch()
+        with pytest.raises(streamvsr.StreamvsrError, match=r"exists already; .*overwrite=True"):
+            self.clip(2).start(tmp_path / "o.mkv")
 
     def test_in_asyncio(self, tmp_path: Path) -> None:
         async def work() -> list[int]:

@@ -168,9 +168,18 @@ class TestTexts:
         assert capsys.readouterr().err == "error: unknown option --modle: did you mean --model?\n"
 
     def test_commands_misspelt_and_called_as_elsewhere(self, capsys: pytest.CaptureFixture[str]) -> None:
-        for word, meant in {"comapre": "compare", "modls": "models", "info": "look", "evalute": "evaluate"}.items():
+        for word, meant in {"comapre": "compare", "modls": "models", "info": "look", "version": "--version"}.items():
             assert main([word, "in.mp4"]) == 2
             assert capsys.readouterr().err == f"error: there is no file '{word}'; did you mean streamvsr {meant}?\n"
+
+    def test_a_command_that_there_is_not(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (tmp_path / "in.mp4").touch()
+        for words in (["upscale", "in.mp4", "out.mp4"], ["upscale", str(tmp_path / "in.mp4")]):
+            assert main(words) == 2
+            told = "there is no file or command 'upscale'; streamvsr --help lists the commands"
+            assert capsys.readouterr().err == f"error: {told}\n"
+        assert main(["upscale", str(tmp_path / "out.mp4")]) == 1
+        assert capsys.readouterr().err == "error: no such file: 'upscale'\n"
 
     def test_a_command_behind_options(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["-y", "--preset", "archive", "compare", "a b.mp4", "b.mp4"]) == 2

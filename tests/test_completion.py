@@ -24,7 +24,8 @@ _streamvsr
 printf '%s\\n' "${COMPREPLY[@]}"
 """
 _FISH = 'source ./script; complete -C "$argv[1]" | string replace -r "\\t.*" ""'
-# Zsh completes in its editor alone: it is given a terminal and a tab, and writes down what it would offer.
+# Zsh completes in its editor alone: it is given a terminal and a tab, and writes down what it would offer. The line is
+# taken back then and not before: where the editor has not begun yet, the terminal would rub it out.
 _ZSH = """
 zmodload zsh/zpty
 zpty z zsh -f -i
@@ -35,6 +36,7 @@ local -a hits; builtin compadd -O hits \\"\\$@\\"; print -l -- HIT\\${^hits} >>h
 send "touch ready"
 repeat 400 { [[ -e ready ]] && break; sleep 0.05 }
 zpty -w -n z "$1"$'\\t'
+repeat 400 { [[ -s hits ]] && break; sleep 0.05 }
 zpty -w z $'\\C-u'
 send "touch done"
 repeat 400 { [[ -e done ]] && break; sleep 0.05 }

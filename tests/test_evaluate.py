@@ -206,7 +206,7 @@ def test_metrics_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
         ("evaluate", 2, ""),
         ("evaluate rt", 2, "takes models and a data set"),
         ("evaluate nosuch set", 2, "unknown model 'nosuch'"),
-        ("evaluate bicubic,rtreal set", 2, "unknown model 'rtreal'; did you mean rt-real?"),
+        ("evaluate bicubic,rtreal set", 2, "unknown model 'rtreal': did you mean rt-real?"),
         ("evaluate bicubic set --with nosuchfilter", 2, "nosuchfilter"),
         ("evaluate bicubic,bicubic set", 2, "two of them have one name"),
         ("evaluate bicubic none", 1, "no such file or folder: 'none'"),

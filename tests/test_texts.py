@@ -13,7 +13,7 @@ from types import ModuleType
 import pytest
 
 from streamvsr.cli import texts, zh_cn
-from streamvsr.cli.catalogue import RUN_GROUPS
+from streamvsr.cli.catalogue import COMMANDS, RUN_GROUPS
 from streamvsr.cli.help import EXAMPLES, MORE, PATHS, WIDTH, full_help, short_usage
 from streamvsr.options import options_of
 from tests.test_messages import generator
@@ -76,7 +76,7 @@ def test_help_and_errors_of_the_program() -> None:
 
 def test_every_text_of_the_help_is_translated() -> None:
     used = {face.help for group in RUN_GROUPS.values() for _, face in options_of(group) if not face.as_ffmpeg}
-    used |= {PATHS, *RUN_GROUPS, *MORE.values()}
+    used |= {PATHS, *RUN_GROUPS, *MORE.values(), *(about.summary for about in COMMANDS.values())}
     missing = used - set(zh_cn.HELP)
     assert not missing, "streamvsr/cli/zh_cn.py lacks these"
     shown = full_help(lambda text: zh_cn.HELP.get(text, text))
@@ -100,6 +100,8 @@ def test_a_translated_error_keeps_what_was_filled_in(monkeypatch: pytest.MonkeyP
     translate = texts.error_texts(None)
     assert translate("--crf 99: must be at most 51") == "--crf 99：不能大于 51"
     assert translate("'a {b} c.mp4': out of memory") == "“a {b} c.mp4”：内存不足"
+    assert translate("unknown model 'rtreal': did you mean rt-real?") == "未知的模型 'rtreal'：是不是 rt-real？"
+    assert translate("-crf 99: libx264 takes 0 to 63, less is better") == "-crf 99：libx264 的范围是 0 到 63，越小越好"
     assert translate("what no table has") == "what no table has"
 
 

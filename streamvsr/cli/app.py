@@ -72,6 +72,9 @@ _OTHER_NAMES = {
     "analyze": "look",
     "list": "models",
     "help": "--help",
+    "version": "--version",
+    "fetch": "models fetch",
+    "download": "models fetch",
 }
 """What people call commands elsewhere."""
 _PATH_LIKE = re.compile(r"^-|[./\\:%]")
@@ -162,13 +165,13 @@ def _command(words: Sequence[str]) -> int:
 
 
 def _check_command(words: Sequence[str]) -> None:
-    """Raise ``UsageError`` for a first word that looks like a command's name misspelt and is no file, and for a command
-    behind options."""
+    """Raise ``UsageError`` for a first word that is neither a command nor a file, and no path of one to be, and for a
+    command behind options."""
     name = words[0]
     if name.startswith("-"):
         _check_order(words)
         return
-    if _PATH_LIKE.search(name) or os.path.exists(name):
+    if not name or _PATH_LIKE.search(name) or os.path.exists(name):
         return
     import difflib
 
@@ -176,19 +179,28 @@ def _check_command(words: Sequence[str]) -> None:
     if close:
         meant = _OTHER_NAMES.get(close[0], close[0])
         raise UsageError(f"there is no file '{name}'; did you mean streamvsr {meant}?")
+    paths = _paths(words)
+    # As in `upscale in.mp4 out.mp4`: else two outputs would be found, or the input taken for the output.
+    if "-o" not in words and (len(paths) > 2 or (len(paths) == 2 and os.path.exists(paths[1]))):
+        raise UsageError(f"there is no file or command '{name}'; streamvsr --help lists the commands")
 
 
 def _check_order(words: Sequence[str]) -> None:
-    try:
-        first = next((token.value for token in tokenize(words) if token.flag is None), None)
-    except UsageError:
-        return  # the parser tells it, with what is known by then
+    first = next(iter(_paths(words)), None)
     if first is not None and first in COMMANDS and not os.path.exists(first):
         rest = list(words)
         rest.remove(first)
         raise UsageError(
             f"'{first}' is a command, and a command comes first: {shlex.join(['streamvsr', first, *rest])}"
         )
+
+
+def _paths(words: Sequence[str]) -> list[str]:
+    """The words that are no options and no values of any; none where the parser has to tell what is wrong first."""
+    try:
+        return [token.value for token in tokenize(words) if token.flag is None and token.value is not None]
+    except UsageError:
+        return []
 
 
 def run_config(

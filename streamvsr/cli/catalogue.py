@@ -41,7 +41,7 @@ class Command:
 
 COMMANDS: Mapping[str, Command] = {
     "look": Command(
-        "what a video is like, which network suits it, how long it takes", "streamvsr.look.options:LookOptions"
+        "what a video is like, what suits it, what that takes", "streamvsr.look.options:LookOptions"
     ),
     "preview": Command("one moment before and after, as an image", "streamvsr.look.options:PreviewOptions"),
     "models": Command(

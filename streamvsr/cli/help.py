@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import textwrap
 
-from streamvsr.cli.catalogue import RUN_GROUPS
+from streamvsr.cli.catalogue import COMMANDS, RUN_GROUPS
 from streamvsr.cli.texts import Translate, same
 from streamvsr.options import Option, options_of
 
 WIDTH = 79
 _COLUMN = 24
 
-USAGE = """\
+RUN_USAGE = """\
 usage: streamvsr [options] INPUT [options] OUTPUT
        streamvsr [options] -i INPUT [options] OUTPUT
        streamvsr [options] INPUTS... [options] -o FOLDER
-       streamvsr CONFIG.py CHECKPOINT.pth INPUT OUTPUT [--max_seq_len N]
+       streamvsr CONFIG.py CHECKPOINT.pth INPUT OUTPUT [--max_seq_len N]"""
+
+USAGE = f"""\
+{RUN_USAGE}
        streamvsr look | preview | models | filters | compare | ab | split
                  | merge | metrics | evaluate | train | completion | ui
                  | submit"""
@@ -44,13 +47,20 @@ def short_usage(translate: Translate = same) -> str:
 def full_help(translate: Translate = same) -> str:
     """The whole text, at most ``WIDTH`` columns wide."""
     parts = [
-        f"{translate('streamvsr makes low-quality video four times larger and clean.')}\n\n{USAGE}",
+        f"{translate('streamvsr makes low-quality video four times larger and clean.')}\n\n"
+        f"{RUN_USAGE}\n       streamvsr COMMAND ...",
         translate(PATHS),
         EXAMPLES.replace("examples:", translate("examples:")),
+        _commands(translate),
         *(_group(title, group, MORE.get(title, ""), translate) for title, group in RUN_GROUPS.items()),
         translate("exit codes: 0 done, 1 failed, 2 usage, 130 interrupted, 141 reader left"),
     ]
     return "\n\n".join(parts)
+
+
+def _commands(translate: Translate) -> str:
+    lines = [f"  {name:<{_COLUMN}}{translate(about.summary)}" for name, about in COMMANDS.items()]
+    return "\n".join([translate("commands, each with a --help of its own:"), *lines])
 
 
 def _group(title: str, group: type, more: str, translate: Translate) -> str:

@@ -16,6 +16,21 @@ HELP: Mapping[str, str] = {
         "双横线的选项位置不限。音频、字幕、章节、标签和每一个时间戳都会保留。"
     ),
     "examples:": "示例：",
+    "commands, each with a --help of its own:": "命令（各有自己的 --help）：",
+    "what a video is like, what suits it, what that takes": "视频是什么情况、适合哪个网络、要多久",
+    "one moment before and after, as an image": "某一时刻处理前后的对比图",
+    "list, fetch, convert, export and verify networks": "列出、下载、转换、导出、校验网络",
+    "list the filters of -vf, or explain one": "列出 -vf 的滤镜，或说明其中一个",
+    "several videos or results beside each other": "并排对比多个视频或结果",
+    "a page on which viewers vote, blind": "让观众盲选投票的网页",
+    "a video to images": "把视频拆成图片",
+    "images to a video": "把图片合成视频",
+    "measure a result": "测量结果的质量",
+    "measure models on a data set": "在数据集上测量模型",
+    "train a network": "训练网络",
+    "the page in the browser": "浏览器里的操作界面",
+    "hand a run to the page's queue": "把任务交给网页的队列",
+    "print the completion of a shell": "输出 shell 的补全脚本",
     "options of the input": "输入的选项",
     "options of the output": "输出的选项",
     "the network": "网络",
@@ -93,6 +108,24 @@ ERRORS: Mapping[str, str] = {
     "a path is empty": "有一个路径是空的",
     "there is no file '{}'; did you mean streamvsr {}?": "没有文件“{}”；是不是想用 streamvsr {}？",
     "no such file: '{}'": "没有这个文件：“{}”",
+    "there is no file or command '{}'; streamvsr --help lists the commands": (
+        "没有名为“{}”的文件或命令；streamvsr --help 列出所有命令"
+    ),
+    "the output '{}' has no extension: {}{} is a video, {}/ a folder of images": (
+        "输出“{}”没有扩展名：{}{} 是视频，{}/ 是图片文件夹"
+    ),
+    "the name {} does not tell the format; name it with -f, e.g. -f mp4": (
+        "从名称 {} 看不出格式；请用 -f 指明，例如 -f mp4"
+    ),
+    "-crf {}: {} takes {} to {}, less is better": "-crf {}：{} 的范围是 {} 到 {}，越小越好",
+    "-ss {}: the input ends before that": "-ss {}：超出了输入的长度",
+    "--device {}: expected auto, {}, or one of several, such as cuda:1": (
+        "--device {}：可以是 auto、{}，有多个时写 cuda:1 这样的编号"
+    ),
+    "--device {} cannot be used here ({}); try --device cpu": "--device {} 在这里不可用（{}）；可以试试 --device cpu",
+    "unknown model {}: did you mean {}?": "未知的模型 {}：是不是 {}？",
+    "unknown model {}; there are {}, and checkpoints by name": "未知的模型 {}；可用的有 {}，以及各权重的名称",
+    "no checkpoint for {}: {}": "缺少 {} 的权重：{}",
     "two inputs, '{}' and '{}': a run takes one, and the output is named after it": (
         "有两个输入“{}”和“{}”：一次只处理一个，输出写在它后面"
     ),

@@ -186,8 +186,9 @@ def select(
         if named is None:
             known = [AUTO, *ENTRIES]
             near = difflib.get_close_matches(model, [*known, *(k.name for k in known_checkpoints())], n=1)
-            advice = f"did you mean {near[0]}? There" if near else "there"
-            raise UsageError(f"unknown model {model!r}; {advice} are {', '.join(known)}, and checkpoints by name")
+            if near:
+                raise UsageError(f"unknown model {model!r}: did you mean {near[0]}?")
+            raise UsageError(f"unknown model {model!r}; there are {', '.join(known)}, and checkpoints by name")
         model = named.model
     described = _network_config(config)
     if described is not None:

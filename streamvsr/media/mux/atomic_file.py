@@ -52,7 +52,7 @@ def same_file(a: str, b: str) -> bool:
 def refuse_existing(path: str, overwrite: bool | None) -> None:
     """``-y`` overwrites, anything else refuses; asking on a terminal is the command line's job."""
     if overwrite is not True and os.path.isfile(path):
-        raise UsageError(f"{path} exists already; -y overwrites it")
+        raise UsageError(f"{path} exists already; -y overwrites it (in Python, overwrite=True)")
 
 
 class OutputFile(io.RawIOBase):

@@ -155,7 +155,7 @@ class ImageSequenceSink(Sink):
         first = self._folder / self._name(0)
         self._refuse_input(names or ())
         if first.exists() and not self._overwrite:
-            raise UsageError(f"{first} exists already; -y overwrites it")
+            raise UsageError(f"{first} exists already; -y overwrites it (in Python, overwrite=True)")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as exc:
