@@ -33,7 +33,7 @@ from streamvsr.models.basicvsr.cleaning import RefineRule
 from streamvsr.models.basicvsr.network import BasicVSRNet
 from streamvsr.models.basicvsr_pp.network import BasicVSRPlusPlusNet
 from streamvsr.models.compiled import ISOLATES, compiled
-from streamvsr.models.device import choose_device
+from streamvsr.models.device import choose_device, is_cuda
 from streamvsr.vsr import filter as vsr_module
 from streamvsr.vsr.filter import VsrFilter
 from tests.fakes import tuning, vsr_filter
@@ -380,3 +380,18 @@ def _pictures(model: BasicVSRModel, frames: Tensor, length: int) -> Iterator[Ten
     with torch.inference_mode():
         for picture, _ in carried(model.session(), frames, length, 1):
             yield picture
+
+
+def test_torch_is_not_asked_for_a_gpu_without_a_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def answer(name: str) -> torch.device:
+        asked.append(name)
+        return torch.device("cuda:0")
+
+    monkeypatch.setattr("streamvsr.models.device.choose_device", answer)
+    monkeypatch.setattr("streamvsr.models.device._has_driver", lambda: False)
+    assert (is_cuda("auto"), is_cuda("cpu"), asked) == (False, False, [])
+    assert (is_cuda("cuda:0"), asked) == (True, ["cuda:0"])
+    monkeypatch.setattr("streamvsr.models.device._has_driver", lambda: True)
+    assert (is_cuda("auto"), asked) == (True, ["cuda:0", "auto"])

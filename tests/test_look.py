@@ -17,7 +17,7 @@ from streamvsr.config import InputOptions, OutputOptions
 from streamvsr.errors import SourceError
 from streamvsr.footage.choose import BETTER, CLEAN, RESTORING, choose, faults, hints, like_h264
 from streamvsr.footage.measure import Luma, blockiness, combing, detail, noise
-from streamvsr.footage.sample import COMBED, CannotLookError, Footage, look
+from streamvsr.footage.sample import COMBED, CannotLookError, Footage, jpeg_step, look
 from streamvsr.look.forecast import SETTLED_FRAMES, settled_rate, written_part
 from streamvsr.models import registry
 from tests.conftest import ROOT
@@ -71,6 +71,12 @@ def test_noise_is_measured(sigma: float) -> None:
     assert abs(found - sigma) <= 0.15 * sigma + 0.15
 
 
+def test_texture_everywhere_is_no_noise() -> None:
+    rng = np.random.default_rng(3)
+    ground = cv2.GaussianBlur(rng.normal(128, 90, (192, 320)).astype(np.float32), (0, 0), 1.2)
+    assert noise(np.asarray(ground, np.float32)) == 0
+
+
 def test_noise_of_frames_that_show_nothing() -> None:
     assert np.isnan(noise(np.zeros((64, 64), np.float32)))
     assert np.isnan(noise(np.full((8, 8), 100, np.float32)))
@@ -93,7 +99,7 @@ def test_a_blurred_frame_has_less_detail() -> None:
     blurred = np.asarray(cv2.GaussianBlur(sharp, (0, 0), 3), np.float32)
     assert detail(sharp) > 0.8
     assert detail(blurred) < 0.3
-    assert detail(np.full((8, 8), 5, np.float32)) == 0
+    assert np.isnan(detail(np.full((8, 8), 5, np.float32)))
 
 
 def test_fields_of_two_moments_are_found(tmp_path: Path) -> None:
@@ -225,6 +231,79 @@ def test_clean_footage_gets_rt_whatever_there_is() -> None:
     for gpu in (False, True):
         choice = choose(CLEAN_FOOTAGE, gpu=gpu)
         assert (choice.model, choice.strength, choice.better) == (CLEAN, 1.0, None)
+
+
+def test_noise_of_the_colours_alone(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    for sigma, wanted in ((0.0, CLEAN), (4.0, RESTORING)):
+        with av.open(str(tmp_path / f"{wanted}.mkv"), "w") as container:
+            stream = container.add_stream("ffv1", rate=25)
+            stream.height, stream.width, stream.pix_fmt = 192, 320, "yuv420p"
+            for luma in moving(4):
+                chroma = rng.normal(128, sigma, (96, 320)).round()
+                planes = np.vstack([luma.round(), chroma]).clip(0, 255).astype(np.uint8)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(planes, format="yuv420p")))
+            container.mux(stream.encode(None))
+        choice = choose(look(InputOptions(path=str(tmp_path / f"{wanted}.mkv"))), gpu=False)
+        assert choice.model == wanted
+    assert choice.reason.startswith("noisy colours (deviation ")
+
+
+def jpegs(folder: Path, quality: int) -> list[bytes]:
+    folder.mkdir()
+    done = []
+    for n, frame in enumerate(moving(6)):
+        _, data = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        (folder / f"{n}.jpg").write_bytes(data.tobytes())
+        done.append(data.tobytes())
+    return done
+
+
+@pytest.mark.parametrize(("quality", "model"), [(90, CLEAN), (55, RESTORING)])
+def test_jpegs_tell_their_quantiser(tmp_path: Path, quality: int, model: str) -> None:
+    images = jpegs(tmp_path / "images", quality)
+    footage = look(InputOptions(path=str(tmp_path / "images")))
+    assert footage.quantiser == jpeg_step(images[0])
+    # The standard's table, 11 in the middle of these, by the libraries' rule for qualities.
+    assert footage.quantiser == pytest.approx(
+        15 * (200 - 2 * quality if quality >= 50 else 5000 / quality) / 100, rel=0.1
+    )
+    assert choose(footage, gpu=False).model == model
+    with av.open(str(tmp_path / "video.mkv"), "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 192, 320, "yuvj420p"
+        for n, data in enumerate(images):
+            packet = av.Packet(data)
+            packet.stream, packet.pts, packet.dts, packet.time_base = stream, n, n, Fraction(1, 25)
+            container.mux(packet)
+    assert look(InputOptions(path=str(tmp_path / "video.mkv"))).quantiser == footage.quantiser
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xdb\x00\x43\x00short"])
+def test_what_is_no_jpeg_has_no_step(data: bytes) -> None:
+    assert jpeg_step(data) is None
+
+
+def test_bits_a_pixel_are_those_of_the_whole_file(tmp_path: Path) -> None:
+    # Its header states the most that it may have, or no number: 74 bits a pixel here.
+    path = write(tmp_path / "old.mpg", moving(), "mpeg1video")
+    whole = look(InputOptions(path=str(path))).bits_per_pixel
+    # The stamps of such a stream end a few frames before it does.
+    assert whole == pytest.approx(path.stat().st_size * 8 / (30 * 320 * 192), rel=0.25)
+    cut = look(InputOptions(path=str(path), duration=Fraction(1, 5)))
+    assert cut.bits_per_pixel == whole
+
+
+def test_a_rate_that_cannot_be_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "video.mp4", moving(), "libx264")
+    monkeypatch.setattr("streamvsr.footage.sample.frame_rate", lambda _stream: Fraction(12))
+    assert look(InputOptions(path=str(path))).frame_rate == 12
+
+
+def test_flat_frames_are_not_blurred(tmp_path: Path) -> None:
+    flat = [np.full((192, 320), value, np.float32) for value in (90, 100, 110, 120)]
+    footage = look(InputOptions(path=str(write(tmp_path / "flat.mkv", flat, "ffv1"))))
+    assert (footage.detail, hints(footage)) == (1, [])
 
 
 def test_what_was_not_looked_at_is_restored() -> None:

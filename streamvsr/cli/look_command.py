@@ -62,11 +62,11 @@ def look_command(words: Sequence[str]) -> int:
 
     from streamvsr.footage.choose import choose, hints
     from streamvsr.footage.sample import look
-    from streamvsr.models.device import choose_device
+    from streamvsr.models.device import is_cuda
 
     with Interrupts():
         footage = look(config.input)
-        choice = choose(footage, gpu=choose_device(config.model.device).type == "cuda")
+        choice = choose(footage, gpu=is_cuda(config.model.device))
         found = None
         if not options.no_trial:
             from streamvsr.look.forecast import forecast
@@ -109,7 +109,11 @@ def _json(footage: Footage, choice: Choice, hints: list[str], found: Forecast | 
 
 def _text(footage: Footage, choice: Choice, hints: list[str], found: Forecast | None) -> str:
     fields = "interlaced" if footage.interlaced else "combed, though not tagged" if footage.combed else "progressive"
-    quantiser = "not reported" if footage.quantiser is None else f"{footage.quantiser:.1f} on average ({footage.codec})"
+    quantiser = (
+        "not reported"
+        if footage.quantiser is None
+        else f"{footage.quantiser:.1f} on average ({footage.codec or 'JPEG'})"
+    )
     parts = [
         f"{footage.width}x{footage.height}",
         *([] if footage.frame_rate is None else [f"{footage.frame_rate:.5g} frames/s"]),
@@ -121,7 +125,7 @@ def _text(footage: Footage, choice: Choice, hints: list[str], found: Forecast | 
         ("input", ", ".join(parts)),
         ("quantiser", quantiser),
         ("blocking", f"{footage.blockiness:.2f} (8x8 block edges against the pixels between them; 1 is none)"),
-        ("noise", f"{footage.noise:.1f} of 255 (standard deviation)"),
+        ("noise", f"{footage.noise:.1f} of 255 (standard deviation), {footage.color_noise:.1f} in the colours"),
         ("detail", f"{footage.detail:.2f} (gradient energy that a blur of one pixel removes)"),
         ("fields", fields),
         ("repeats", f"{100 * footage.repeated:.0f} % of frames repeat the one before and are not computed again"),

@@ -32,9 +32,16 @@ BLOCKY = 1.4
 """``Measures.blockiness`` from which the grid is seen."""
 COARSE, VERY_COARSE = 22.0, 28.0
 """H.264's quantiser, or what is like it in other codecs."""
+COLOR_NOISY = 0.5
+"""The same of the chroma."""
 THIN, VERY_THIN = 0.1, 0.05
 """Bits a pixel (of frames that are no repeats) below which a video counts as compressed where its codec tells no
 quantiser, and where it does: a fine quantiser that needs so few bits is at work on what was compressed before."""
+OLD_THIN = 0.18
+"""``THIN`` of codecs that need more bits for the same (VP8, Theora, VC-1)."""
+NEW_CODECS = frozenset(["hevc", "vvc", "av1", "libdav1d", "libaom-av1"])
+JPEG = ("", "mjpeg")
+"""``Footage.codec`` of images and of motion JPEG."""
 FINE_CODECS = frozenset(
     ["ffv1", "huffyuv", "ffvhuff", "utvideo", "rawvideo", "prores", "dnxhd", "png", "v210", "qtrle"]
 )
@@ -69,13 +76,15 @@ def faults(footage: Footage) -> list[str]:
     quantiser = like_h264(footage)
     if quantiser is not None and quantiser >= COARSE:
         much = "strongly compressed" if quantiser >= VERY_COARSE else "compressed"
-        found.append(f"{much} ({footage.codec}, quantiser {footage.quantiser:.0f})")
+        found.append(f"{much} ({footage.codec or 'JPEG'}, quantiser {footage.quantiser:.0f})")
     elif _is_thin(footage):
         found.append(f"compressed ({footage.codec}, {footage.bits_per_pixel:.2f} bits a pixel)")
     if footage.blockiness >= BLOCKY:
         found.append("visible blocks")
     if footage.noise >= NOISY:
         found.append(f"{'very ' if footage.noise >= VERY_NOISY else ''}noisy (deviation {footage.noise:.1f})")
+    elif footage.color_noise >= COLOR_NOISY:
+        found.append(f"noisy colours (deviation {footage.color_noise:.1f})")
     return found
 
 
@@ -83,13 +92,13 @@ def like_h264(footage: Footage) -> float | None:
     """The quantiser of H.264 whose step is as large as the mean one of this video; None where that is not known.
 
     H.264's step is 0.625 * 2**(q / 6), that of the MPEG codecs twice the quantiser, VP9's an eighth of its table's
-    value (one a step up to index 98, then roughly two).
+    value (one a step up to index 98, then roughly two), JPEG's stands in its table.
     """
     value = footage.quantiser
     if value is None or footage.codec == "h264":
         return value
     in_table = value + 7 if value <= 98 else 105 + 2 * (value - 98)
-    step = in_table / 8 if footage.codec == "vp9" else 2 * value
+    step = in_table / 8 if footage.codec == "vp9" else value if footage.codec in JPEG else 2 * value
     return 6 * math.log2(max(step, 0.625) / 0.625)
 
 
@@ -107,13 +116,14 @@ def _is_thin(footage: Footage) -> bool:
     bits = footage.bits_per_pixel
     if footage.codec in FINE_CODECS or bits is None or footage.repeated == 1:
         return False
-    return bits / (1 - footage.repeated) < (THIN if footage.quantiser is None else VERY_THIN)
+    least = VERY_THIN if footage.quantiser is not None else THIN if footage.codec in NEW_CODECS else OLD_THIN
+    return bits / (1 - footage.repeated) < least
 
 
 def _of(footage: Footage) -> str:
     if footage.quantiser is None:
         return ""
-    return f" ({footage.codec}, quantiser {footage.quantiser:.0f})"
+    return f" ({footage.codec or 'JPEG'}, quantiser {footage.quantiser:.0f})"
 
 
 def _restoring(reason: str, footage: Footage | None, gpu: bool) -> Choice:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -22,21 +24,37 @@ class Measures(NamedTuple):
     """Of one frame."""
 
     noise: float
-    """Standard deviation of white noise, in codes."""
+    """Standard deviation of white noise, in codes; NaN for frames that show no flat places."""
+    color_noise: float
+    """The larger one of both chroma planes, in their own pixels; 0 without chroma. It is rarely white, so that texture
+    is not told apart."""
     blockiness: float
     """How many times larger steps are on the edges of 8x8 blocks than between them; 1: as large."""
     detail: float
-    """Of the energy of its steps, the part that a Gaussian of one pixel takes away: sharp frames lose most of it."""
+    """Of the energy of its steps, the part that a Gaussian of one pixel takes away: sharp frames lose most of it. NaN
+    for frames without steps."""
     combing: float
     """The part of the pixels in the middle of five lines that go up and down by turns, beyond what fine texture does by
     chance: the fields of two moments, or horizontal lines of the scene."""
 
 
-def measure(luma: Luma) -> Measures:
-    return Measures(noise(luma), blockiness(luma), detail(luma), combing(luma))
+TEXTURE = 1.2
+"""Averaging 2x2 pixels halves white noise. Texture that fills a frame loses less, and grows against the pixel."""
 
 
-def noise(luma: Luma) -> float:
+def measure(luma: Luma, chroma: Sequence[Luma] = ()) -> Measures:
+    of_chroma = [value for plane in chroma if math.isfinite(value := _white(plane))]
+    return Measures(noise(luma), max(of_chroma, default=0.0), blockiness(luma), detail(luma), combing(luma))
+
+
+def noise(plane: Luma) -> float:
+    """See ``Measures.noise``; 0 where what looks like noise is texture."""
+    found = _white(plane)
+    half = np.asarray(cv2.resize(plane, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.float32)
+    return 0.0 if _white(half) > max(TEXTURE * found, 1.0) else found
+
+
+def _white(luma: Luma) -> float:
     """J. Immerkaer, "Fast noise variance estimation", Computer Vision and Image Understanding 64(2), 1996, in the
     flattest blocks. NaN for frames without any."""
     rows, columns = (side // BLOCK_PX for side in luma.shape)
@@ -68,9 +86,9 @@ def blockiness(luma: Luma) -> float:
 
 
 def detail(luma: Luma) -> float:
-    """See ``Measures.detail``; 0 for flat frames."""
+    """See ``Measures.detail``."""
     whole, left = _steps(luma), _steps(np.asarray(cv2.GaussianBlur(luma, (0, 0), 1.0), np.float32))
-    return 1 - left / whole if whole > 0 else 0.0
+    return 1 - left / whole if whole > 0 else float("nan")
 
 
 def _steps(values: Luma) -> float:

@@ -29,8 +29,8 @@ from streamvsr.media.av_errors import FOREIGN, source_error
 from streamvsr.media.av_frames import side_data
 from streamvsr.media.demux import open_source
 from streamvsr.media.demux.container import SEEK_BACK_SECONDS
-from streamvsr.media.demux.describe import start_of
-from streamvsr.media.demux.image_sequence import is_pictures
+from streamvsr.media.demux.describe import frame_rate, start_of
+from streamvsr.media.demux.image_sequence import find_pictures, is_pictures
 from streamvsr.media.demux.options import demuxer_options
 from streamvsr.media.filter_graph import FilterGraph
 from streamvsr.media.open_container import open_container
@@ -67,16 +67,18 @@ class Footage:
     noise: float
     blockiness: float
     detail: float
-    """See ``Measures``."""
+    """See ``Measures``; ``detail`` is 1 where nothing but flat frames was seen."""
     quantiser: float | None
-    """Mean quantiser in the codec's own scale, where the decoder tells: H.264 0 to 51, VP9 0 to 255, MPEG-1, -2, -4 and
-    H.263 1 to 31 (MPEG-2's linear scale)."""
+    """Mean quantiser in the codec's own scale, where it is told: H.264 0 to 51, VP9 0 to 255, MPEG-1, -2, -4 and H.263
+    1 to 31 (MPEG-2's linear scale), JPEG 1 to 255 (the step; see ``jpeg_step``)."""
     interlaced: bool
     """The decoder says so of a frame."""
     combed: bool
     """Lines of frames that are not said to be interlaced come from two moments."""
     repeated: float
     """The part of the frames that are the frame before, 0..1."""
+    color_noise: float = 0.0
+    """See ``Measures``."""
 
 
 def look(input: InputOptions) -> Footage:
@@ -149,7 +151,7 @@ def _of_container(container: Any, input: InputOptions) -> Footage:
     size = max(1, context.width * context.height)
     many = max(2, min(PLACES * FRAMES, PIXELS // size))
     begin, seconds = _range(container, stream, input)
-    lumas, fields, quantisers = _Lumas(), _Fields(), []
+    lumas, fields, quantisers = _Lumas(), _Fields(), list[float]()
     interlaced = False
     places = _places(begin, seconds, max(1, min(PLACES, many // 2)))
     for place in places:
@@ -157,7 +159,7 @@ def _of_container(container: Any, input: InputOptions) -> Footage:
             container.seek(round(place / stream.time_base), stream=stream, backward=True, any_frame=False)
         lumas.jump()
         fields.end()
-        for taken, frame in enumerate(container.decode(stream)):
+        for taken, frame in enumerate(_decoded(container, stream, quantisers)):
             if taken >= many // len(places):
                 break
             lumas.add(frame)
@@ -168,10 +170,12 @@ def _of_container(container: Any, input: InputOptions) -> Footage:
     fields.end()
     if not lumas.measures:
         raise SourceError(f"'{mask_url(input.path)}': no frame could be decoded")
-    rate = None if not stream.average_rate else float(stream.average_rate)
-    bit_rate = stream.bit_rate or (
-        container.size * 8 / seconds if container.size and container.size > 0 and seconds else None
-    )
+    stated = frame_rate(stream)
+    rate = None if stated is None else float(stated)
+    whole = _length(container, stream)
+    # Of all streams together; MPEG-1's own is often the most that it may have, or no number at all.
+    known = [container.size * 8 / whole] if container.size and container.size > 0 and whole else []
+    bit_rate = min([stream.bit_rate] * bool(stream.bit_rate) + known, default=None)
     return lumas.footage(
         context.width, context.height, context.name, rate, seconds,
         None if not bit_rate or not rate else bit_rate / (size * rate),
@@ -179,18 +183,28 @@ def _of_container(container: Any, input: InputOptions) -> Footage:
     )  # fmt: skip
 
 
+def _decoded(container: Any, stream: Any, quantisers: list[float]) -> Iterator[Any]:
+    """Frames; motion JPEG tells its quantiser in the packets."""
+    for packet in container.demux(stream):
+        if stream.codec_context.name == "mjpeg" and (step := jpeg_step(bytes(packet))) is not None:
+            quantisers.append(step)
+        yield from packet.decode()
+
+
 def _range(container: Any, stream: Any, input: InputOptions) -> tuple[float, float | None]:
     """(where the run begins in the stream's own time, its length), in seconds."""
     first = float((stream.start_time or 0) * stream.time_base)
-    whole = None
-    if stream.duration:
-        whole = float(stream.duration * stream.time_base)
-    elif container.duration:
-        whole = container.duration / 1_000_000
+    whole = _length(container, stream)
     start = float(input.start or 0)
     end = start + float(input.duration) if input.duration is not None else float(input.end) if input.end else None
     length = None if whole is None else max(0.0, (whole if end is None else min(end, whole)) - start)
     return first + start, length
+
+
+def _length(container: Any, stream: Any) -> float | None:
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    return container.duration / 1_000_000 if container.duration else None
 
 
 def _places(begin: float, seconds: float | None, count: int) -> list[float]:
@@ -213,42 +227,48 @@ class _Lumas:
 
     def add(self, frame: Any) -> None:
         """An ``av.VideoFrame``."""
-        height, width = frame.height, frame.width
-        plane = (
-            frame if frame.format.name.startswith(("yuv", "gray", "nv12", "p010")) else frame.reformat(format="gray")
-        )
-        deep = plane.format.components[0].bits > 8
-        buffer = np.frombuffer(plane.planes[0], np.uint16 if deep else np.uint8)
-        stride = plane.planes[0].line_size // (2 if deep else 1)
-        values = buffer.reshape(-1, stride)[:height, :width]
-        bits = plane.format.components[0].bits
-        self.take(np.asarray(values, np.float32) / np.float32(2 ** (bits - 8)))
+        name = frame.format.name
+        shown = frame if name.startswith(("yuv", "gray", "nv12", "p010")) else frame.reformat(format="gray")
+        bits = shown.format.components[0].bits
+        planes = []
+        # Chroma that is packed into one plane is not looked at.
+        for plane in list(shown.planes)[: 3 if name.startswith("yuv") and "yuyv" not in name else 1]:
+            buffer = np.frombuffer(plane, np.uint16 if bits > 8 else np.uint8)
+            values = buffer.reshape(-1, plane.line_size // buffer.itemsize)[: plane.height, : plane.width]
+            planes.append(np.asarray(values, np.float32) / np.float32(2 ** (bits - 8)))
+        self.take(planes[0], planes[1:])
 
-    def take(self, luma: Luma) -> None:
-        """(H, W) in 8-bit codes."""
-        top, left = (max(0, (side - most) // 2) for side, most in zip(luma.shape, (HIGHEST_PX, WIDEST_PX), strict=True))
-        # The grid of blocks and the lines of fields stay where they were.
-        top, left = top // 16 * 16, left // 16 * 16
-        luma = np.ascontiguousarray(luma[top : top + HIGHEST_PX, left : left + WIDEST_PX])
+    def take(self, luma: Luma, chroma: Sequence[Luma] = ()) -> None:
+        """(H, W) in 8-bit codes; of ``chroma`` at their own sizes."""
+        luma = _middle(luma, HIGHEST_PX, WIDEST_PX)
         if self._before is not None and self._before.shape == luma.shape:
             self._pairs += 1
             if np.array_equal(luma, self._before):
                 self._repeated += 1
                 return
         self._before = luma
-        self.measures.append(measure(luma))
+        self.measures.append(measure(luma, [_middle(p, HIGHEST_PX // 2, WIDEST_PX // 2) for p in chroma]))
 
     def footage(
         self, width: int, height: int, codec: str, rate: float | None, seconds: float | None,
         bits_per_pixel: float | None, quantiser: float | None, interlaced: bool, two_moments: bool,
     ) -> Footage:  # fmt: skip
         columns = list(zip(*self.measures, strict=True))
-        noise, blockiness, detail, combing = (_median(values) for values in columns)
+        noise, color_noise, blockiness, detail, combing = (_median(values) for values in columns)
+        if not any(map(math.isfinite, columns[3])):
+            detail = 1.0
         repeated = self._repeated / self._pairs if self._pairs else 0.0
         return Footage(
             width, height, codec, rate, seconds, bits_per_pixel, len(self.measures) + self._repeated, noise, blockiness,
             detail, quantiser, interlaced, two_moments and combing > COMBED, repeated,
+            color_noise,
         )  # fmt: skip
+
+
+def _middle(plane: Luma, height: int, width: int) -> Luma:
+    """At most that much of it; the grid of blocks and the lines of fields stay where they were."""
+    top, left = (max(0, (side - most) // 2) // 16 * 16 for side, most in zip(plane.shape, (height, width), strict=True))
+    return np.ascontiguousarray(plane[top : top + height, left : left + width])
 
 
 COMBED = 0.001
@@ -320,10 +340,40 @@ def _of_images(input: InputOptions) -> Footage:
         seconds = float(count / rate) if count and rate else None
         rate_shown = None if rate is None else float(rate)
         return lumas.footage(
-            info.width, info.height, "", rate_shown, seconds, None, None, interlaced=False, two_moments=False
-        )
+            info.width, info.height, "", rate_shown, seconds, None, _jpegs(input.path), interlaced=False,
+            two_moments=False,
+        )  # fmt: skip
     finally:
         source.close()
+
+
+def jpeg_step(data: bytes) -> float | None:
+    """The mean step of the lowest frequencies in the first quantisation table of a JPEG, which is luma's: as large as
+    H.264's of the same effect. None for what is none."""
+    at = 2
+    while data[:2] == b"\xff\xd8" and len(data) >= at + 4 and data[at] == 0xFF:
+        marker, size = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker == 0xDB:
+            deep = data[at + 4] >> 4
+            table = np.frombuffer(data[at + 5 : at + 5 + 64 * (1 + deep)], ">u2" if deep else np.uint8)
+            return float(table[:LOWEST].mean()) if table.size == 64 else None
+        at += 2 + size
+    return None
+
+
+LOWEST = 15
+"""Frequencies of a block, of 64, that are strong in a picture of something."""
+
+
+def _jpegs(path: str) -> float | None:
+    """Of some of the images, where they are JPEGs."""
+    names = find_pictures(path)
+    found = []
+    for name in names[:: max(1, len(names) // PLACES)]:
+        with suppress(OSError), open(name, "rb") as file:
+            found.append(jpeg_step(file.read(1 << 20)))
+    steps = [step for step in found if step is not None]
+    return float(np.mean(steps)) if steps else None
 
 
 def _frames(items: Iterator[Any], count: int) -> Iterator[Frame]:

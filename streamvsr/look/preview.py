@@ -94,8 +94,8 @@ def _network(model: ModelOptions, footage: Footage) -> tuple[ModelOptions, str]:
     """With what ``auto`` chooses, and the name to show."""
     if model.model != AUTO or model.checkpoint is not None or model.config is not None:
         return model, model.checkpoint or model.model
-    from streamvsr.models.device import choose_device
+    from streamvsr.models.device import is_cuda
 
-    choice = choose(footage, gpu=choose_device(model.device).type == "cuda")
+    choice = choose(footage, gpu=is_cuda(model.device))
     strength = choice.strength if model.strength is None else model.strength
     return replace(model, model=choice.model, strength=strength), choice.model

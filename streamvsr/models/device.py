@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
 from streamvsr.errors import ModelError
@@ -36,6 +40,22 @@ def choose_device(name: str) -> torch.device:
         reason = str(error).splitlines()[0].split(". ")[0].rstrip(".")
         raise ModelError(f"--device {name} cannot be used here ({reason}); try --device cpu") from error
     return zero.device
+
+
+def is_cuda(name: str) -> bool:
+    """Whether ``name`` means an NVIDIA or AMD GPU. Raises as ``choose_device``. torch, whose import takes two seconds,
+    is not asked where it could only say no."""
+    return name != "cpu" and not (name == "auto" and not _has_driver()) and choose_device(name).type == "cuda"
+
+
+def _has_driver() -> bool:
+    """False: what torch needs for a CUDA device is missing."""
+    if sys.platform != "linux":
+        return sys.platform != "darwin"
+    with suppress(OSError):
+        ctypes.CDLL("libcuda.so.1")
+        return True
+    return os.path.exists("/dev/kfd")
 
 
 def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
