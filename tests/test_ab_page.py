@@ -62,6 +62,13 @@ def test_nothing_comes_from_outside_and_no_name_is_shown(clips: list[Path]) -> N
     assert "default-src 'none'" in page
 
 
+def test_the_page_does_not_say_where_the_files_lie(clips: list[Path]) -> None:
+    assert main(["ab", *(str(clip.resolve()) for clip in clips[:2]), "page.html", "--pairs", "1"]) == 0
+    page = Path("page.html").read_text()
+    assert data_of(page)["names"] == ["a.mkv", "b.mkv"]
+    assert str(Path.cwd()) not in page
+
+
 def test_no_file_name_can_end_the_script(clips: list[Path]) -> None:
     name = "<script>alert(1)&\"'.mkv"
     shutil.copy("a.mkv", name)

@@ -21,7 +21,7 @@ import numpy as np
 from streamvsr.build import build
 from streamvsr.compare.options import AbOptions, CompareOptions
 from streamvsr.compare.painter import Painter
-from streamvsr.compare.run import UNTOUCHED
+from streamvsr.compare.run import UNTOUCHED, labels_of
 from streamvsr.config import Config, OutputOptions
 from streamvsr.errors import SourceError, UsageError
 from streamvsr.frames import Frame, StreamInfo
@@ -48,7 +48,8 @@ def ab_page(paths: Sequence[str], options: AbOptions, config: Config, *, warn: C
         at = Fraction(int(at * 1000), 1000)
         frames = [_frame(config, path, at, warn) for path in paths]
         pairs.append({"seconds": float(at), "images": [_png(cell) for cell in painter.cells(frames)]})
-    return _html(options.title, {"names": list(paths), "pairs": pairs})
+    # Viewers get the page: not where the files lie.
+    return _html(options.title, {"names": labels_of(paths, CompareOptions()), "pairs": pairs})
 
 
 def _opened(config: Config, path: str, at: Fraction, warn: Callable[[str], None]) -> tuple[StreamInfo, Fraction | None]:
