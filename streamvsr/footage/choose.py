@@ -19,7 +19,7 @@ LARGE = "realbasicvsr"
 BETTER = "realesr-general-x4v3"
 """Sharper on damaged footage than ``RESTORING``; it flickers more and paints, so some of it is taken back."""
 BETTER_STRENGTH = 0.8
-BETTER_SLOWER = 13
+BETTER_SLOWER = 12
 """Times slower than ``RESTORING``, 320x180 on two cores (docs/quality.md)."""
 BETTER_PIXELS_A_SECOND = 85_000
 """Of its input, on one core of an AMD EPYC (docs/quality.md)."""
