@@ -176,8 +176,8 @@ class TestTexts:
         (tmp_path / "in.mp4").touch()
         for words in (["upscale", "in.mp4", "out.mp4"], ["upscale", str(tmp_path / "in.mp4")]):
             assert main(words) == 2
-            told = "there is no file or command 'upscale'; streamvsr --help lists the commands"
-            assert capsys.readouterr().err == f"error: {told}\n"
+            wanted = "there is no file or command 'upscale'; streamvsr --help lists the commands"
+            assert capsys.readouterr().err == f"error: {wanted}\n"
         assert main(["upscale", str(tmp_path / "out.mp4")]) == 1
         assert capsys.readouterr().err == "error: no such file: 'upscale'\n"
 

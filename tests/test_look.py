@@ -284,12 +284,24 @@ def test_what_is_no_jpeg_has_no_step(data: bytes) -> None:
     assert jpeg_step(data) is None
 
 
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_jpeg_that_is_cut_off_has_no_step(deep: bool) -> None:
+    table = np.full(64, 9, ">u2" if deep else np.uint8).tobytes()
+    whole = (
+        b"\xff\xd8\xff\xe0\x00\x04\x00\x00\xff\xdb" + (3 + len(table)).to_bytes(2, "big") + bytes([deep << 4]) + table
+    )
+    assert jpeg_step(whole) == 9
+    assert {jpeg_step(whole[:size]) for size in range(len(whole))} == {None}
+
+
 def test_bits_a_pixel_are_those_of_the_whole_file(tmp_path: Path) -> None:
     # Its header states the most that it may have, or no number: 74 bits a pixel here.
     path = write(tmp_path / "old.mpg", moving(), "mpeg1video")
-    whole = look(InputOptions(path=str(path))).bits_per_pixel
-    # The stamps of such a stream end a few frames before it does.
-    assert whole == pytest.approx(path.stat().st_size * 8 / (30 * 320 * 192), rel=0.25)
+    footage = look(InputOptions(path=str(path)))
+    assert footage.seconds is not None
+    assert footage.frame_rate is not None
+    frames, whole = footage.seconds * footage.frame_rate, footage.bits_per_pixel
+    assert whole == pytest.approx(path.stat().st_size * 8 / (frames * 320 * 192))
     cut = look(InputOptions(path=str(path), duration=Fraction(1, 5)))
     assert cut.bits_per_pixel == whole
 

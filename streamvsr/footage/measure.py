@@ -27,7 +27,7 @@ class Measures(NamedTuple):
     """Standard deviation of white noise, in codes; NaN for frames that show no flat places."""
     color_noise: float
     """The larger one of both chroma planes, in their own pixels; 0 without chroma. It is rarely white, so that texture
-    is not told apart."""
+    counts as well."""
     blockiness: float
     """How many times larger steps are on the edges of 8x8 blocks than between them; 1: as large."""
     detail: float

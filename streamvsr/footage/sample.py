@@ -69,7 +69,7 @@ class Footage:
     detail: float
     """See ``Measures``; ``detail`` is 1 where nothing but flat frames was seen."""
     quantiser: float | None
-    """Mean quantiser in the codec's own scale, where it is told: H.264 0 to 51, VP9 0 to 255, MPEG-1, -2, -4 and H.263
+    """Mean quantiser in the codec's own scale, where known: H.264 0 to 51, VP9 0 to 255, MPEG-1, -2, -4 and H.263
     1 to 31 (MPEG-2's linear scale), JPEG 1 to 255 (the step; see ``jpeg_step``)."""
     interlaced: bool
     """The decoder says so of a frame."""
@@ -118,7 +118,7 @@ def soonest_near_middle(input: InputOptions, lead: Fraction) -> Fraction | None:
         suppress(*FOREIGN),
         open_container(_file(input.path), "r", format=input.format, options=demuxer_options(input)) as container,
     ):
-        stream = container.streams.best("video")
+        stream = _video(container)
         begin, seconds = _range(container, stream, input)
         if not seconds:
             return None
@@ -145,7 +145,7 @@ def _file(path: str) -> str:
 def _of_container(container: Any, input: InputOptions) -> Footage:
     if not container.streams.video:
         raise SourceError(f"'{mask_url(input.path)}': there is no video in it")
-    stream = container.streams.best("video") or container.streams.video[0]
+    stream = _video(container)
     context = stream.codec_context
     context.options = {"export_side_data": "venc_params"}
     size = max(1, context.width * context.height)
@@ -174,8 +174,8 @@ def _of_container(container: Any, input: InputOptions) -> Footage:
     rate = None if stated is None else float(stated)
     whole = _length(container, stream)
     # Of all streams together; MPEG-1's own is often the most that it may have, or no number at all.
-    known = [container.size * 8 / whole] if container.size and container.size > 0 and whole else []
-    bit_rate = min([stream.bit_rate] * bool(stream.bit_rate) + known, default=None)
+    overall = container.size * 8 / whole if whole and container.size and container.size > 0 else None
+    bit_rate = min(filter(None, [stream.bit_rate, overall]), default=None)
     return lumas.footage(
         context.width, context.height, context.name, rate, seconds,
         None if not bit_rate or not rate else bit_rate / (size * rate),
@@ -184,11 +184,15 @@ def _of_container(container: Any, input: InputOptions) -> Footage:
 
 
 def _decoded(container: Any, stream: Any, quantisers: list[float]) -> Iterator[Any]:
-    """Frames; motion JPEG tells its quantiser in the packets."""
+    """Frames; the quantisers of motion JPEG are in its packets."""
     for packet in container.demux(stream):
         if stream.codec_context.name == "mjpeg" and (step := jpeg_step(bytes(packet))) is not None:
             quantisers.append(step)
         yield from packet.decode()
+
+
+def _video(container: Any) -> Any:
+    return container.streams.best("video") or container.streams.video[0]
 
 
 def _range(container: Any, stream: Any, input: InputOptions) -> tuple[float, float | None]:
@@ -354,15 +358,17 @@ def jpeg_step(data: bytes) -> float | None:
     while data[:2] == b"\xff\xd8" and len(data) >= at + 4 and data[at] == 0xFF:
         marker, size = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
         if marker == 0xDB:
-            deep = data[at + 4] >> 4
-            table = np.frombuffer(data[at + 5 : at + 5 + 64 * (1 + deep)], ">u2" if deep else np.uint8)
-            return float(table[:LOWEST].mean()) if table.size == 64 else None
+            deep = len(data) > at + 4 and data[at + 4] >= 0x10
+            table = data[at + 5 : at + 5 + 64 * (1 + deep)]
+            if len(table) < 64 * (1 + deep):
+                return None
+            return float(np.frombuffer(table, ">u2" if deep else np.uint8)[:LOWEST].mean())
         at += 2 + size
     return None
 
 
 LOWEST = 15
-"""Frequencies of a block, of 64, that are strong in a picture of something."""
+"""Frequencies of a block, of 64, that are strong in natural images."""
 
 
 def _jpegs(path: str) -> float | None:

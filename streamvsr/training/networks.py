@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
 from streamvsr.errors import CheckpointError
-from streamvsr.media.color.yuv import KR_KB
+from streamvsr.media.color.yuv import KR_KB, inverse_matrix
 from streamvsr.models.basicvsr.network import BasicVSRNet, RealBasicVSRNet
 from streamvsr.models.checkpoint import read
 from streamvsr.models.rt.color import RTColorNet, fold, unfold, with_colors
@@ -159,10 +159,7 @@ def ycbcr(frames: Tensor, matrix: int) -> Tensor:
 
 def rgb(frames: Tensor, matrix: int) -> Tensor:
     """Undoes ``ycbcr``."""
-    kr, kb = KR_KB[matrix]
-    luma, cb, cr = frames.unbind(-3)
-    red, blue = luma + cr * (2 - 2 * kr), luma + cb * (2 - 2 * kb)
-    return torch.stack((red, (luma - red * kr - blue * kb) / (1 - kr - kb), blue), -3)
+    return torch.einsum("ij,...jhw->...ihw", inverse_matrix(matrix).to(frames), frames)
 
 
 def halved_chroma(planes: Tensor) -> Tensor:

@@ -52,6 +52,11 @@ def forward_matrix(matrix: int) -> Tensor:
     return _matrices(matrix)[0]
 
 
+def inverse_matrix(matrix: int) -> Tensor:
+    """(3, 3) float64, Y'CbCr to R'G'B'. Raises as ``forward_matrix``."""
+    return _matrices(matrix)[1]
+
+
 @cache
 def _matrices(matrix: int) -> tuple[Tensor, Tensor]:
     if matrix not in KR_KB:
@@ -187,7 +192,7 @@ def from_ycbcr(
     size = (luma.shape[-2], luma.shape[-1])
     if target.family == "rgb":
         full = luma.new_zeros(2, *size) if chroma is None else move(chroma, grid, FULL_GRID, size, scale)
-        rgb = _apply(_matrices(color.matrix)[1], torch.cat([luma[None], full]))
+        rgb = _apply(inverse_matrix(color.matrix), torch.cat([luma[None], full]))
         return tuple(quantise(plane, 0.0, target.peak, target) for plane in rgb)
     first = quantise(luma, *luma_coding(target, color), target)
     if target.family == "gray":
