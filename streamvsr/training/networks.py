@@ -116,7 +116,7 @@ class TrainedRTColor(Trained):
                 seen = torch.cat((planes[max(t - 1, 0)], planes[t], planes[min(t + 1, last)]), 1)
                 seen = seen.contiguous(memory_format=torch.channels_last)
                 hidden = self.net.hidden(seen, hidden)
-                outputs.append(self.net.leave(hidden) + self.net.enlarged(seen))
+                outputs.append(self.net.leave(hidden) + self.net.enlarged(seen, hidden))
                 if self.net.detail is not None:
                     detailed.append(outputs[-1] + self.net.detail(hidden))
         return Result(outputs, detailed=detailed or None)
@@ -229,8 +229,8 @@ def _begin_with(net: nn.Module, options: TrainOptions) -> None:
     own = _plain(net)
     if isinstance(net, RTColorNet) and state["enter.weight"].shape[1] == 3:
         state = with_colors(state)
-    if "detail.weight" in state and "detail.weight" not in own:
-        state = RTColorNet.from_state_dict(state, options.detail).state_dict()
+    if "detail.weight" not in own:
+        state = {key: value for key, value in state.items() if not key.startswith("detail.")}
     widens = isinstance(net, RTNet | RTColorNet)
     unknown = [key for key, value in state.items() if key not in own or not _fits(own[key], value, widens)]
     if unknown:

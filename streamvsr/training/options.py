@@ -76,8 +76,8 @@ class TrainOptions:
         metavar="X", least=0,
     )  # fmt: skip
     detail: float = option(
-        0.5, "--detail", help="rt: how far the weights lean to the teacher: 0 truth, 1 teacher (0.5)", kind="number",
-        metavar="P", least=0, most=1,
+        0.5, "--detail", help="rt: share of the teacher's detail: 0 none, 1 as it was learnt (0.5)", kind="number",
+        metavar="P", least=0, most=2,
     )  # fmt: skip
     frames: int = option(8, "--frames", help="frames of a sequence, L (8)", kind="integer", metavar="N", least=2)
     long_frames: int | None = option(

@@ -3,17 +3,19 @@
 One step sees Y'CbCr of three neighbouring low-resolution frames and what the step before left behind::
 
     previous, current, next ── enter ──┐
-                                       + ── relu ── blocks ── clamp(-1, 1) ──┬── leave + detail ──┐
-    hidden state ───────────── recur ──┘                                     │                    + ── output
-          ▲                                                                  │   current ── enlarged plainly
+                                       + ── relu ── blocks ── clamp(-1, 1) ──┬── leave + detail ─────────┐
+    hidden state ───────────── recur ──┘                                     ├── coarse ──┐              + ── output
+          ▲                                                                  │  current ── + ── enlarged ──┘
           └──────────────────────────────────────────────────────────────────┘
 
 Luma is enlarged by four, chroma by two from the luma's grid: twice what comes in as 4:2:0, and half of the output's
 size, as 4:2:0 wants it. That takes 24 numbers a pixel where R'G'B' would take 48.
 
 There are two ways out of the hidden state. ``leave`` was trained towards the truth, ``leave`` with ``detail`` towards
-what a restoring teacher makes of the same input; any share of the detail between is one more convolution of the same
-size, so that the two are one when the network runs.
+what a restoring teacher makes of the same input; for any share of the detail the two are one convolution when the
+network runs. Only that part of the detail is used which the low resolution cannot hold: its means over each
+low-resolution pixel are subtracted again (``coarse``), enlarged as the frame is. There the input says what is true, and
+the teacher, who changes contrast and brightness too, does not (as in back-projection: Irani and Peleg, CVGIP 1991).
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ CHANNELS = 3
 """Y' 0..1, Cb and Cr -0.5..0.5."""
 LUMA_OUT, CHROMA_OUT = SCALE * SCALE, 2 * (SCALE // 2) ** 2
 OUTPUTS = LUMA_OUT + CHROMA_OUT
+_PLANES = (LUMA_OUT, CHROMA_OUT // 2, CHROMA_OUT // 2)
+"""How many of the outputs belong to each of Y', Cb and Cr."""
 
 
 def enlarging_kernel() -> Tensor:
@@ -92,7 +96,7 @@ class RTColorNet(nn.Module):
 
     base: Tensor
 
-    def __init__(self, channels: int = 32, blocks: int = 2, detail: bool = True) -> None:
+    def __init__(self, channels: int = 32, blocks: int = 2, detail: bool = True, coarse: bool = False) -> None:
         super().__init__()
         self.channels = channels
         self.enter = nn.Conv2d(3 * CHANNELS, channels, 3, padding=1)
@@ -100,6 +104,7 @@ class RTColorNet(nn.Module):
         self.blocks = nn.ModuleList(ResidualBlock(channels) for _ in range(blocks))
         self.leave = nn.Conv2d(channels, OUTPUTS, 3, padding=1)
         self.detail = nn.Conv2d(channels, OUTPUTS, 3, padding=1) if detail else None
+        self.coarse = nn.Conv2d(channels, CHANNELS, 3, padding=1) if coarse else None
         self.register_buffer("base", enlarging_kernel(), persistent=False)
         # Start as plain enlargement with a quiet memory: training then only ever has to improve on it.
         with torch.no_grad():
@@ -116,15 +121,18 @@ class RTColorNet(nn.Module):
     def from_state_dict(cls, state: Mapping[str, Tensor], share: float | None = None) -> RTColorNet:
         """The network whose weights these are, width and depth read off the keys.
 
-        ``share``: of ``detail``, 0..1, which is then put into ``leave``; None: both stay as they are.
+        ``share``: of ``detail``, 0..2, which is then put into ``leave`` and ``coarse``, as the network runs; None: all
+        stays as it is.
         """
         channels = state["enter.weight"].shape[0]
         blocks = len({key.split(".")[1] for key in state if key.startswith("blocks.")})
         state = {key: value.float() for key, value in state.items()}
         if share is not None and "detail.weight" in state:
             for part in ("weight", "bias"):
-                state[f"leave.{part}"] = state[f"leave.{part}"] + share * state.pop(f"detail.{part}")
-        net = cls(channels, blocks, "detail.weight" in state)
+                detail = share * state.pop(f"detail.{part}")
+                state[f"leave.{part}"] = state[f"leave.{part}"] + detail
+                state[f"coarse.{part}"] = -torch.stack([plane.mean(0) for plane in torch.split(detail, list(_PLANES))])
+        net = cls(channels, blocks, "detail.weight" in state, "coarse.weight" in state)
         check_fit(net, state)
         net.load_state_dict(state)
         return net
@@ -132,7 +140,7 @@ class RTColorNet(nn.Module):
     @property
     def macs_per_pixel(self) -> int:
         """Multiply-accumulate operations for one low-resolution pixel of one frame, as it runs: one way out."""
-        convs = [self.enter, self.recur, self.leave, *(c for b in self.blocks for c in b.children())]
+        convs = [self.enter, self.recur, self.leave, self.coarse, *(c for b in self.blocks for c in b.children())]
         # The plain enlargement is one convolution too, and mostly zeros.
         return sum(c.weight.numel() for c in convs if isinstance(c, nn.Conv2d)) + self.base.numel()
 
@@ -146,9 +154,11 @@ class RTColorNet(nn.Module):
         """The next hidden state; arguments as of ``forward``."""
         return next_hidden(self, neighbours, hidden)
 
-    def enlarged(self, neighbours: Tensor) -> Tensor:
-        """The current frame enlarged plainly: (N, 24, H, W)."""
+    def enlarged(self, neighbours: Tensor, hidden: Tensor) -> Tensor:
+        """The current frame, less what ``detail`` would add to it at the low resolution, enlarged: (N, 24, H, W)."""
         now = neighbours[:, CHANNELS : 2 * CHANNELS]
+        if self.coarse is not None:
+            now = now + self.coarse(hidden)
         return F.conv2d(F.pad(now, (2, 2, 2, 2), mode="replicate"), self.base)
 
     def forward(self, neighbours: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
@@ -161,4 +171,4 @@ class RTColorNet(nn.Module):
         next hidden state. Any H and W from 1.
         """
         hidden = self.hidden(neighbours, hidden)
-        return squared(added(self.enlarged(neighbours), hidden, self.leave, neighbours)), hidden
+        return squared(added(self.enlarged(neighbours, hidden), hidden, self.leave, neighbours)), hidden
