@@ -96,7 +96,9 @@ class OutputOptions:
     crf: float | None = option(
         None, "-crf", help="constant quality, lower is better (x264: 18)", kind="number", metavar="N"
     )
-    bit_rate: str | None = option(None, "-b:v", "-vb", help="video bit rate", kind="bit_rate", metavar="RATE")
+    bit_rate: str | None = option(
+        None, "-b:v", "-vb", help="video bit rate", kind="bit_rate", metavar="RATE", as_ffmpeg=True
+    )
     audio_bit_rate: str | None = option(
         None, "-b:a", "-ab", help="audio bit rate where audio is encoded", kind="bit_rate", metavar="RATE",
         as_ffmpeg=True,
@@ -198,6 +200,10 @@ class ModelOptions:
     denoise: float | None = option(
         None, "--denoise", help="1: clean, 0: keep noise (realesr-general)", kind="number", metavar="N", least=0,
         most=1, in_chain=True,
+    )  # fmt: skip
+    detail: float | None = option(
+        None, "--detail", help="0: faithful, 2: sharpest (rt-real: 0.8)", kind="number", metavar="N",
+        least=0, most=2, in_chain=True,
     )  # fmt: skip
     steady: Literal["auto", "on", "off"] = option(
         "auto", "--steady", help="hold still what stands still: auto, on, off", metavar="WHEN",

@@ -222,6 +222,8 @@ def make_vsr(
             raise UsageError(
                 "--denoise: networks of mmedit cannot be told how much to clean; --strength works with all"
             )
+        if options.detail is not None:
+            raise UsageError("--detail: networks of mmedit have one way out; --strength works with all")
         from streamvsr.models import mmedit
 
         model: Model = mmedit.load(str(options.config), str(options.checkpoint))
@@ -235,11 +237,11 @@ def make_vsr(
         if undecided and look is not None:
             choice, options = _suited(look, choice, options, gpu)
         reason = choice.reason
-        if choice.entry.name == "identity" and options.denoise is None:
+        if choice.entry.name == "identity" and options.denoise is None and options.detail is None:
             return [], reason
-        wanted = (choice.entry.name, choice.path, options.config, options.denoise)
+        wanted = (choice.entry.name, choice.path, options.config, options.denoise, options.detail)
         loaded = None if models is None else models.get(wanted)
-        model = registry.load_model(choice, options.config, options.denoise) if loaded is None else loaded
+        model = loaded or registry.load_model(choice, options.config, options.denoise, options.detail)
         if models is not None:
             models[wanted] = model
         reason += f": {model.info.note}" if model.info.note else ""

@@ -40,6 +40,7 @@ class VsrOptions(TypedDict, total=False):
     tile: str
     strength: float | None
     denoise: float | None
+    detail: float | None
     steady: Literal["auto", "on", "off"]
     dynamic_refine_thres: float | None
     refine_rule: Literal["frame", "window"] | None

@@ -216,6 +216,7 @@ VALUES: dict[str, st.SearchStrategy[str]] = {
     "--scale": st.sampled_from(["2", "1.5", "1080p", "640x480"]),
     "--strength": st.sampled_from(["0", "0.5", "1"]),
     "--denoise": st.sampled_from(["0", "1"]),
+    "--detail": st.sampled_from(["0", "2"]),
     "--steady": st.sampled_from(["auto", "on", "off"]),
     "--device": st.sampled_from(["cpu", "cuda:1"]),
     "--precision": st.sampled_from(["fp32", "bf16"]),

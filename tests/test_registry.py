@@ -328,6 +328,25 @@ def test_denoise_without_the_second_checkpoint_says_where_to_get_it(tmp_path: Pa
     registry.load_model(choice, denoise=1.0)
 
 
+def test_the_share_of_detail_is_that_of_the_option() -> None:
+    choice = registry.select("rt-real")
+    frames = torch.rand(2, 3, 8, 8)
+    less, stated, more = (
+        torch.stack(list(registry.load_model(choice, detail=share).session().window(frames, 2, range(2))))
+        for share in (0.0, 0.8, 2.0)
+    )
+    own = torch.stack(list(registry.load_model(choice).session().window(frames, 2, range(2))))
+    assert torch.equal(own, stated)
+    torch.testing.assert_close(stated, less.lerp(more, 0.4), atol=1e-5, rtol=0)
+    assert (more - less).abs().mean() > 1e-3
+
+
+@pytest.mark.parametrize("model", ["rt", "bicubic", "identity"])
+def test_detail_is_refused_by_a_model_that_has_none(model: str) -> None:
+    with pytest.raises(UsageError, match=r"--detail: .*rt-real has two"):
+        registry.load_model(registry.select(model), detail=1.0)
+
+
 @pytest.mark.parametrize("model", ["rt", "rt-real", "bicubic", "identity"])
 def test_denoise_is_refused_by_a_model_without_such_a_knob(model: str) -> None:
     with pytest.raises(UsageError, match=r"--denoise: .*realesr-general-x4v3 can"):

@@ -152,8 +152,18 @@ def test_the_share_of_detail_lies_between_truth_and_teacher() -> None:
     assert not torch.allclose(truth, teacher)
     torch.testing.assert_close(half, (truth + teacher) / 2, atol=1e-5, rtol=0)
     assert torch.equal(run(load(state, {}), frames), half)
-    with pytest.raises(CheckpointError, match="detail 2"):
-        load(state, {"detail": "2"})
+    with pytest.raises(CheckpointError, match="detail 3"):
+        load(state, {"detail": "3"})
+
+
+def test_the_detail_changes_neither_brightness_nor_colour() -> None:
+    """What the low resolution can hold is the truth's; here it is flat, so that each of its pixels' mean stays."""
+    state = lively_net(kind=RTColorNet).state_dict()
+    flat = torch.tensor([0.6, 0.1, -0.2]).view(1, 3, 1, 1).expand(3, 3, 24, 24)
+    without, with_it = (run(load(state, {"detail": share}), flat)[..., 32:-32, 32:-32] for share in ("0", "1"))
+    detail = with_it - without
+    assert detail[:, 0].abs().max() > 1e-3
+    assert F.avg_pool2d(detail, 4).abs().max() < 1e-6
 
 
 @pytest.mark.parametrize(
@@ -193,7 +203,7 @@ def plainly(net: Net, neighbours: torch.Tensor, hidden: torch.Tensor) -> tuple[t
         features = block.conv2(F.relu(block.conv1(features))) + features
     hidden = features.clamp(-1, 1)
     if isinstance(net, RTColorNet):
-        luma, chroma = unfold(net.leave(hidden) + net.enlarged(neighbours))
+        luma, chroma = unfold(net.leave(hidden) + net.enlarged(neighbours, hidden))
         return torch.cat((luma, F.interpolate(chroma, scale_factor=2, mode="nearest")), 1), hidden
     base = F.conv2d(F.pad(neighbours[:, 1:2], (2, 2, 2, 2), mode="replicate"), net.bicubic)
     return F.pixel_shuffle(net.leave(hidden) + base, 4), hidden

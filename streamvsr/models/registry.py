@@ -245,17 +245,21 @@ def _select_auto(device_has_gpu: bool) -> Selection:
     raise CheckpointError("the weights that come with streamvsr are missing: install it again, or give --checkpoint")
 
 
-def load_model(selection: Selection, config: str | Path | None = None, denoise: float | None = None) -> Model:
+def load_model(
+    selection: Selection, config: str | Path | None = None, denoise: float | None = None, detail: float | None = None
+) -> Model:
     """Build the selected model on the CPU in float32. ``config``: an mm config, whose numbers have to fit the weights.
     ``denoise``: 1 is the checkpoint itself, 0 the one that keeps noise, values between mix their weights (Wang et al.,
-    "Deep network interpolation for continuous imagery effect transition", CVPR 2019).
+    "Deep network interpolation for continuous imagery effect transition", CVPR 2019). ``detail``: 0 to 2, instead of
+    what the checkpoint states (``models/rt/color.py``).
 
-    Raises ``UsageError`` for ``denoise`` where the checkpoint has no such partner, ``CheckpointError`` naming the file
-    where the weights do not fit, ``ModelError`` where the config is wrong.
+    Raises ``UsageError`` for ``denoise`` where the checkpoint has no such partner and for ``detail`` where it has none,
+    ``CheckpointError`` naming the file where the weights do not fit, ``ModelError`` where the config is wrong.
     """
     entry, path, _ = selection
     weak = None if denoise is None else _weak_partner(selection)
     if not entry.needs_checkpoint or path is None:
+        _check_detail(detail, {}, entry.name)
         return entry.load({}, {})
     described = _network_config(config)
     from streamvsr.models.checkpoint import read
@@ -267,6 +271,9 @@ def load_model(selection: Selection, config: str | Path | None = None, denoise: 
     licence = {"licence": listed[0].licence} if listed else {}
     stated = licence | dict(found.config) | (dict(described.options) if described else {})
     state = dict(found.state)
+    _check_detail(detail, state, path.name)
+    if detail is not None:
+        stated["detail"] = str(detail)
     if denoise is not None and weak is not None and denoise < 1:
         state = _mixed(state, _weak_weights(weak, path), denoise, weak)
     model = load_state(entry.name, state, stated, path)
@@ -314,6 +321,11 @@ def _weak_partner(selection: Selection) -> Known:
     which = selection.entry.name if path is None else path.name
     able = ", ".join(k.name for k in known if k.weak)
     raise UsageError(f"--denoise: {which} cannot be told how much to clean; {able} can, and --strength works with all")
+
+
+def _check_detail(detail: float | None, state: Mapping[str, Tensor], name: str) -> None:
+    if detail is not None and "detail.weight" not in state:
+        raise UsageError(f"--detail: {name} has one way out; rt-real has two, and --strength works with all")
 
 
 def _weak_weights(weak: Known, beside: Path) -> dict[str, Tensor]:
