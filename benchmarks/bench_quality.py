@@ -85,6 +85,7 @@ def ways() -> dict[str, Method]:
         "Lanczos (ffmpeg)": Method("lanczos", ModelOptions(model="identity"), LANCZOS),
         "rt": Method("rt", ModelOptions(model="rt")),
         "rt-real": Method("rt-real", ModelOptions(model="rt-real")),
+        "rt-real, detail 1.3": Method("rt-real-1.3", ModelOptions(model="rt-real", detail=1.3)),
     }
     files = {
         "realesr-animevideov3": "realesr-animevideov3.pth",
@@ -109,7 +110,8 @@ def fingerprint(way: Method, *more: object) -> str:
     """Of everything that a result depends on, weights included."""
     path = None if way.chain else registry.select(way.model.model, way.model.checkpoint).path
     weights = b"" if path is None else Path(path).read_bytes()
-    return hashlib.sha256(weights + repr((way.chain, way.model.model, *more)).encode()).hexdigest()[:16]
+    detail = () if way.model.detail is None else (way.model.detail,)
+    return hashlib.sha256(weights + repr((way.chain, way.model.model, *detail, *more)).encode()).hexdigest()[:16]
 
 
 def can_be_measured(a: argparse.Namespace, metric: str) -> bool:

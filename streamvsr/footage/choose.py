@@ -14,12 +14,14 @@ from streamvsr.footage.sample import Footage
 from streamvsr.models import registry
 
 CLEAN, RESTORING = "rt", "rt-real"
+SHARP = 1.3
+"""``--detail`` of ``RESTORING`` with which NIQE and BRISQUE are level with those of ``BETTER`` (docs/quality.md)."""
 LARGE = "realbasicvsr"
 """Restores better than anything else here, and wants a GPU."""
 BETTER = "realesr-general-x4v3"
 """Sharper on damaged footage than ``RESTORING``; it flickers more and paints, so some of it is taken back."""
 BETTER_STRENGTH = 0.8
-BETTER_SLOWER = 12
+BETTER_SLOWER = 10
 """Times slower than ``RESTORING``, 320x180 on two cores (docs/quality.md)."""
 BETTER_PIXELS_A_SECOND = 85_000
 """Of its input, on one core of an AMD EPYC (docs/quality.md)."""
@@ -136,7 +138,7 @@ def _restoring(reason: str, footage: Footage | None, gpu: bool) -> Choice:
     else:
         known = registry.known_checkpoint(BETTER)
         way = f"streamvsr models fetch {BETTER} ({known.size_mb} MB)"
-    cost = f"{BETTER}: sharper, but with more flicker and {BETTER_SLOWER} times slower: {way}"
+    cost = f"sharper, with more flicker: --detail {SHARP:g}; {BETTER}, {BETTER_SLOWER} times slower: {way}"
     if gpu:
         large = registry.known_checkpoint(LARGE)
         cost = f"{LARGE}: restores more, for this GPU: streamvsr models fetch {large.name} ({large.size_mb} MB)"

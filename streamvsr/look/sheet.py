@@ -21,7 +21,7 @@ MOMENTS = 3
 CELL = (400, 300)
 """Width and height of a cell, in pixels of the result: 1 to 1, never scaled."""
 SCALE = 4
-CANDIDATES = ("bicubic", "rt", "rt-real", "rt-real-l", "realesr-general-x4v3", "animesr_v2", "realbasicvsr_x4")
+CANDIDATES = ("bicubic", "rt", "rt-real", "realesr-general-x4v3", "animesr_v2", "realbasicvsr_x4")
 """Those whose weights are at hand are shown."""
 MARK = "* "
 """Before the name of the one that was chosen."""
