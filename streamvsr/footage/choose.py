@@ -138,7 +138,7 @@ def _restoring(reason: str, footage: Footage | None, gpu: bool) -> Choice:
     else:
         known = registry.known_checkpoint(BETTER)
         way = f"streamvsr models fetch {BETTER} ({known.size_mb} MB)"
-    cost = f"sharper, with more flicker: --detail {SHARP:g}; {BETTER}, {BETTER_SLOWER} times slower: {way}"
+    cost = f"--detail {SHARP:g} (sharper, more flicker); {BETTER} ({BETTER_SLOWER} times slower): {way}"
     if gpu:
         large = registry.known_checkpoint(LARGE)
         cost = f"{LARGE}: restores more, for this GPU: streamvsr models fetch {large.name} ({large.size_mb} MB)"
