@@ -111,10 +111,11 @@ def test_every_line_is_understood(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_lines_of_a_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Whatever network is named: its weights are another test's business.
+    # Whatever network is named: its weights are another test's business. rt-real's are here, and have options of their
+    # own.
     plain = registry.Selection(registry.ENTRIES["bicubic"], None, "")
-    select = registry.select
-    monkeypatch.setattr(registry, "select", lambda name, *rest: select(name, *rest) if name == "identity" else plain)
+    select, here = registry.select, ("identity", "rt-real")
+    monkeypatch.setattr(registry, "select", lambda name, *rest: select(name, *rest) if name in here else plain)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("STREAMVSR_CACHE", str(tmp_path / "cache"))
     found = [line for line in lines(page) if not any(re.search(pattern, line) for pattern in NOT_RUN)]
