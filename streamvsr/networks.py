@@ -223,7 +223,7 @@ def make_vsr(
                 "--denoise: networks of mmedit cannot be told how much to clean; --strength works with all"
             )
         if options.detail is not None:
-            raise UsageError("--detail: networks of mmedit have one way out; --strength works with all")
+            raise UsageError("--detail: networks of mmedit have no detail to scale; --strength works with all")
         from streamvsr.models import mmedit
 
         model: Model = mmedit.load(str(options.config), str(options.checkpoint))
@@ -241,7 +241,9 @@ def make_vsr(
             return [], reason
         wanted = (choice.entry.name, choice.path, options.config, options.denoise, options.detail)
         loaded = None if models is None else models.get(wanted)
-        model = loaded or registry.load_model(choice, options.config, options.denoise, options.detail)
+        if loaded is None:
+            loaded = registry.load_model(choice, options.config, options.denoise, options.detail)
+        model = loaded
         if models is not None:
             models[wanted] = model
         reason += f": {model.info.note}" if model.info.note else ""

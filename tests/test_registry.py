@@ -343,7 +343,7 @@ def test_the_share_of_detail_is_that_of_the_option() -> None:
 
 @pytest.mark.parametrize("model", ["rt", "bicubic", "identity"])
 def test_detail_is_refused_by_a_model_that_has_none(model: str) -> None:
-    with pytest.raises(UsageError, match=r"--detail: .*rt-real has two"):
+    with pytest.raises(UsageError, match=r"--detail: .*rt-real has, and"):
         registry.load_model(registry.select(model), detail=1.0)
 
 

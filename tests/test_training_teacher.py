@@ -173,7 +173,7 @@ def test_the_checkpoint_has_both_ways_out_and_training_goes_on_from_it(material:
     further = Trainer(taught(material, "further", init=wanted.out, channels=8))
     for key, value in further.trained.weights(further.average).items():
         torch.testing.assert_close(value, state[key], atol=1e-6, rtol=0)
-    # Without a teacher there is one way out, the truth's.
+    # Without a teacher there is one head, the truth's.
     alone = Trainer(taught(material, "alone", init=wanted.out, channels=8, teacher=None))
     leave = alone.trained.weights(alone.average)["leave.weight"]
     torch.testing.assert_close(leave, state["leave.weight"], atol=1e-6, rtol=0)

@@ -271,7 +271,7 @@ def load_model(
     licence = {"licence": listed[0].licence} if listed else {}
     stated = licence | dict(found.config) | (dict(described.options) if described else {})
     state = dict(found.state)
-    _check_detail(detail, state, path.name)
+    _check_detail(detail, state if entry.name == "rt" else {}, path.name)
     if detail is not None:
         stated["detail"] = str(detail)
     if denoise is not None and weak is not None and denoise < 1:
@@ -325,7 +325,7 @@ def _weak_partner(selection: Selection) -> Known:
 
 def _check_detail(detail: float | None, state: Mapping[str, Tensor], name: str) -> None:
     if detail is not None and "detail.weight" not in state:
-        raise UsageError(f"--detail: {name} has one way out; rt-real has two, and --strength works with all")
+        raise UsageError(f"--detail: {name} has no detail to scale; rt-real has, and --strength works with all")
 
 
 def _weak_weights(weak: Known, beside: Path) -> dict[str, Tensor]:

@@ -35,7 +35,7 @@ class Result:
     cleaned: Tensor | None = None
     """(T, N, C, h, w): what a cleaning stage made of the low resolution."""
     detailed: list[Tensor] | None = None
-    """As ``outputs``, of a second way out, which follows the teacher; None: ``outputs`` do."""
+    """As ``outputs``, of a second head, which follows the teacher; None: ``outputs`` do."""
 
 
 class Trained(Protocol):

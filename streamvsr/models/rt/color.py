@@ -11,7 +11,7 @@ One step sees Y'CbCr of three neighbouring low-resolution frames and what the st
 Luma is enlarged by four, chroma by two from the luma's grid: twice what comes in as 4:2:0, and half of the output's
 size, as 4:2:0 wants it. That takes 24 numbers a pixel where R'G'B' would take 48.
 
-There are two ways out of the hidden state. ``leave`` was trained towards the truth, ``leave`` with ``detail`` towards
+There are two output heads. ``leave`` was trained towards the truth, ``leave`` with ``detail`` towards
 what a restoring teacher makes of the same input; for any share of the detail the two are one convolution when the
 network runs. Only that part of the detail is used which the low resolution cannot hold: its means over each
 low-resolution pixel are subtracted again (``coarse``), enlarged as the frame is. There the input says what is true, and
@@ -139,7 +139,7 @@ class RTColorNet(nn.Module):
 
     @property
     def macs_per_pixel(self) -> int:
-        """Multiply-accumulate operations for one low-resolution pixel of one frame, as it runs: one way out."""
+        """Multiply-accumulate operations for one low-resolution pixel of one frame, as it runs: one head."""
         convs = [self.enter, self.recur, self.leave, self.coarse, *(c for b in self.blocks for c in b.children())]
         # The plain enlargement is one convolution too, and mostly zeros.
         return sum(c.weight.numel() for c in convs if isinstance(c, nn.Conv2d)) + self.base.numel()

@@ -76,7 +76,7 @@ def next_hidden(net: Recurrent, neighbours: Tensor, hidden: Tensor) -> Tensor:
 
 
 def added(base: Tensor, hidden: Tensor, leave: nn.Conv2d, neighbours: Tensor) -> Tensor:
-    """The way out of the hidden state plus ``base``, which may be overwritten."""
+    """The output head applied to the hidden state, plus ``base``, which may be overwritten."""
     if fused.keeps_bits(neighbours):
         return fused.convolve_onto(base, hidden, *fused.weights(leave))
     made: Tensor = leave(hidden)
