@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,8 +18,9 @@ import pytest
 
 from streamvsr.config import OutputOptions
 from streamvsr.errors import SinkError, UsageError
-from streamvsr.frames import MediaInfo
+from streamvsr.frames import Frame, MediaInfo
 from streamvsr.media.mux import open_sink
+from streamvsr.media.mux import relay as relay_module
 from streamvsr.media.mux.atomic_file import OutputFile
 from streamvsr.media.mux.muxer import Muxer
 from streamvsr.media.mux.relay import Relay
@@ -148,14 +150,29 @@ def test_sound_that_two_outputs_convert_is_decoded_once(tmp_path: Path, ffmpeg: 
     assert {sound(name, track) for name in ("a.mkv", "b.nut") for track in (0, 1)} == {sound("alone.mkv", 0)}
 
 
+def fill(tee: Tee, pictures: Iterator[Frame]) -> None:
+    """Write to a file and a connection that nobody reads until all of its buffers are full: those of TCP may be many
+    times as large on one machine as on another, and the process that fills them is slow to start on a busy one."""
+    relay = tee.sink._open[1].muxer.transport
+    assert isinstance(relay, Relay)
+    moved = 0.0
+    while not relay._queue or relay._moved != moved:
+        tee.sink.write_frame(next(pictures))
+        moved = relay._moved
+        if relay._queue:
+            relay._pump(3)
+
+
 def test_a_connection_that_takes_nothing_holds_nobody(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"tcp://me:secret@127.0.0.1:{server.getsockname()[1]}"
         tee = Tee(
             f"{tmp_path}/a.mkv|{url}", width=640, height=360, timeout=1e6, preset="ultrafast", options={"qp": "0"}
         )
-        # Many times what its buffers hold; in one thread with the file, which would stand still.
-        for frame in noise(tee.stream, 250):
+        pictures = noise(tee.stream, 250)
+        fill(tee, pictures)
+        # Many times what is dropped in one go; in one thread with the file, which would stand still.
+        for frame in pictures:
             tee.sink.write_frame(frame)
         tee.sink.request_stop()
         with pytest.raises(SinkError, match=r"\*\*\*@.*taken nothing.*\(complete: .*a\.mkv\)"):
@@ -165,6 +182,29 @@ def test_a_connection_that_takes_nothing_holds_nobody(tmp_path: Path) -> None:
     assert any("frames were left out" in line for line in tee.warnings)
     assert not any("secret" in line for line in tee.warnings)
     assert [p.name for p in tmp_path.iterdir()] == ["a.mkv"]
+
+
+def test_a_connection_that_keeps_up_gets_frames_larger_than_a_pipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of a live video was left out where its frames had more than two pipes' worth of bytes."""
+    # No wait of this test's; on a busy machine the process may be slow to read.
+    monkeypatch.setattr(relay_module, "AT_ONCE_SECONDS", 60)
+    got, may_read = bytearray(), threading.Event()
+    may_read.set()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = receiving(server, got, may_read)
+        outputs = f"{tmp_path}/a.mkv|[f=nut]tcp://127.0.0.1:{server.getsockname()[1]}"
+        tee = Tee(outputs, width=1280, height=720, timeout=1e6, preset="ultrafast", options={"qp": "0"})
+        relay = tee.sink._open[1].muxer.transport
+        assert isinstance(relay, Relay)
+        for frame in noise(tee.stream, 20):
+            tee.sink.write_frame(frame)
+            assert not relay._queue
+        tee.sink.finish()
+        thread.join(60)
+    (tmp_path / "got.nut").write_bytes(bytes(got))
+    assert numbers(tmp_path / "got.nut") == numbers(tmp_path / "a.mkv") == list(range(20))
 
 
 def test_a_connection_that_does_not_take_the_end(tmp_path: Path) -> None:

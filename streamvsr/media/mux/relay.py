@@ -51,6 +51,10 @@ QUEUE_SECONDS = Fraction(4)
 STALLED_SECONDS = 1.0
 """A connection that has taken nothing for so long is not waited for when all is over."""
 
+AT_ONCE_SECONDS = 0.01
+"""How long a packet is handed over for at most, where nobody waits for a connection; a fifth of it without a move, and
+the rest of the packet waits for the next one."""
+
 START_SECONDS = 60.0
 """How long the process may take to start, on a machine that is busy with other things."""
 
@@ -149,7 +153,7 @@ class Relay(Transport):
             self._count(is_video)
             return
         self._enqueue(frame_message(plain), plain.seconds if is_video else None, is_packet=True)
-        self._pump(0)
+        self._hand_over()
         if self._may_drop:
             if self._bytes > QUEUE_BYTES or self._span() > QUEUE_SECONDS:
                 self._discarding()
@@ -235,6 +239,13 @@ class Relay(Transport):
             if time.monotonic() - self._moved > self._patience:
                 raise self._stalled()
             self._pump(0.1)
+
+    def _hand_over(self) -> None:
+        """A pipe holds 64 kB, less than a frame of 4K: once full, it is empty again when the process has woken up."""
+        until, moved = time.monotonic() + AT_ONCE_SECONDS, 0.0
+        while self._queue and self._moved != moved and time.monotonic() < until:
+            moved = self._moved
+            self._pump(AT_ONCE_SECONDS / 5)
 
     def _pump(self, wait: float) -> None:
         """Move what can be moved, and hear what is said; at most ``wait`` seconds, until there is either."""
