@@ -182,7 +182,7 @@ def _suited(look: Look, otherwise: Selection, options: ModelOptions, gpu: bool) 
     from streamvsr.models import registry
 
     footage, why_not = look()
-    choice = choose(footage, gpu=gpu, why_not=why_not)
+    choice = choose(footage, options, gpu=gpu, why_not=why_not)
     try:
         selection = registry.select(choice.model)
     except CheckpointError:

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from streamvsr.config import InputOptions, OutputOptions
+from streamvsr.config import InputOptions, ModelOptions, OutputOptions
 from streamvsr.errors import SourceError
 from streamvsr.footage.choose import BETTER, CLEAN, RESTORING, choose, faults, hints, like_h264
 from streamvsr.footage.measure import Luma, blockiness, combing, detail, noise
@@ -334,6 +334,18 @@ def test_a_fetched_network_is_taken_where_it_is_done_in_time(monkeypatch: pytest
     assert f"--model {BETTER}" in str(long.better)
     monkeypatch.setattr(registry, "is_here", lambda name: False)
     assert f"models fetch {BETTER}" in str(choose(damaged, gpu=False).better)
+
+
+def test_an_option_of_one_network_alone_chooses_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else --detail works until realesr-general-x4v3 is fetched, which has none, and ends in an error from then on."""
+    damaged = replace(CLEAN_FOOTAGE, quantiser=30.0, seconds=1.0)
+    monkeypatch.setattr(registry, "is_here", lambda name: name == BETTER)
+    for footage in (CLEAN_FOOTAGE, damaged, None):
+        choice = choose(footage, ModelOptions(detail=1.3), gpu=False)
+        assert (choice.model, choice.better) == (RESTORING, None)
+        assert choose(footage, ModelOptions(denoise=0.5), gpu=False).model == BETTER
+    monkeypatch.setattr(registry, "is_here", lambda name: False)
+    assert choose(damaged, ModelOptions(denoise=0.5), gpu=False).model == RESTORING
 
 
 def test_the_codecs_scales_meet() -> None:

@@ -66,7 +66,7 @@ def look_command(words: Sequence[str]) -> int:
 
     with Interrupts():
         footage = look(config.input)
-        choice = choose(footage, gpu=is_cuda(config.model.device))
+        choice = choose(footage, config.model, gpu=is_cuda(config.model.device))
         found = None
         if not options.no_trial:
             from streamvsr.look.forecast import forecast

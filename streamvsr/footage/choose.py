@@ -10,6 +10,7 @@ import math
 import os
 from dataclasses import dataclass
 
+from streamvsr.config import ModelOptions
 from streamvsr.footage.sample import Footage
 from streamvsr.models import registry
 
@@ -61,8 +62,15 @@ class Choice:
     """What would be better, what it costs, and how to get it; None: nothing that is known here."""
 
 
-def choose(footage: Footage | None, *, gpu: bool, why_not: str = "") -> Choice:
-    """``footage``: None where it could not be looked at, for the reason ``why_not``."""
+def choose(footage: Footage | None, options: ModelOptions | None = None, *, gpu: bool, why_not: str = "") -> Choice:
+    """``footage``: None where it could not be looked at, for the reason ``why_not``.
+
+    Where ``options`` have one that a single network knows, that network is meant, whatever the footage.
+    """
+    if options is not None and options.detail is not None:
+        return Choice(RESTORING, 1.0, "the network that --detail is for")
+    if options is not None and options.denoise is not None and registry.is_here(BETTER):
+        return Choice(BETTER, BETTER_STRENGTH, "the network that --denoise is for")
     if footage is None:
         # A camera or a download: compressed, in nearly every case. Softer where it is clean, never worse.
         return _restoring(why_not, None, gpu)

@@ -96,6 +96,6 @@ def _network(model: ModelOptions, footage: Footage) -> tuple[ModelOptions, str]:
         return model, model.checkpoint or model.model
     from streamvsr.models.device import is_cuda
 
-    choice = choose(footage, gpu=is_cuda(model.device))
+    choice = choose(footage, model, gpu=is_cuda(model.device))
     strength = choice.strength if model.strength is None else model.strength
     return replace(model, model=choice.model, strength=strength), choice.model
