@@ -85,7 +85,7 @@ def ways() -> dict[str, Method]:
         "Lanczos (ffmpeg)": Method("lanczos", ModelOptions(model="identity"), LANCZOS),
         "rt": Method("rt", ModelOptions(model="rt")),
         "rt-real": Method("rt-real", ModelOptions(model="rt-real")),
-        "rt-real, detail 1.3": Method("rt-real-1.3", ModelOptions(model="rt-real", detail=1.3)),
+        "rt-real, detail 1.5": Method("rt-real-1.5", ModelOptions(model="rt-real", detail=1.5)),
     }
     files = {
         "realesr-animevideov3": "realesr-animevideov3.pth",

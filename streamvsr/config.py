@@ -202,7 +202,7 @@ class ModelOptions:
         most=1, in_chain=True,
     )  # fmt: skip
     detail: float | None = option(
-        None, "--detail", help="0: faithful, 2: sharpest (rt-real: 0.8)", kind="number", metavar="N",
+        None, "--detail", help="0: faithful, 2: sharpest (rt-real: 0.9)", kind="number", metavar="N",
         least=0, most=2, in_chain=True,
     )  # fmt: skip
     steady: Literal["auto", "on", "off"] = option(

@@ -373,6 +373,19 @@ def test_flat_frames_stay_flat(shipped: RTModel) -> None:
         assert (result - level).abs().max() < 0.01
 
 
+@pytest.mark.parametrize("detail", ["0", "2"])
+def test_edges_along_rows_and_columns_have_no_dots(detail: str) -> None:
+    """What is the same in all columns, or all rows, of the input stays so; it came out as rows of dots."""
+    real = load(load_file(REAL), {**read(REAL).config, "detail": detail})
+    torch.manual_seed(5)
+    stripes = (torch.rand(3, 3, 24, 1) - torch.tensor([0, 0.5, 0.5]).view(3, 1, 1)).expand(-1, -1, -1, 64)
+    for frames in (stripes, stripes.transpose(2, 3)):
+        result = run(real, frames)
+        middle = result[..., 112:-112] if frames is stripes else result[..., 112:-112, :].transpose(2, 3)
+        assert middle.std(2).min() > 0.01
+        torch.testing.assert_close(middle, middle[..., :1].expand_as(middle), atol=1e-5, rtol=0)
+
+
 def test_noise_out_of_range_stays_bounded(shipped: RTModel) -> None:
     result = run(shipped, torch.randn(60, 1, 16, 16) * 3)
     assert result.isfinite().all()

@@ -19,10 +19,11 @@ from streamvsr.errors import CheckpointError, StreamvsrError, UsageError
 from streamvsr.models.basicvsr.network import BasicVSRNet
 from streamvsr.models.registry import load_model, select
 from streamvsr.models.rt import RTModel, load
-from streamvsr.models.rt.color import RTColorNet, fold, unfold
+from streamvsr.models.rt.color import PLANES, RTColorNet, fold, unfold
 from streamvsr.models.rt.network import RTNet
 from streamvsr.models.srvgg import SRVGGNet
 from streamvsr.training.branches import branch, collapsed
+from streamvsr.training.checkerboard import checkerboard_free
 from streamvsr.training.losses import energy_loss, gradient_loss
 from streamvsr.training.networks import BT601, halved_chroma, matrix_of, rgb, ycbcr
 from streamvsr.training.options import TrainOptions, merged
@@ -166,6 +167,8 @@ def test_the_checkpoint_has_both_ways_out_and_training_goes_on_from_it(material:
     trainer = train(wanted)
     state = load_file(wanted.out)
     assert not any("parametrizations" in key for key in state)
+    for key in ("leave.weight", "leave.bias", "detail.weight", "detail.bias"):
+        torch.testing.assert_close(state[key], checkerboard_free(state[key], PLANES), atol=1e-7, rtol=0)
     assert {"leave.weight", "detail.weight"} <= state.keys()
     with safe_open(wanted.out, "pt") as file:
         assert (file.metadata()["detail"], file.metadata()["channels"]) == ("0.5", "8")
@@ -184,7 +187,10 @@ def test_weights_for_luma_begin_one_with_colours(material: Path) -> None:
     start = Trainer(taught(material, "coloured", init=str(material / "luma.safetensors"), channels=4, blocks=2))
     state = start.trained.weights(start.average)
     frames = torch.rand(4, 3, 10, 12) - torch.tensor([0, 0.5, 0.5]).view(3, 1, 1)
-    luma = load(load_file(material / "luma.safetensors"), {})
+    plain = load_file(material / "luma.safetensors")
+    for key in ("leave.weight", "leave.bias"):
+        plain[key] = checkerboard_free(plain[key], PLANES[:1])
+    luma = load(plain, {})
     whole = torch.stack(list(load(state, {}).session().window(frames, 4, range(4))))
     alone = torch.stack(list(luma.session().window(frames[:, :1], 4, range(4))))
     torch.testing.assert_close(whole[:, :1], alone, atol=1e-5, rtol=0)
@@ -238,6 +244,20 @@ def test_branches_are_one_convolution() -> None:
     once = RTColorNet.from_state_dict(collapsed(net))
     torch.testing.assert_close(once(seen, hidden), net(seen, hidden), atol=1e-5, rtol=0)
     assert not torch.allclose(net(seen, hidden)[0], plain, atol=1e-2)
+
+
+def test_the_kernel_without_a_checkerboard_is_the_nearest() -> None:
+    weight = torch.randn(24, 5, 3, 3)
+    even = checkerboard_free(weight, PLANES)
+    for first, last, side in ((0, 16, 4), (16, 20, 2), (20, 24, 2)):
+        kernel = even[first:last].view(side, side, 5, 3, 3)
+        across, down = kernel.sum(-1), kernel.sum(-2)
+        torch.testing.assert_close(across, across[:, :1].expand_as(across), atol=1e-5, rtol=0)
+        torch.testing.assert_close(down, down[:1].expand_as(down), atol=1e-5, rtol=0)
+    # What was taken away is at right angles to all that could have been kept.
+    other = checkerboard_free(torch.randn_like(weight), PLANES)
+    assert ((weight - even) * other).sum().abs() < 1e-3
+    torch.testing.assert_close(checkerboard_free(even, PLANES), even, atol=1e-6, rtol=0)
 
 
 def test_folded_planes_come_back_and_training_sees_what_the_filter_gives() -> None:

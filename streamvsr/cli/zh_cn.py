@@ -54,7 +54,7 @@ HELP: Mapping[str, str] = {
     "constant quality, lower is better (x264: 18)": "恒定质量，越小越好（x264：18）",
     "seconds that a network output may stall": "网络输出最多可停顿的秒数",
     "interlaced frames: auto (bwdif), or off": "隔行画面：auto（用 bwdif 反交错）或 off",
-    "0: faithful, 2: sharpest (rt-real: 0.8)": "0：最忠实，2：最锐利（rt-real：0.8）",
+    "0: faithful, 2: sharpest (rt-real: 0.9)": "0：最忠实，2：最锐利（rt-real：0.9）",
     "turn pixels, not the tag": "旋转像素，而不是写旋转标签",
     "auto, or a name from streamvsr models": "auto，或 streamvsr models 列出的名称",
     "weights; they say which network it is": "权重文件；由它确定是哪个网络",

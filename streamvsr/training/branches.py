@@ -49,6 +49,8 @@ def collapsed(net: nn.Module) -> dict[str, Tensor]:
         if ".parametrizations." not in key:
             state[key] = value.clone()
     for name, module in net.named_modules():
-        if isinstance(module, nn.Conv2d) and parametrize.is_parametrized(module, "weight"):
-            state[f"{name}.weight"] = module.weight.clone()
+        if isinstance(module, nn.Conv2d):
+            for part in ("weight", "bias"):
+                if parametrize.is_parametrized(module, part):
+                    state[f"{name}.{part}"] = getattr(module, part).clone()
     return state

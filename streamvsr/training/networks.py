@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,10 @@ from streamvsr.errors import CheckpointError
 from streamvsr.media.color.yuv import KR_KB, inverse_matrix
 from streamvsr.models.basicvsr.network import BasicVSRNet, RealBasicVSRNet
 from streamvsr.models.checkpoint import read
-from streamvsr.models.rt.color import RTColorNet, fold, unfold, with_colors
+from streamvsr.models.rt.color import PLANES, RTColorNet, fold, unfold, with_colors
 from streamvsr.models.rt.network import RTNet
 from streamvsr.training.branches import branch, collapsed
+from streamvsr.training.checkerboard import CheckerboardFree
 from streamvsr.training.options import TrainOptions
 from streamvsr.training.sequences import triples
 
@@ -100,6 +102,10 @@ class TrainedRTColor(Trained):
         self.share = options.detail
         self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         branch(self.net)
+        for head in (self.net.leave, self.net.detail):
+            if head is not None:
+                for part in ("weight", "bias"):
+                    parametrize.register_parametrization(head, part, CheckerboardFree(PLANES))
 
     def run(self, low: Tensor, step: int) -> Result:
         frames, count, _, height, width = low.shape
@@ -261,5 +267,6 @@ def _embed(own: Tensor, given: Tensor) -> None:
 def _plain(net: nn.Module) -> dict[str, Tensor]:
     """Its weights by the names of the checkpoint: the kernel of a branched convolution is its own, without branches."""
     return {
-        key.replace(".parametrizations.weight.original", ".weight"): value for key, value in net.state_dict().items()
+        re.sub(r"\.parametrizations\.(weight|bias)\.original$", r".\1", key): value
+        for key, value in net.state_dict().items()
     }

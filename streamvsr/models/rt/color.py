@@ -34,7 +34,7 @@ CHANNELS = 3
 """Y' 0..1, Cb and Cr -0.5..0.5."""
 LUMA_OUT, CHROMA_OUT = SCALE * SCALE, 2 * (SCALE // 2) ** 2
 OUTPUTS = LUMA_OUT + CHROMA_OUT
-_PLANES = (LUMA_OUT, CHROMA_OUT // 2, CHROMA_OUT // 2)
+PLANES = (LUMA_OUT, CHROMA_OUT // 2, CHROMA_OUT // 2)
 """How many of the outputs belong to each of Y', Cb and Cr."""
 
 
@@ -131,7 +131,7 @@ class RTColorNet(nn.Module):
             for part in ("weight", "bias"):
                 detail = share * state.pop(f"detail.{part}")
                 state[f"leave.{part}"] = state[f"leave.{part}"] + detail
-                state[f"coarse.{part}"] = -torch.stack([plane.mean(0) for plane in torch.split(detail, list(_PLANES))])
+                state[f"coarse.{part}"] = -torch.stack([plane.mean(0) for plane in torch.split(detail, list(PLANES))])
         net = cls(channels, blocks, "detail.weight" in state, "coarse.weight" in state)
         check_fit(net, state)
         net.load_state_dict(state)
