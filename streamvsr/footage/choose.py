@@ -16,8 +16,8 @@ from streamvsr.models import registry
 
 CLEAN, RESTORING = "rt", "rt-real"
 SHARP = 1.5
-"""``--detail`` of ``RESTORING`` for those who prefer it sharp: PSNR-Y stays within 0.4 dB of bicubic's on compressed
-clips (checkpoints/rt-real.md)."""
+"""``--detail`` of ``RESTORING`` for those who prefer it sharp: PSNR-Y is 0.4 to 0.5 dB below bicubic's
+on compressed clips then (docs/quality.md)."""
 LARGE = "realbasicvsr"
 """Restores better than anything else here, and wants a GPU."""
 BETTER = "realesr-general-x4v3"
