@@ -165,6 +165,8 @@ def fill(tee: Tee, pictures: Iterator[Frame]) -> None:
 
 def test_a_connection_that_takes_nothing_holds_nobody(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
+        # Else it may grow to tens of megabytes, even if nobody reads.
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
         url = f"tcp://me:secret@127.0.0.1:{server.getsockname()[1]}"
         tee = Tee(
             f"{tmp_path}/a.mkv|{url}", width=640, height=360, timeout=1e6, preset="ultrafast", options={"qp": "0"}
