@@ -340,7 +340,7 @@ def test_the_share_of_detail_is_that_of_the_option() -> None:
     )
     own = torch.stack(list(registry.load_model(choice).session().window(frames, 2, range(2))))
     assert torch.equal(own, stated)
-    torch.testing.assert_close(stated, less.lerp(more, 0.4), atol=1e-5, rtol=0)
+    torch.testing.assert_close(stated, less.lerp(more, default / 2), atol=1e-5, rtol=0)
     assert (more - less).abs().mean() > 1e-3
 
 
