@@ -241,9 +241,7 @@ def make_vsr(
             return [], reason
         wanted = (choice.entry.name, choice.path, options.config, options.denoise, options.detail)
         loaded = None if models is None else models.get(wanted)
-        if loaded is None:
-            loaded = registry.load_model(choice, options.config, options.denoise, options.detail)
-        model = loaded
+        model = loaded or registry.load_model(choice, options.config, options.denoise, options.detail)
         if models is not None:
             models[wanted] = model
         reason += f": {model.info.note}" if model.info.note else ""

@@ -13,13 +13,12 @@ import cv2
 import numpy as np
 import pytest
 
-from streamvsr.config import InputOptions, ModelOptions, OutputOptions
+from streamvsr.config import InputOptions, OutputOptions
 from streamvsr.errors import SourceError
-from streamvsr.footage.choose import BETTER, CLEAN, RESTORING, choose, faults, hints, like_h264
+from streamvsr.footage.choose import CLEAN, RESTORING, choose, hints
 from streamvsr.footage.measure import Luma, blockiness, combing, detail, noise
 from streamvsr.footage.sample import COMBED, CannotLookError, Footage, jpeg_step, look
 from streamvsr.look.forecast import SETTLED_FRAMES, settled_rate, written_part
-from streamvsr.models import registry
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.io
@@ -209,30 +208,6 @@ def test_errors_name_the_input(tmp_path: Path) -> None:
             look(InputOptions(path=str(tmp_path / name)))
 
 
-@pytest.mark.parametrize(("changes", "fault"), [
-    ({"quantiser": 26.0}, "compressed"),
-    ({"quantiser": 34.0}, "strongly compressed"),
-    ({"codec": "mpeg4", "quantiser": 8.0}, "compressed"),
-    ({"codec": "vp9", "quantiser": 140.0}, "strongly compressed"),
-    ({"quantiser": 15.0, "bits_per_pixel": 0.03}, "bits a pixel"),
-    ({"codec": "hevc", "quantiser": None, "bits_per_pixel": 0.03}, "bits a pixel"),
-    ({"noise": 2.0}, "noisy"),
-    ({"blockiness": 2.0}, "blocks"),
-])  # fmt: skip
-def test_rt_is_never_chosen_for_what_is_damaged(changes: dict[str, object], fault: str) -> None:
-    footage = replace(CLEAN_FOOTAGE, **changes)  # type: ignore[arg-type]
-    assert any(fault in one for one in faults(footage))
-    choice = choose(footage, gpu=False)
-    assert choice.model != CLEAN
-    assert fault in choice.reason
-
-
-def test_clean_footage_gets_rt_whatever_there_is() -> None:
-    for gpu in (False, True):
-        choice = choose(CLEAN_FOOTAGE, gpu=gpu)
-        assert (choice.model, choice.strength, choice.better) == (CLEAN, 1.0, None)
-
-
 def test_noise_of_the_colours_alone(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     for sigma, wanted in ((0.0, CLEAN), (4.0, RESTORING)):
@@ -316,52 +291,6 @@ def test_flat_frames_are_not_blurred(tmp_path: Path) -> None:
     flat = [np.full((192, 320), value, np.float32) for value in (90, 100, 110, 120)]
     footage = look(InputOptions(path=str(write(tmp_path / "flat.mkv", flat, "ffv1"))))
     assert (footage.detail, hints(footage)) == (1, [])
-
-
-def test_what_was_not_looked_at_is_restored() -> None:
-    choice = choose(None, gpu=False, why_not="standard input can be read only once")
-    assert choice.model == RESTORING
-    assert "standard input" in choice.reason
-
-
-def test_a_fetched_network_is_taken_where_it_is_done_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    damaged = replace(CLEAN_FOOTAGE, quantiser=30.0)
-    monkeypatch.setattr(registry, "is_here", lambda name: name == BETTER)
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    assert choose(damaged, gpu=False).model == BETTER
-    long = choose(replace(damaged, seconds=3600.0), gpu=False)
-    assert long.model == RESTORING
-    assert f"--model {BETTER}" in str(long.better)
-    monkeypatch.setattr(registry, "is_here", lambda name: False)
-    assert f"models fetch {BETTER}" in str(choose(damaged, gpu=False).better)
-
-
-def test_an_option_of_one_network_alone_chooses_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else --detail works until realesr-general-x4v3 is fetched, which has none, and ends in an error from then on."""
-    damaged = replace(CLEAN_FOOTAGE, quantiser=30.0, seconds=1.0)
-    monkeypatch.setattr(registry, "is_here", lambda name: name == BETTER)
-    for footage in (CLEAN_FOOTAGE, damaged, None):
-        choice = choose(footage, ModelOptions(detail=1.3), gpu=False)
-        assert (choice.model, choice.better) == (RESTORING, None)
-        assert choose(footage, ModelOptions(denoise=0.5), gpu=False).model == BETTER
-    monkeypatch.setattr(registry, "is_here", lambda name: False)
-    assert choose(damaged, ModelOptions(denoise=0.5), gpu=False).model == RESTORING
-
-
-def test_the_codecs_scales_meet() -> None:
-    # A step of 16 codes: 0.625 * 2 ** (28 / 6) = 15.9 in H.264, 2 * 8 in MPEG-4, an eighth of 127 in VP9.
-    found = [
-        like_h264(replace(CLEAN_FOOTAGE, codec=codec, quantiser=value))
-        for codec, value in (("h264", 28.0), ("mpeg4", 8.0), ("vp9", 109.0))
-    ]
-    assert found == pytest.approx([28, 28, 28], abs=0.2)
-
-
-def test_hints() -> None:
-    assert hints(CLEAN_FOOTAGE) == []
-    assert "bwdif=0,vsr" in hints(replace(CLEAN_FOOTAGE, combed=True))[0], "as many frames as before"
-    assert hints(replace(CLEAN_FOOTAGE, combed=True, interlaced=True)) == []
-    assert "scale=iw/2" in hints(replace(CLEAN_FOOTAGE, detail=0.1))[0]
 
 
 def test_the_rate_of_a_trial_is_that_of_its_settled_part() -> None:

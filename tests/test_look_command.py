@@ -48,6 +48,18 @@ def test_a_run_says_what_auto_saw(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert (tmp_path / "out.mp4").stat().st_size > 0
 
 
+def test_auto_with_an_option_of_one_network(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """On clean video too, where ``rt`` would be chosen, which does not have it."""
+    path = str(write(tmp_path / "clip.mkv", moving(12), "ffv1"))
+    for number, words in enumerate((["--detail", "1.5"], ["-vf", "vsr=detail=1.5"])):
+        assert main([path, str(tmp_path / f"{number}.mkv"), *words, "-frames:v", "1"]) == 0
+        assert "model rt-real: chosen by --detail" in capsys.readouterr().err
+    assert main(["look", path, "--no-trial", "--detail", "1.5"]) == 0
+    assert "--model rt-real: chosen by --detail" in capsys.readouterr().out
+    assert main(["preview", path, str(tmp_path / "preview.png"), "--detail", "1.5"]) == 0
+    assert "right rt-real" in capsys.readouterr().err
+
+
 def test_a_preview(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, picture = write(tmp_path / "clip.mp4", moving(30), "libx264", crf="32"), tmp_path / "p.png"
     assert main(["preview", str(path), "--at", "0.6", str(picture)]) == 0

@@ -150,17 +150,27 @@ def test_sound_that_two_outputs_convert_is_decoded_once(tmp_path: Path, ffmpeg: 
     assert {sound(name, track) for name in ("a.mkv", "b.nut") for track in (0, 1)} == {sound("alone.mkv", 0)}
 
 
-def fill(tee: Tee, pictures: Iterator[Frame]) -> None:
-    """Write to a file and a connection that nobody reads until all of its buffers are full: those of TCP may be many
-    times as large on one machine as on another, and the process that fills them is slow to start on a busy one."""
+def relay_of(tee: Tee) -> Relay:
+    """The connection of a tee into a file and a connection."""
     relay = tee.sink._open[1].muxer.transport
     assert isinstance(relay, Relay)
-    moved = 0.0
+    return relay
+
+
+def fill(tee: Tee, noisy: Iterator[Frame]) -> int:
+    """Write until all buffers of a connection that nobody reads are full, and return the number of frames.
+
+    TCP's buffers may be many times as large on one machine as on another, and the process that fills them may be late
+    on a busy one.
+    """
+    relay, moved, count = relay_of(tee), 0.0, 0
     while not relay._queue or relay._moved != moved:
-        tee.sink.write_frame(next(pictures))
+        tee.sink.write_frame(next(noisy))
+        count += 1
         moved = relay._moved
         if relay._queue:
             relay._pump(3)
+    return count
 
 
 def test_a_connection_that_takes_nothing_holds_nobody(tmp_path: Path) -> None:
@@ -171,10 +181,10 @@ def test_a_connection_that_takes_nothing_holds_nobody(tmp_path: Path) -> None:
         tee = Tee(
             f"{tmp_path}/a.mkv|{url}", width=640, height=360, timeout=1e6, preset="ultrafast", options={"qp": "0"}
         )
-        pictures = noise(tee.stream, 250)
-        fill(tee, pictures)
-        # Many times what is dropped in one go; in one thread with the file, which would stand still.
-        for frame in pictures:
+        noisy = noise(tee.stream, 250)
+        fill(tee, noisy)
+        # Twice what the queue holds and more; in one thread with the file, which would stand still.
+        for frame in noisy:
             tee.sink.write_frame(frame)
         tee.sink.request_stop()
         with pytest.raises(SinkError, match=r"\*\*\*@.*taken nothing.*\(complete: .*a\.mkv\)"):
@@ -189,17 +199,16 @@ def test_a_connection_that_takes_nothing_holds_nobody(tmp_path: Path) -> None:
 def test_a_connection_that_keeps_up_gets_frames_larger_than_a_pipe(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Half of a live video was left out where its frames had more than two pipes' worth of bytes."""
-    # No wait of this test's; on a busy machine the process may be slow to read.
-    monkeypatch.setattr(relay_module, "AT_ONCE_SECONDS", 60)
+    """Four of five frames of 720 kB were left out at 25 frames/s."""
+    # On a busy machine the process may be slow to read.
+    monkeypatch.setattr(relay_module, "HAND_OVER_SECONDS", 60)
     got, may_read = bytearray(), threading.Event()
     may_read.set()
     with socket.create_server(("127.0.0.1", 0)) as server:
         thread = receiving(server, got, may_read)
         outputs = f"{tmp_path}/a.mkv|[f=nut]tcp://127.0.0.1:{server.getsockname()[1]}"
         tee = Tee(outputs, width=1280, height=720, timeout=1e6, preset="ultrafast", options={"qp": "0"})
-        relay = tee.sink._open[1].muxer.transport
-        assert isinstance(relay, Relay)
+        relay = relay_of(tee)
         for frame in noise(tee.stream, 20):
             tee.sink.write_frame(frame)
             assert not relay._queue
@@ -286,12 +295,7 @@ def test_a_connection_that_takes_again_is_not_given_up_because_a_file_took_long_
         thread = receiving(server, got, may_read)
         outputs = f"{tmp_path}/a.mkv|[f=nut]tcp://127.0.0.1:{server.getsockname()[1]}"
         tee = Tee(outputs, width=640, height=360, timeout=1e6, preset="ultrafast", options={"qp": "0"})
-        relay = tee.sink._open[1].muxer.transport
-        assert isinstance(relay, Relay)
-        count, pictures = 0, noise(tee.stream, 250)
-        while not relay._queue:
-            tee.sink.write_frame(next(pictures))
-            count += 1
+        relay, count = relay_of(tee), fill(tee, noise(tee.stream, 250))
         whole = Muxer.finish
 
         def finish(muxer: Muxer) -> None:

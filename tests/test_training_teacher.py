@@ -162,7 +162,7 @@ def test_a_teacher_gets_what_its_network_takes(domain: str, monkeypatch: pytest.
     torch.testing.assert_close(teacher.frames(frames[:, :1], 1), F.interpolate(frames[:, :1], scale_factor=4))
 
 
-def test_the_checkpoint_has_both_ways_out_and_training_goes_on_from_it(material: Path) -> None:
+def test_the_checkpoint_has_both_heads_and_training_goes_on_from_it(material: Path) -> None:
     wanted = taught(material, "shipped", steps=4, channels=8)
     trainer = train(wanted)
     state = load_file(wanted.out)

@@ -66,12 +66,12 @@ class Choice:
 def choose(footage: Footage | None, options: ModelOptions | None = None, *, gpu: bool, why_not: str = "") -> Choice:
     """``footage``: None where it could not be looked at, for the reason ``why_not``.
 
-    Where ``options`` have one that a single network knows, that network is meant, whatever the footage.
+    An option that only one network has chooses that network, whatever the footage.
     """
     if options is not None and options.detail is not None:
-        return Choice(RESTORING, 1.0, "the network that --detail is for")
+        return Choice(RESTORING, 1.0, "chosen by --detail")
     if options is not None and options.denoise is not None and registry.is_here(BETTER):
-        return Choice(BETTER, BETTER_STRENGTH, "the network that --denoise is for")
+        return Choice(BETTER, BETTER_STRENGTH, "chosen by --denoise")
     if footage is None:
         # A camera or a download: compressed, in nearly every case. Softer where it is clean, never worse.
         return _restoring(why_not, None, gpu)

@@ -51,9 +51,8 @@ QUEUE_SECONDS = Fraction(4)
 STALLED_SECONDS = 1.0
 """A connection that has taken nothing for so long is not waited for when all is over."""
 
-AT_ONCE_SECONDS = 0.01
-"""How long a packet is handed over for at most, where nobody waits for a connection; a fifth of it without a move, and
-the rest of the packet waits for the next one."""
+HAND_OVER_SECONDS = 0.01
+"""How long a video packet may hold the encoder while the process reads; a fifth of it if the process does not."""
 
 START_SECONDS = 60.0
 """How long the process may take to start, on a machine that is busy with other things."""
@@ -153,7 +152,10 @@ class Relay(Transport):
             self._count(is_video)
             return
         self._enqueue(frame_message(plain), plain.seconds if is_video else None, is_packet=True)
-        self._hand_over()
+        if is_video:
+            self._hand_over()
+        else:
+            self._pump(0)
         if self._may_drop:
             if self._bytes > QUEUE_BYTES or self._span() > QUEUE_SECONDS:
                 self._discarding()
@@ -241,11 +243,11 @@ class Relay(Transport):
             self._pump(0.1)
 
     def _hand_over(self) -> None:
-        """A pipe holds 64 kB, less than a frame of 4K: once full, it is empty again when the process has woken up."""
-        until, moved = time.monotonic() + AT_ONCE_SECONDS, 0.0
+        """Write as long as the process reads: a pipe holds 64 kB, and a packet of 4K or lossless video is larger."""
+        until, moved = time.monotonic() + HAND_OVER_SECONDS, 0.0
         while self._queue and self._moved != moved and time.monotonic() < until:
             moved = self._moved
-            self._pump(AT_ONCE_SECONDS / 5)
+            self._pump(HAND_OVER_SECONDS / 5)
 
     def _pump(self, wait: float) -> None:
         """Move what can be moved, and hear what is said; at most ``wait`` seconds, until there is either."""
