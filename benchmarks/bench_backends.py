@@ -32,6 +32,7 @@ from safetensors.torch import load_file
 
 import streamvsr
 from streamvsr.media.color.yuv import luma_values
+from streamvsr.models.rt import RTModel
 from streamvsr.models.rt.network import RTNet
 
 SIZE = (180, 320)
@@ -47,15 +48,13 @@ def export(net: RTNet, height: int, width: int, path: Path) -> None:
 
 
 def torch_step(net: RTNet, dtype: torch.dtype = torch.float32) -> Step:
-    net = copy.deepcopy(net).to(dtype).to(memory_format=torch.channels_last)
+    net = RTModel(copy.deepcopy(net)).to(torch.device("cpu"), dtype).net
 
     def step(neighbours: Array, hidden: Array) -> tuple[Array, Array]:
         with torch.no_grad():
-            given, state = (
-                torch.as_tensor(x).to(dtype).contiguous(memory_format=torch.channels_last) for x in (neighbours, hidden)
-            )
-            picture, after = net(given, state)
-        return picture.float().numpy(), after
+            given, state = (torch.as_tensor(x).contiguous(memory_format=torch.channels_last) for x in (neighbours, hidden))
+            enlarged, after = net(given, state.to(dtype))
+        return enlarged.numpy(), after
 
     return step
 

@@ -107,7 +107,7 @@ def carry(network: torch.nn.Module, clip: Clip, length: int, overlap: int) -> in
             step = windows.push() if number < clip.frames else windows.cut()
             if step is None:
                 continue
-            frames = torch.cat([held[n] for n in range(step.start, step.stop)])
+            frames = torch.cat([held[n] for n in range(step.start, step.stop)]).float()
             for _ in session.window(frames, step.stop - given, step.keep):
                 kept += 1
             given = step.stop

@@ -52,7 +52,7 @@ def main() -> None:
         for name in a.models:
             model = registry.load_model(registry.select(name)).to(device, dtype)
             count = model.info.max_seq_len
-            frames = torch.rand(count, 1 if model.info.domain == "luma" else 3, height, width).to(dtype)
+            frames = torch.rand(count, 1 if model.info.domain == "luma" else 3, height, width)
 
             def window(model: object = model, frames: torch.Tensor = frames, count: int = count) -> None:
                 for _ in model.session().window(frames, count, range(count)):  # type: ignore[attr-defined]

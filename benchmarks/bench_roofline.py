@@ -99,7 +99,7 @@ def main() -> None:
         model.tune(ModelOptions(max_history=0))
         count = model.info.max_seq_len
         channels = 1 if model.info.domain == "luma" else 3
-        frames = torch.rand(count, channels, height, width, device=device, dtype=dtype)
+        frames = torch.rand(count, channels, height, width, device=device)
 
         def window(model: Model = model, frames: torch.Tensor = frames, count: int = count) -> None:
             for _ in model.session().window(frames, count, range(count)):

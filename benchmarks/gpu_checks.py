@@ -68,14 +68,14 @@ def without_tf32() -> Iterator[None]:
 def numbers(device: Device, name: str, say: Say) -> None:
     """Each type of numbers against float32 on the CPU, then tiles, compiled code and graphs against plain execution."""
     model = small_network(name, device)
-    frames = drifting(model.info.channels, 96, 72, torch.device("cpu"), torch.float32)[: 7 if device.cuda else 2]
+    frames = drifting(model.info.channels, 96, 72, torch.device("cpu"))[: 7 if device.cuda else 2]
     wanted = results(model, frames, ModelOptions(), lambda _: None)
     said: list[str] = []
 
     def on_device(precision: str, options: ModelOptions) -> Tensor:
         dtype = DTYPES[precision]
         moved = small_network(name, device).to(device.torch, dtype)
-        return results(moved, frames.to(device.torch, dtype), options, said.append)
+        return results(moved, frames.to(device.torch), options, said.append)
 
     def check(what: str, found: Tensor, against: Tensor, least: float) -> None:
         db = decibels(found, against)
@@ -97,7 +97,7 @@ def numbers(device: Device, name: str, say: Say) -> None:
 
 def fast_ways(device: Device, say: Say) -> None:
     """Compiled code and CUDA graphs against plain execution; a line of theirs says where they gave up."""
-    frames = drifting(3, 96, 72, device.torch, torch.float16)[: 7 if device.cuda else 2]
+    frames = drifting(3, 96, 72, device.torch)[: 7 if device.cuda else 2]
 
     def found(options: ModelOptions, said: list[str]) -> Tensor:
         return results(
@@ -161,7 +161,7 @@ def memory_ladder(device: Device, say: Say) -> None:
     side, count, channels = (512, 6, 64) if device.cuda else (96, 2, 4)
     model = registry.ENTRIES["basicvsr"].load(BasicVSRNet(channels, 1, channels).state_dict(), {})
     model = model.to(device.torch, torch.float32)
-    frames = drifting(3, side, side, device.torch, torch.float32)[:count]
+    frames = drifting(3, side, side, device.torch)[:count]
     wanted = results(model, frames, ModelOptions(), lambda _: None).cpu()
     for mebi in (2048, 1024, 512):
         said = list[str]()
@@ -207,7 +207,7 @@ def _limited(device: Device, mebi: int) -> Iterator[None]:
 
 def tensors_stay(device: Device, say: Say) -> None:
     """Frames given as tensors of the device: as the same frames from arrays, and back on it without a copy up."""
-    frames = (drifting(3, 96, 72, torch.device("cpu"), torch.float32)[:5] * 255).round().to(torch.uint8)
+    frames = (drifting(3, 96, 72, torch.device("cpu"))[:5] * 255).round().to(torch.uint8)
     where = "cuda" if device.cuda else "cpu"
     arrays = [np.ascontiguousarray(p.permute(1, 2, 0).numpy()) for p in frames]
     clips = [streamvsr.from_frames(given, rate=25) for given in (list(frames.to(device.torch)), arrays)]
@@ -221,7 +221,7 @@ def write_clip(path: Path, width: int, height: int, frames: int) -> Path:
     """Moving texture, H.264, 25 frames a second."""
     import av
 
-    texture = drifting(1, width, height, torch.device("cpu"), torch.float32)[:, 0].mul(219).add(16).byte().numpy()
+    texture = drifting(1, width, height, torch.device("cpu"))[:, 0].mul(219).add(16).byte().numpy()
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=25, options={"preset": "ultrafast", "crf": "18"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"

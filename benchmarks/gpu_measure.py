@@ -71,12 +71,12 @@ class Ceilings(NamedTuple):
         return 1000 * max(cost.flops / self.flops, cost.bytes / self.bandwidth)
 
 
-def drifting(channels: int, width: int, height: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """(POOL_FRAMES, C, H, W): a texture that moves by a pixel a frame."""
+def drifting(channels: int, width: int, height: int, device: torch.device) -> Tensor:
+    """(POOL_FRAMES, C, H, W), float32: a texture that moves by a pixel a frame."""
     generator = torch.Generator().manual_seed(1)
     large = torch.rand(1, channels, height, width + POOL_FRAMES, generator=generator)
     large = functional.avg_pool2d(large, 5, 1, 2)[0]
-    return torch.stack([large[..., n : n + width] for n in range(POOL_FRAMES)]).to(device, dtype)
+    return torch.stack([large[..., n : n + width] for n in range(POOL_FRAMES)]).to(device)
 
 
 class Steady:
@@ -90,7 +90,7 @@ class Steady:
         model = model.to(device, dtype)
         model.tune(options, warn)
         self._session, self._windows, self._given = model.session(), Windows(*windows), 0
-        self._pool = drifting(model.info.channels, *size, device, dtype)
+        self._pool = drifting(model.info.channels, *size, device)
 
     def window(self) -> int:
         """Run the next window; the frames that it keeps."""

@@ -211,7 +211,7 @@ def original(bench: Bench, seconds: float, size: str, precision: str) -> None:
         except Exception as error:  # not installed, or not importable beside this torch
             whose, module = f"restated ({type(error).__name__})", restated(*CONFIG.values())
     module = module.to(bench.device.torch, dtype)
-    clip = drifting(3, width, height, bench.device.torch, dtype)[:frames][None]
+    clip = drifting(3, width, height, bench.device.torch)[:frames][None].to(dtype)
     bench.device.forget_peak()
     with torch.no_grad():
         timing = timed(lambda: int(module(clip).shape[1]), bench.device, seconds)
@@ -265,8 +265,7 @@ def scenes(bench: Bench, seconds: float, name: str, size: str, precision: str) -
     width, height = map(int, size.split("x"))
     steps = 1 if bench.rehearse else 8
     for count in SCENES[: 2 if bench.rehearse else None]:
-        like = {"device": bench.device.torch, "dtype": DTYPES[precision]}
-        frames = torch.rand(count, 3 * model.info.channels, height, width, **like)
+        frames = torch.rand(count, 3 * model.info.channels, height, width, device=bench.device.torch)
         frames = frames.contiguous(memory_format=torch.channels_last)
         state = model.net.initial_state(count, height, width)
 

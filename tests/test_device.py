@@ -295,7 +295,7 @@ def on_cuda(settings: tuple[Any, ...], frames: Tensor, dtype: torch.dtype = torc
     model = random_model().to(torch.device("cuda"), dtype)
     model.tune(*settings)
     with torch.inference_mode():
-        made = [p.float().cpu() for p, _ in carried(model.session(), frames.to("cuda", dtype), 4, 1)]
+        made = [p.float().cpu() for p, _ in carried(model.session(), frames.to("cuda"), 4, 1)]
     return torch.stack(made)
 
 

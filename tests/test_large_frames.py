@@ -79,9 +79,9 @@ def test_tiles_are_chosen_from_free_memory(monkeypatch: pytest.MonkeyPatch) -> N
     for free, tile in ((64 << 30, 0), (1 << 30, 512), (1 << 20, 64), (None, 0)):
         monkeypatch.setattr(tiling, "free_bytes", lambda device, free=free: free)
         plan = TilePlan(None, said.append)
-        plan.settle(x, 64, 24)
+        plan.settle(x, 64, 24, 4)
         assert plan.tile_px == tile
-        plan.settle(torch.empty(1, 3, 4, 4), 64, 24)
+        plan.settle(torch.empty(1, 3, 4, 4), 64, 24, 4)
         assert plan.tile_px == tile, "chosen once"
     assert len(said) == 2
 

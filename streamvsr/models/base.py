@@ -77,16 +77,18 @@ class Session(ABC):
     def window(self, frames: torch.Tensor, new: int, keep: range) -> Iterator[torch.Tensor]:
         """Run one window and yield the outputs to keep, one at a time, in order.
 
-        ``frames``: (T, C, H, W), floating point, on the model's device and in its dtype, nominal range 0..1, C and the
-        value domain as ``ModelInfo.domain`` says, H and W at least ``min_size_px``.
+        ``frames``: (T, C, H, W), float32, on the model's device, nominal range 0..1, C and the value domain as
+        ``ModelInfo.domain`` says, H and W at least ``min_size_px``. A network in half precision rounds what its layers
+        take; the enlargement that they are added to stays float32, or ten-bit video would come out in eight bits.
         ``new``: how many frames at the end of ``frames`` this session has not been given since its last reset. The
         T - new frames before them are the ones that followed the last kept frame of the window before (so ``frames``
         always begins right after it), or, in independent windows, T == new after a reset.
         ``keep``: the positions in ``frames`` whose results are wanted, contiguous. The session carries its state
         forward to ``keep.stop - 1``: the next window, unless a reset comes first, begins at ``keep.stop``.
 
-        Yields ``len(keep)`` tensors (C, H*scale, W*scale) in the model's dtype and device, values not clamped. The
-        generator must be consumed or closed before the next call. Nothing is changed in ``frames``.
+        Yields ``len(keep)`` tensors (C, H*scale, W*scale) on the model's device, values not clamped: float32, or half
+        precision from networks that are half precision throughout. The generator must be consumed or closed before the
+        next call. Nothing is changed in ``frames``.
         """
 
 
@@ -99,7 +101,7 @@ class Model(ABC):
 
     @abstractmethod
     def to(self, device: torch.device, dtype: torch.dtype) -> Self:
-        """Move to ``device`` and compute in ``dtype``."""
+        """Move to ``device`` and compute in ``dtype``; frames stay float32 in half precision."""
 
     def tune(self, options: ModelOptions, warn: Callable[[str], None] = silent) -> None:
         """Take the options for the sessions created from now on; what a model has no use for, it leaves alone.

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
 
-import torch
 from torch import Tensor
 
 from streamvsr.errors import CheckpointError, ModelError
+from streamvsr.models.precision import frame_type
 
 
 def check_window(
-    frames: Tensor, new: int, keep: range, weight: Tensor | None, *, channels: int = 3, least_px: int = 1,
-    also: Collection[torch.dtype] = (),
-) -> None:  # fmt: skip
+    frames: Tensor, new: int, keep: range, weight: Tensor | None, *, channels: int = 3, least_px: int = 1
+) -> None:
     """Raise ``ModelError`` unless the arguments are what ``Session.window`` asks for.
 
-    ``weight``: any weight of the network, for its type and device; None where there is none. ``also``: other types that
-    it takes. ``least_px``: the least height and width.
+    ``weight``: any weight of the network, for its type and device; None where there is none. ``least_px``: the least
+    height and width.
     """
     if frames.ndim != 4 or frames.shape[1] != channels or not len(frames) or min(frames.shape[2:]) < least_px:
         wanted = f"(T, {channels}, H, W)" + (f" with H and W at least {least_px}" if least_px > 1 else "")
         raise ModelError(f"a window has to be {wanted}, but {tuple(frames.shape) = }")
-    if weight is not None and (frames.dtype not in (weight.dtype, *also) or frames.device != weight.device):
-        found = f"{frames.dtype} on {frames.device}"
-        raise ModelError(f"the frames are {found}, the network is {weight.dtype} on {weight.device}")
+    if weight is not None and (frames.dtype != frame_type(weight.dtype) or frames.device != weight.device):
+        wanted = f"{frame_type(weight.dtype)} on {weight.device}"
+        raise ModelError(f"the frames are {frames.dtype} on {frames.device}, the network takes {wanted}")
     if keep.step != 1 or not 0 <= keep.start <= keep.stop <= len(frames) or not 0 <= new <= len(frames):
         raise ModelError(f"{new = } and {keep = } do not fit a window of {len(frames)} frames")
 

@@ -112,7 +112,7 @@ class MmeditSession(Session):
     @torch.no_grad()
     def _call(self, frames: Tensor) -> Tensor:
         # A copy: some of these networks clean their input in place.
-        batch = frames.unsqueeze(0).clone(memory_format=torch.contiguous_format)
+        batch = frames.unsqueeze(0).to(self._weight.dtype, memory_format=torch.contiguous_format, copy=True)
         ensemble, network = self._model.ensemble, self._model.network
         with _named_operators(self._model.info.name):
             result: Tensor = network(batch) if ensemble is None else ensemble(batch, network)

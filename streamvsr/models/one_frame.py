@@ -54,8 +54,9 @@ class Traits:
 class FrameModel(Model):
     """A network of one frame with its weights; windows of one frame, no look-ahead.
 
-    ``network``: (N, C, H, W), 0..1, C as ``domain`` says, any H and W from 1, to (N, C, H * scale, W * scale);
-    nothing is changed in what it gets. A longer window, where asked for, is a batch.
+    ``network``: (N, C, H, W), float32, 0..1, C as ``domain`` says, any H and W from 1, to (N, C, H * scale, W * scale);
+    with weights in half precision it converts what its layers take. Nothing is changed in what it gets. A longer
+    window, where asked for, is a batch.
     """
 
     def __init__(

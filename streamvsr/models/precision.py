@@ -1,8 +1,10 @@
-"""Half precision that is watched: fp16 ends at 65504, and a feature that grows past it turns frames black."""
+"""Half precision that is watched: fp16 ends at 65504, and a feature that grows past it turns frames black.
+
+Frames stay float32, and so does the plain enlargement that a network adds to: bf16 has eight bits, of which values
+between a half and one have steps of 1/256, and a gradient of ten-bit video would come out in bands.
+"""
 
 from __future__ import annotations
-
-from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -24,8 +26,16 @@ def looks_broken(output: Tensor, frame: Tensor) -> Tensor:
     return ~torch.isfinite(made) | ((made.abs() < BLACK) & (given > LIT))
 
 
+def frame_type(dtype: torch.dtype) -> torch.dtype:
+    """Of the frames that a network with weights in ``dtype`` takes: float32, or wider where the weights are."""
+    return torch.promote_types(dtype, torch.float32)
+
+
 class ExactWeights:
-    """A network that computes in half precision and can go back: its weights and buffers are kept in float32."""
+    """A network that computes in half precision and can go back: its weights are kept in float32.
+
+    Buffers stay float32: what they hold (a kernel, statistics) is applied to frames.
+    """
 
     def __init__(self, network: nn.Module) -> None:
         self._network = network
@@ -33,11 +43,16 @@ class ExactWeights:
 
     def convert(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move the network to ``device`` and ``dtype``."""
-        if dtype in HALF and not self._kept:
-            self._kept = {name: value.detach().to("cpu", copy=True) for name, value in self._values()}
-        self._network.to(device=device, dtype=dtype)
         if dtype not in HALF:
+            self._network.to(device=device, dtype=dtype)
             self._restore()
+            return
+        weights = self._network.named_parameters
+        if not self._kept:
+            self._kept = {name: value.detach().to("cpu", copy=True) for name, value in weights()}
+        self._network.to(device=device)
+        for _, value in weights():
+            value.data = value.data.to(dtype)
 
     def widen(self) -> None:
         """Back to float32, with the numbers as they were before they were rounded."""
@@ -46,12 +61,8 @@ class ExactWeights:
 
     def _restore(self) -> None:
         with torch.no_grad():
-            for name, value in self._values() if self._kept else ():
+            for name, value in self._network.named_parameters() if self._kept else ():
                 value.copy_(self._kept[name])
-
-    def _values(self) -> chain[tuple[str, Tensor]]:
-        # Not the state dict: it lacks what a network can compute again, such as the kernel of a plain enlargement.
-        return chain(self._network.named_parameters(), self._network.named_buffers())
 
 
 class Flag:

@@ -58,10 +58,17 @@ class SpandrelNetwork(nn.Module):
         self.model = descriptor.model
         self._descriptor = descriptor
 
+    @property
+    def _weight(self) -> Tensor:
+        return next(p for p in self.model.parameters() if p.is_floating_point())
+
     def forward(self, frames: Tensor) -> Tensor:
-        """(N, C, H, W), 0..1, any H and W from 1, to (N, C, H * scale, W * scale), clamped to 0..1."""
+        """(N, C, H, W), 0..1, any H and W from 1, to (N, C, H * scale, W * scale), clamped to 0..1.
+
+        Half precision throughout, where the weights are.
+        """
         # A copy: some networks (RCAN) work in what they get, which may be a tile of a frame with neighbours.
-        output: Tensor = self._descriptor(frames.clone())
+        output: Tensor = self._descriptor(frames.to(self._weight.dtype, copy=True))
         # Outside of inference mode the caller could not change what came out of it.
         return output.clone() if output.is_inference() and not torch.is_inference_mode_enabled() else output
 

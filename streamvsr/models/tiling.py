@@ -70,9 +70,9 @@ class TilePlan:
         self.tile_px = wanted_px or 0
         """0: whole frames."""
 
-    def settle(self, x: Tensor, channels: int, halo_px: int) -> None:
-        """Choose for frames of the size and type of ``x`` and maps of ``channels``, at the first one."""
-        self.settle_for(x, lambda: WORKING_MAPS * channels * x.element_size(), halo_px)
+    def settle(self, x: Tensor, channels: int, halo_px: int, bytes_each: int) -> None:
+        """Choose for frames of the size of ``x`` and maps of ``channels``, ``bytes_each`` a number, at the first one."""
+        self.settle_for(x, lambda: WORKING_MAPS * channels * bytes_each, halo_px)
 
     def settle_for(self, x: Tensor, pixel_bytes_of: Callable[[], int], halo_px: int) -> None:
         """Choose for frames of the size of ``x`` by the memory that a network needs for one pixel of them.

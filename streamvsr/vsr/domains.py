@@ -72,7 +72,6 @@ class Domain(ABC):
         scale: int,
         target: PixelFormat,
         device: torch.device,
-        dtype: torch.dtype,
         size: tuple[int, int] | None = None,
         strength: float = 1.0,
     ) -> None:
@@ -81,11 +80,10 @@ class Domain(ABC):
         self._size = size
         self._target = target
         self._device = device
-        self._dtype = dtype
 
     def to_tensor(self, frame: Frame) -> Tensor:
-        """The network's input: (C, H, W) in its dtype, on its device, nominally 0..1."""
-        return self._to_tensor(self._as_read(frame)).to(self._dtype)
+        """The network's input: (C, H, W), float32, on its device, nominally 0..1."""
+        return self._to_tensor(self._as_read(frame))
 
     def to_frame(self, result: Tensor, frame: Frame, source: Tensor) -> Frame:
         """``result`` (C, H*scale, W*scale), any values, as the frame at the time of ``frame``, resized where asked for.
@@ -108,10 +106,8 @@ class Domain(ABC):
 
     def _plain(self, result: Tensor, frame: Frame, source: Tensor) -> Tensor:
         """What the network was given, enlarged to the shape of ``result``."""
-        # Half precision has too few bits for ten-bit video: its values are read again.
-        values = source if source.dtype == torch.float32 else self._to_tensor(self._as_read(frame))
         height, width = result.shape[1:]
-        return resample(values, (height, width), (Fraction(height, frame.height), Fraction(width, frame.width)))
+        return resample(source, (height, width), (Fraction(height, frame.height), Fraction(width, frame.width)))
 
     @abstractmethod
     def _to_tensor(self, frame: Frame) -> Tensor:
@@ -155,7 +151,7 @@ class RgbDomain(Domain):
     def _to_frame(self, result: Tensor, frame: Frame, source: Tensor, color: Color) -> tuple[Plane, ...]:
         if self._scale != 1 or self._target.family == "rgb":
             return convert.from_rgb(result, self._target, color)
-        luma, chroma = convert.split_rgb(result - source.to(torch.float32), frame.color)
+        luma, chroma = convert.split_rgb(result - source, frame.color)
         luma = luma + convert.luma_values(frame, self._device)
         if self._target.family == "gray":
             return convert.from_ycbcr(luma, None, FULL_GRID, 1, self._target, color)
@@ -217,7 +213,6 @@ def domain_for(
     model: ModelInfo,
     target: PixelFormat,
     device: torch.device,
-    dtype: torch.dtype,
     size: tuple[int, int] | None = None,
     strength: float = 1.0,
 ) -> Domain:
@@ -229,4 +224,4 @@ def domain_for(
         "rgba": RgbaDomain,
         "ycbcr": YcbcrDomain,
     }
-    return domains[model.domain](model.scale, target, device, dtype, size, strength)
+    return domains[model.domain](model.scale, target, device, size, strength)

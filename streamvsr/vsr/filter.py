@@ -150,7 +150,7 @@ class VsrFilter(WindowedFilter):
         self._info = info
         scale = self._model.info.scale
         width, height = self._size or (info.width * scale, info.height * scale)
-        self._domain = domain_for(self._model.info, target, self._device, self._dtype, (height, width), self._strength)
+        self._domain = domain_for(self._model.info, target, self._device, (height, width), self._strength)
         ratio = info.sample_aspect_ratio * Fraction(info.width * height, info.height * width)
         if self._latency_seconds is not None:
             self._warm_up(self._session, self._domain, info)

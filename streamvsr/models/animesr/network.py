@@ -121,11 +121,12 @@ class AnimeSRNet(nn.Module):
 
         ``frames``: (N, 9, H, W), R'G'B' 0..1 of the previous, the current and the next frame; the first frame of a
         scene stands for its own previous one, the last for its own next one. H and W multiples of ``STRIDE``.
-        ``folded``, ``hidden``: from the step before, or ``initial_state``.
+        ``folded``, ``hidden``: from the step before, or ``initial_state``. All in float32, whatever the weights are.
         Returns the output (N, 3, H * scale, W * scale), not clamped, the same folded, and the next hidden state.
         """
         scale = self.shape.scale
-        result = self.recurrent_cell(torch.cat((frames, folded, hidden), dim=1))
+        seen = torch.cat((frames, folded, hidden), dim=1)
+        result = self.recurrent_cell(seen.to(self.recurrent_cell.fusion[0].weight.dtype)).to(seen.dtype)
         output = functional.pixel_shuffle(result[:, : self.shape.output_channels], scale)
         output = output + _larger(frames[:, 3:6], scale)
         hidden = functional.leaky_relu(result[:, self.shape.output_channels :], LEAK)

@@ -50,19 +50,21 @@ class BasicVSRNet(nn.Module):
         """One step of a branch: the state of the neighbour, moved by ``flow``, and the frame make the frame's state.
 
         ``frame`` (N, 3, H, W), ``state`` (N, channels, H, W) or None at the end the branch starts from, ``flow``
-        (N, 2, H, W) from the frame to the neighbour. Returns (N, channels, H, W).
+        (N, 2, H, W) from the frame to the neighbour. Returns (N, channels, H, W) in the type of the weights.
         """
+        seen = frame.to(self.fusion.weight.dtype)
         if state is None or flow is None:
-            moved = frame.new_zeros((frame.shape[0], self.channels, *frame.shape[-2:]))
+            moved = seen.new_zeros((frame.shape[0], self.channels, *frame.shape[-2:]))
         else:
             moved = flow_warp(state, flow)
-        y: Tensor = trunk(torch.cat((frame, moved), dim=1))
+        y: Tensor = trunk(torch.cat((seen, moved), dim=1))
         return y
 
     def reconstruct(
         self, frame: Tensor, backward_state: Tensor, forward_state: Tensor, pixels: int | None = None
     ) -> Tensor:
-        """Fuse the two states of a frame and upsample: (N, 3, H, W) and twice (N, channels, H, W) -> (N, 3, 4H, 4W).
+        """Fuse the two states of a frame and upsample: (N, 3, H, W) and twice (N, channels, H, W) -> (N, 3, 4H, 4W) in
+        the type of ``frame``.
 
         ``pixels``: input pixels that are upsampled at once without gradients, where not as many as usual.
         """

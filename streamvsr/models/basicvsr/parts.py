@@ -31,7 +31,7 @@ class Network(Protocol):
 class Parts:
     """A network's steps that have to do with memory, for one session. The weights stay shared."""
 
-    cleaning: Tiled | None = None
+    cleaning: Callable[[Tensor], Tensor] | None = None
 
     def __init__(self, network: Network, options: ModelOptions, warn: Callable[[str], None]) -> None:
         self._network = network
@@ -56,12 +56,13 @@ class Parts:
 
     def settle(self, frame: Tensor, frames: int) -> None:
         """Choose tiles, and how many frames are run at once, for a window of ``frames`` like ``frame``."""
-        self._plan.settle(frame, self._network.channels, HALO_PX)
+        bytes_each = self.weight.element_size()
+        self._plan.settle(frame, self._network.channels, HALO_PX, bytes_each)
         if frames <= self._looked_at or self._tile_px == 0:
             return
         self._looked_at = frames
         free = free_bytes(frame.device)
-        state = self._network.channels * frame.element_size() * frame.shape[-2] * frame.shape[-1]
+        state = self._network.channels * bytes_each * frame.shape[-2] * frame.shape[-1]
         if free is not None and frames * state > USABLE * free and not self._part_frames:
             self._part_frames = max(LEAST_PART_FRAMES, int(USABLE * free) // state)
             self._warn(f"{free >> 20} MiB of memory are free: windows of {self._part_frames} frames")
@@ -113,7 +114,9 @@ class BasicVSRParts(Parts):
     ) -> None:
         super().__init__(network, options, warn)
         self.network = network
-        self.cleaning = self._tiled(cleaning) if cleaning is not None else None
+        if cleaning is not None:
+            residue = self._tiled(cleaning)
+            self.cleaning = lambda frames: residue(frames.to(self.weight.dtype))
         self._backward = self._tiled(network.backward_resblocks)
         self._forward = self._tiled(network.forward_resblocks)
 

@@ -121,7 +121,7 @@ class PropagationSession(Session, ABC, Generic[Context]):
         return self._run(frames, new, keep)
 
     def _check(self, frames: Tensor, new: int, keep: range) -> None:
-        check_window(frames, new, keep, self._parts.weight, least_px=self._least_px, also=HALF)
+        check_window(frames, new, keep, self._parts.weight, least_px=self._least_px)
         count = len(frames)
         if self._running:
             raise ModelError("the window before was not run to its end: reset the session first")
@@ -136,7 +136,6 @@ class PropagationSession(Session, ABC, Generic[Context]):
     def _run(self, frames: Tensor, new: int, keep: range) -> Iterator[Tensor]:
         """The window part by part: a single part, unless memory is short or half precision fails."""
         self._running = True
-        frames = frames.to(self._parts.weight.dtype)
         self._parts.settle(frames[:1], len(frames))
         self._take_in(frames[frames.shape[0] - new :])
         count, done = len(self._cleaned), 0
@@ -207,9 +206,9 @@ class PropagationSession(Session, ABC, Generic[Context]):
         for branch in self._branches:
             branch.widen()
         if self._last is not None:
-            self._last = self._last.float() if bool(self._last.isfinite().all()) else rest[:1].float()
+            self._last = self._last if bool(self._last.isfinite().all()) else rest[:1]
         self._forget_frames()
-        self._take_in(rest.float())
+        self._take_in(rest)
 
     def _forget_frames(self) -> None:
         self._cleaned, self._to_previous, self._to_next = [], [], []

@@ -32,7 +32,7 @@ def add_upsampled(
 ) -> None:
     """Add the upsampled ``x`` (N, C, H, W) to ``base`` (N, 3, 4H, 4W), at most about ``most_pixels`` of ``x`` at once.
 
-    Without gradients only.
+    ``base`` keeps its type, float32 where ``x`` is half precision. Without gradients only.
     """
     height, width = x.shape[-2:]
     shuffles = [_by_position(p.upsample_conv) for p in (first, second)]

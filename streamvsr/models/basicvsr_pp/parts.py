@@ -23,7 +23,7 @@ class PlusPlusParts(Parts):
 
     def features(self, frame: Tensor) -> Tensor:
         """(1, 3, H, W) -> (1, channels, h, w)."""
-        features: Tensor = self._net.feat_extract(frame)
+        features: Tensor = self._net.feat_extract(frame.to(self.weight.dtype))
         return features
 
     def flow(self, reference: Tensor, other: Tensor) -> Tensor:

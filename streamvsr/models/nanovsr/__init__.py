@@ -95,7 +95,8 @@ class NanoVSRSession(Session):
     def _run(self, frames: Tensor, new: int, keep: range) -> Iterator[Tensor]:
         self._running, self._size = True, frames.shape[2:]
         for frame in frames[len(frames) - new :].unsqueeze(1):
-            self._features.append(self._network.feat_extract(frame.contiguous(memory_format=torch.channels_last)))
+            seen = frame.to(self._network.conv_last.weight.dtype, memory_format=torch.channels_last)
+            self._features.append(self._network.feat_extract(seen))
         backward_states = self._propagate_backward(keep)
         most_pixels = TILE_PIXELS_CPU if frames.device.type == "cpu" else TILE_PIXELS_GPU
         for i in range(keep.stop):

@@ -111,7 +111,7 @@ class RTSession(Session):
 
     def window(self, frames: Tensor, new: int, keep: range) -> Iterator[Tensor]:
         """See ``Session.window``; ``frames`` is (T, C, H, W). Without a next frame a frame stands for its own."""
-        check_window(frames, new, keep, self._weight, channels=self._channels, also=HALF)
+        check_window(frames, new, keep, self._weight, channels=self._channels)
         if self._hidden is not None and self._hidden.shape[2:] != frames.shape[2:]:
             raise ModelError(f"{frames.shape = } after frames of {tuple(self._hidden.shape[2:])}: reset first")
         return self._run(frames, keep)
@@ -151,8 +151,7 @@ class RTSession(Session):
         before = now if self._previous is None else self._previous
         if self._hidden is None:
             self._hidden = self.net.initial_state(1, *now.shape[1:])
-        neighbours = torch.cat((before, now, after)).unsqueeze(0).to(self._weight.dtype)
-        neighbours = neighbours.contiguous(memory_format=torch.channels_last)
+        neighbours = torch.cat((before, now, after)).unsqueeze(0).contiguous(memory_format=torch.channels_last)
         result: Tensor
         result, self._hidden = self.net(neighbours, self._hidden)
         # A copy: the caller owns frames, and a view would keep all of the window alive.

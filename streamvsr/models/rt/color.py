@@ -164,11 +164,11 @@ class RTColorNet(nn.Module):
     def forward(self, neighbours: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """One frame.
 
-        ``neighbours``: (N, 9, H, W), Y'CbCr of the previous, the current and the next frame. The first frame of a
-        scene stands for its own previous one, the last for its own next one.
+        ``neighbours``: (N, 9, H, W), Y'CbCr of the previous, the current and the next frame, float32 where the weights
+        are half precision. The first frame of a scene stands for its own previous one, the last for its own next one.
         ``hidden``: (N, channels, H, W), -1..1, from the step before or ``initial_state``.
-        Returns Y'CbCr (N, 3, 4H, 4W), not clamped, chroma in squares of four equal pixels, without ``detail``; and the
-        next hidden state. Any H and W from 1.
+        Returns Y'CbCr (N, 3, 4H, 4W), not clamped, in the type of ``neighbours``, chroma in squares of four equal
+        pixels, without ``detail``; and the next hidden state in that of the weights. Any H and W from 1.
         """
         hidden = self.hidden(neighbours, hidden)
         return squared(added(self.enlarged(neighbours, hidden), hidden, self.leave, neighbours)), hidden

@@ -24,6 +24,7 @@ from torch.nn import functional as F
 
 from streamvsr.media.color.resample import cubic
 from streamvsr.models import fused
+from streamvsr.models.precision import HALF
 from streamvsr.models.state import check_fit
 
 SCALE = 4
@@ -61,6 +62,7 @@ def next_hidden(net: Recurrent, neighbours: Tensor, hidden: Tensor) -> Tensor:
 
     The fused way gives the same bits: two passes over the maps less in front of the blocks, and two in each.
     """
+    neighbours = neighbours.to(net.enter.weight.dtype)
     if fused.keeps_bits(neighbours):
         features = fused.convolve(neighbours, *fused.weights(net.enter))
         fused.convolve_onto(features, hidden, net.recur.weight, None, relu=True)
@@ -76,7 +78,9 @@ def next_hidden(net: Recurrent, neighbours: Tensor, hidden: Tensor) -> Tensor:
 
 
 def added(base: Tensor, hidden: Tensor, leave: nn.Conv2d, neighbours: Tensor) -> Tensor:
-    """The output head applied to the hidden state, plus ``base``, which may be overwritten."""
+    """The output head applied to the hidden state, plus ``base``, which may be overwritten; in the type of ``base``."""
+    if leave.weight.dtype in HALF:
+        return base.add_(fused.convolve(hidden, *fused.weights(leave)))
     if fused.keeps_bits(neighbours):
         return fused.convolve_onto(base, hidden, *fused.weights(leave))
     made: Tensor = leave(hidden)
@@ -153,10 +157,11 @@ class RTNet(nn.Module):
     def forward(self, neighbours: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """One frame.
 
-        ``neighbours``: (N, 3, H, W), luma 0..1 of the previous, the current and the next frame. The first frame of a
-        scene stands for its own previous one, the last for its own next one.
-        ``hidden``: (N, channels, H, W), -1..1, from the step before or ``initial_state``.
-        Returns the enlarged luma (N, 1, 4H, 4W), not clamped, and the next hidden state. Any H and W from 1.
+        ``neighbours``: (N, 3, H, W), luma 0..1 of the previous, the current and the next frame, float32 where the
+        weights are half precision. The first frame of a scene stands for its own previous one, the last for its own
+        next one. ``hidden``: (N, channels, H, W), -1..1, from the step before or ``initial_state``.
+        Returns the enlarged luma (N, 1, 4H, 4W), not clamped, in the type of ``neighbours``, and the next hidden state
+        in that of the weights. Any H and W from 1.
         """
         hidden = next_hidden(self, neighbours, hidden)
         base = F.conv2d(F.pad(neighbours[:, 1:2], (2, 2, 2, 2), mode="replicate"), self.bicubic)

@@ -35,9 +35,14 @@ class SRVGGNet(nn.Module):
         self.body = nn.ModuleList((*layers, nn.Conv2d(channels, planes * scale * scale, 3, padding=1)))
 
     def forward(self, frames: Tensor) -> Tensor:
-        """(N, planes, H, W), 0..1, any H and W from 1 -> (N, planes, H * scale, W * scale), not clamped."""
-        x = frames
-        for layer in self.body:
+        """(N, planes, H, W), 0..1, any H and W from 1 -> (N, planes, H * scale, W * scale), not clamped.
+
+        In the type of ``frames``, which stay float32 where the weights are half precision.
+        """
+        first, *rest = self.body
+        assert isinstance(first, nn.Conv2d)
+        x = first(frames.to(first.weight.dtype))
+        for layer in rest:
             x = layer(x)
         # Before the shuffle the nearest pixel is the pixel itself, in each of the channels that become its neighbours.
         nearest = frames.repeat_interleave(self.scale * self.scale, dim=1)
