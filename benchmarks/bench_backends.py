@@ -52,7 +52,9 @@ def torch_step(net: RTNet, dtype: torch.dtype = torch.float32) -> Step:
 
     def step(neighbours: Array, hidden: Array) -> tuple[Array, Array]:
         with torch.no_grad():
-            given, state = (torch.as_tensor(x).contiguous(memory_format=torch.channels_last) for x in (neighbours, hidden))
+            given, state = (
+                torch.as_tensor(x).contiguous(memory_format=torch.channels_last) for x in (neighbours, hidden)
+            )
             enlarged, after = net(given, state.to(dtype))
         return enlarged.numpy(), after
 

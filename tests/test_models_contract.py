@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamvsr.config import ModelOptions
 from streamvsr.models import registry
 from streamvsr.models.animesr.network import AnimeSRNet, Shape
 from streamvsr.models.base import Model
@@ -148,3 +149,22 @@ def test_half_precision_leaves_what_is_only_enlarged_as_it_is(name: str, dtype: 
         assert half.dtype == dtype, "networks of others are half precision throughout"
     else:
         assert torch.equal(half, exact)
+
+
+@pytest.mark.parametrize("name", sorted(MAKE.keys() - {"bicubic", "identity", "nanovsr"}))
+def test_what_overflows_in_fp16_is_computed_in_float32(name: str) -> None:
+    """Numbers past 65504 behind the first layer: infinite in float16, and no number behind the next."""
+    model, said = MAKE[name](), list[str]()
+    networks = [value for value in vars(model).values() if isinstance(value, torch.nn.Module)]
+    first = next(m for network in networks for m in network.modules() if isinstance(m, torch.nn.Conv2d))
+    assert first.bias is not None
+    with torch.no_grad():
+        first.bias[::2], first.bias[1::2] = 1e5, -1e5
+    frames = clip(model, 3)
+    with torch.inference_mode():
+        exact = torch.stack(list(model.session().window(frames, 3, range(3))))
+        model.to(torch.device("cpu"), torch.float16).tune(ModelOptions(), said.append)
+        found = torch.stack(list(model.session().window(frames, 3, range(3))))
+    assert said == ["half precision gave a broken frame: going on in fp32, no frame is lost"]
+    assert exact.isfinite().all()
+    assert torch.equal(found, exact)

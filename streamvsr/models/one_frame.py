@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +17,7 @@ from streamvsr.models.base import Domain, Model, ModelInfo, Session, silent
 from streamvsr.models.checks import check_window
 from streamvsr.models.compiled import compiled
 from streamvsr.models.memory import peak_bytes
+from streamvsr.models.precision import HALF, WIDENED, ExactWeights, Flag, looks_broken
 from streamvsr.models.tiling import Tiled, TilePlan
 
 __all__ = ["DOMAINS", "FrameModel", "FrameSession", "Traits"]
@@ -80,6 +82,7 @@ class FrameModel(Model):
             useless=useless,
             note=note,
         )
+        self._exact = ExactWeights(self.network, whole=True)
         self._options = ModelOptions()
         self._warn: Callable[[str], None] = silent
 
@@ -88,7 +91,7 @@ class FrameModel(Model):
         if dtype in self.traits.without:
             short = {torch.float16: "fp16", torch.bfloat16: "bf16"}.get(dtype, str(dtype))
             raise ModelError(f"--precision {short}: this {self.info.name} network does not run in it; leave it out")
-        self.network.to(device=device, dtype=dtype)
+        self._exact.convert(device, dtype)
         return self
 
     def tune(self, options: ModelOptions, warn: Callable[[str], None] = silent) -> None:
@@ -98,11 +101,14 @@ class FrameModel(Model):
         return self.network if self.traits.bf16 else None
 
     def session(self) -> FrameSession:
-        return FrameSession(self.network, self.info, self.traits, self._options, self._warn)
+        return FrameSession(self.network, self.info, self.traits, self._options, self._warn, self._exact.widen)
 
 
 class FrameSession(Session):
-    """Each frame by itself; nothing to remember but the size of tiles."""
+    """Each frame by itself; nothing to remember but the size of tiles.
+
+    A frame that half precision breaks is computed again in float32, and so are all that follow.
+    """
 
     def __init__(
         self,
@@ -111,13 +117,15 @@ class FrameSession(Session):
         traits: Traits,
         options: ModelOptions,
         warn: Callable[[str], None] = silent,
+        widen: Callable[[], None] | None = None,
     ) -> None:
+        """``widen`` makes the weights float32; None: there is no way back."""
         weight = next((p for p in network.parameters() if p.is_floating_point()), None)
         if weight is None:
             raise ModelError(f"model {info.name}: the network has no weights")
         self._network, self._info, self._traits, self._weight = network, info, traits, weight
         self._layout = torch.channels_last if traits.channels_last else torch.contiguous_format
-        self._warn, self._told = warn, False
+        self._warn, self._widen, self._told = warn, widen, False
         self._plan = TilePlan(tile_px(options.tile) if traits.tiles else 0, warn)
         fast = compiled(network, weight.device, compile=options.compile, graphs=options.cuda_graphs, warn=warn)
         self._tiled = Tiled(fast, self._plan, traits.halo_px, info.scale, traits.multiple_px)
@@ -132,8 +140,26 @@ class FrameSession(Session):
 
     def _run(self, frames: Tensor, keep: range) -> Iterator[Tensor]:
         step = max(1, len(keep)) if self._traits.batches else 1
+        # On a GPU a batch is looked at when the next one is under way, so that the device never waits.
+        behind = 1 if frames.device.type == "cuda" else 0
+        tried: deque[tuple[Tensor, Tensor, Flag | None]] = deque()
         for start in range(keep.start, keep.stop, step):
-            yield from self._batch(frames[start : min(start + step, keep.stop)])
+            batch = frames[start : min(start + step, keep.stop)]
+            output, half = self._batch(batch), self._weight.dtype in HALF and self._widen is not None
+            tried.append((batch, output, Flag(looks_broken(output, batch)) if half else None))
+            if len(tried) > behind:
+                yield from self._sound(*tried.popleft())
+        while tried:
+            yield from self._sound(*tried.popleft())
+
+    def _sound(self, batch: Tensor, output: Tensor, broken: Flag | None) -> Tensor:
+        """The output of the batch, in float32 where half precision broke it."""
+        if broken is None or not broken.read():
+            return output
+        if self._weight.dtype in HALF and self._widen is not None:
+            self._warn(WIDENED)
+            self._widen()
+        return self._batch(batch)
 
     # no_grad rather than inference_mode: the caller may go on to change the frame in place, outside of either.
     @torch.no_grad()

@@ -6,6 +6,8 @@ between a half and one have steps of 1/256, and a gradient of ten-bit video woul
 
 from __future__ import annotations
 
+from itertools import chain
+
 import torch
 from torch import Tensor, nn
 
@@ -34,25 +36,27 @@ def frame_type(dtype: torch.dtype) -> torch.dtype:
 class ExactWeights:
     """A network that computes in half precision and can go back: its weights are kept in float32.
 
-    Buffers stay float32: what they hold (a kernel, statistics) is applied to frames.
+    Buffers stay float32, as what they hold (a kernel, statistics) is applied to frames; with ``whole`` they are
+    converted too, for networks whose buffers meet their layers' results.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, *, whole: bool = False) -> None:
         self._network = network
+        self._whole = whole
         self._kept: dict[str, Tensor] = {}
 
     def convert(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move the network to ``device`` and ``dtype``."""
-        if dtype not in HALF:
-            self._network.to(device=device, dtype=dtype)
-            self._restore()
-            return
-        weights = self._network.named_parameters
-        if not self._kept:
-            self._kept = {name: value.detach().to("cpu", copy=True) for name, value in weights()}
+        if dtype in HALF and not self._kept:
+            self._kept = {name: value.detach().to("cpu", copy=True) for name, value in self._values()}
         self._network.to(device=device)
-        for _, value in weights():
-            value.data = value.data.to(dtype)
+        for weight in self._network.parameters():
+            weight.data = weight.data.to(dtype)
+        for buffer in self._network.buffers():
+            if buffer.is_floating_point():
+                buffer.data = buffer.data.to(dtype if self._whole else frame_type(dtype))
+        if dtype not in HALF:
+            self._restore()
 
     def widen(self) -> None:
         """Back to float32, with the numbers as they were before they were rounded."""
@@ -61,8 +65,12 @@ class ExactWeights:
 
     def _restore(self) -> None:
         with torch.no_grad():
-            for name, value in self._network.named_parameters() if self._kept else ():
+            for name, value in self._values() if self._kept else ():
                 value.copy_(self._kept[name])
+
+    def _values(self) -> chain[tuple[str, Tensor]]:
+        # Not the state dict: it lacks what a network can compute again, such as the kernel of a plain enlargement.
+        return chain(self._network.named_parameters(), self._network.named_buffers())
 
 
 class Flag:

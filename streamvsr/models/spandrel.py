@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from typing import Any
 
@@ -59,8 +59,9 @@ class SpandrelNetwork(nn.Module):
         self._descriptor = descriptor
 
     @property
-    def _weight(self) -> Tensor:
-        return next(p for p in self.model.parameters() if p.is_floating_point())
+    def _dtype(self) -> torch.dtype:
+        weights: Iterator[Tensor] = self.model.parameters()
+        return next(weight.dtype for weight in weights if weight.is_floating_point())
 
     def forward(self, frames: Tensor) -> Tensor:
         """(N, C, H, W), 0..1, any H and W from 1, to (N, C, H * scale, W * scale), clamped to 0..1.
@@ -68,7 +69,7 @@ class SpandrelNetwork(nn.Module):
         Half precision throughout, where the weights are.
         """
         # A copy: some networks (RCAN) work in what they get, which may be a tile of a frame with neighbours.
-        output: Tensor = self._descriptor(frames.to(self._weight.dtype, copy=True))
+        output: Tensor = self._descriptor(frames.to(self._dtype, copy=True))
         # Outside of inference mode the caller could not change what came out of it.
         return output.clone() if output.is_inference() and not torch.is_inference_mode_enabled() else output
 

@@ -71,7 +71,7 @@ class TilePlan:
         """0: whole frames."""
 
     def settle(self, x: Tensor, channels: int, halo_px: int, bytes_each: int) -> None:
-        """Choose for frames of the size of ``x`` and maps of ``channels``, ``bytes_each`` a number, at the first one."""
+        """Choose at the first frame, for its size, maps of ``channels`` and ``bytes_each`` of a number."""
         self.settle_for(x, lambda: WORKING_MAPS * channels * bytes_each, halo_px)
 
     def settle_for(self, x: Tensor, pixel_bytes_of: Callable[[], int], halo_px: int) -> None:

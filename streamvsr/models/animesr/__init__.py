@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Self
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from streamvsr.errors import CheckpointError, ModelError
+from streamvsr.config import ModelOptions
+from streamvsr.errors import CheckpointError
 from streamvsr.models.animesr.network import FRAMES, STRIDE, AnimeSRNet, Shape
-from streamvsr.models.base import Model, ModelInfo, Session
-from streamvsr.models.checks import check_window, count_of, scale_of
+from streamvsr.models.base import Model, ModelInfo, silent
+from streamvsr.models.checks import count_of, scale_of
+from streamvsr.models.precision import ExactWeights
+from streamvsr.models.recurrent import State, StepSession
 from streamvsr.models.state import filled, require
 
 __all__ = ["AnimeSRModel", "AnimeSRSession", "load"]
@@ -44,60 +47,41 @@ class AnimeSRModel(Model):
         self.network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         scale = network.shape.scale
         self.info = ModelInfo("animesr", scale, "rgb", MAX_SEQ_LEN, OVERLAP, causal_after=1, steady=True)
+        self._exact = ExactWeights(self.network)
+        self._warn: Callable[[str], None] = silent
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Self:
-        self.network.to(device=device, dtype=dtype)
+        self._exact.convert(device, dtype)
         return self
 
+    def tune(self, options: ModelOptions, warn: Callable[[str], None] = silent) -> None:  # noqa: ARG002
+        self._warn = warn
+
     def session(self) -> AnimeSRSession:
-        return AnimeSRSession(self.network)
+        return AnimeSRSession(self.network, self._warn, self._exact.widen)
 
 
-class AnimeSRSession(Session):
-    """Frames are computed one by one in the same way wherever windows begin, so cutting changes no bit.
+class AnimeSRSession(StepSession):
+    """See ``StepSession``. The state is the last output, folded, and the network's hidden one.
 
-    Between windows it holds three things of the last kept frame: its hidden state, its output and itself. Sizes that
-    are no multiple of ``STRIDE`` are grown by repeating the right and bottom edges, and the results cut back.
+    Sizes that are no multiple of ``STRIDE`` are grown by repeating the right and bottom edges, and results cut back.
     """
 
-    def __init__(self, network: AnimeSRNet) -> None:
+    def __init__(
+        self, network: AnimeSRNet, warn: Callable[[str], None] = silent, widen: Callable[[], None] | None = None
+    ) -> None:
         self._network = network
-        self.reset()
+        super().__init__(next(network.parameters()), 3, warn, widen)
 
-    def reset(self, number: int = 0) -> None:  # noqa: ARG002
-        self._carried: tuple[Tensor, Tensor] | None = None
-        """The last output, folded, and the hidden state."""
-        self._previous: Tensor | None = None
-
-    def window(self, frames: Tensor, new: int, keep: range) -> Iterator[Tensor]:
-        """See ``Session.window``; ``frames`` is (T, 3, H, W). Without a next frame a frame stands for its own."""
-        check_window(frames, new, keep, self._network.recurrent_cell.fusion[0].bias)  # type: ignore[arg-type]
-        if self._previous is not None and self._previous.shape[1:] != frames.shape[1:]:
-            raise ModelError(f"{tuple(frames.shape) = } after frames of {tuple(self._previous.shape[1:])}: reset first")
-        return self._run(frames, keep)
-
-    def _run(self, frames: Tensor, keep: range) -> Iterator[Tensor]:
-        for t in range(keep.stop):
-            output = self._step(frames, t)
-            if t >= keep.start:
-                yield output
-
-    # no_grad rather than inference_mode: the caller may go on to change the frame in place, outside of either.
-    @torch.no_grad()
-    def _step(self, frames: Tensor, t: int) -> Tensor:
-        now, after = frames[t : t + 1], frames[min(t + 1, len(frames) - 1)].unsqueeze(0)
-        before = now if self._previous is None else self._previous
-        height, width = now.shape[2:]
-        seen = torch.cat((before, now, after), dim=1)
+    def _step(self, before: Tensor, now: Tensor, after: Tensor, state: State) -> tuple[Tensor, State]:
+        height, width = now.shape[1:]
+        seen = torch.cat((before, now, after)).unsqueeze(0)
         seen = functional.pad(seen, (0, -width % STRIDE, 0, -height % STRIDE), mode="replicate")
         seen = seen.contiguous(memory_format=torch.channels_last)
-        output, *carried = self._network(seen, *(self._carried or self._network.initial_state(seen)))
-        self._carried = (carried[0], carried[1])
-        # A copy: the caller owns frames, and a view would keep all of the window alive.
-        self._previous = now.clone()
+        folded, hidden = state or self._network.initial_state(seen)
+        output, folded, hidden = self._network(seen, folded, hidden)
         scale = self._network.shape.scale
-        result: Tensor = output[0, :, : height * scale, : width * scale]
-        return result
+        return output[0, :, : height * scale, : width * scale], (folded, hidden)
 
 
 def load(state: Mapping[str, Tensor], config: Mapping[str, str]) -> AnimeSRModel:  # noqa: ARG001

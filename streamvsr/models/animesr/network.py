@@ -126,7 +126,8 @@ class AnimeSRNet(nn.Module):
         """
         scale = self.shape.scale
         seen = torch.cat((frames, folded, hidden), dim=1)
-        result = self.recurrent_cell(seen.to(self.recurrent_cell.fusion[0].weight.dtype)).to(seen.dtype)
+        weight = next(self.parameters())
+        result = self.recurrent_cell(seen.to(weight.dtype)).to(seen.dtype)
         output = functional.pixel_shuffle(result[:, : self.shape.output_channels], scale)
         output = output + _larger(frames[:, 3:6], scale)
         hidden = functional.leaky_relu(result[:, self.shape.output_channels :], LEAK)

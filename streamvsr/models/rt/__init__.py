@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Self
 
 import torch
 from torch import Tensor
 
 from streamvsr.config import ModelOptions
-from streamvsr.errors import CheckpointError, ModelError
-from streamvsr.models.base import Model, ModelInfo, Session, silent
-from streamvsr.models.checks import check_window
-from streamvsr.models.precision import HALF, WIDENED, ExactWeights, Flag, looks_broken
+from streamvsr.errors import CheckpointError
+from streamvsr.models.base import Model, ModelInfo, silent
+from streamvsr.models.precision import ExactWeights
+from streamvsr.models.recurrent import State, StepSession
 from streamvsr.models.rt.color import CHANNELS, RTColorNet
 from streamvsr.models.rt.network import SCALE, RTNet
 
@@ -90,81 +89,17 @@ class RTModel(Model):
         return RTSession(self.net, channels, self._warn, self._exact.widen)
 
 
-class RTSession(Session):
-    """Frames are computed one by one in the same way wherever windows begin, so cutting changes no bit.
-
-    Between windows it holds two things of the last kept frame: its hidden state and its planes. A frame that half
-    precision breaks is computed again in float32, and so are all that follow.
-    """
+class RTSession(StepSession):
+    """See ``StepSession``. The state is the network's hidden one."""
 
     def __init__(
         self, net: Net, channels: int, warn: Callable[[str], None] = silent, widen: Callable[[], None] | None = None
     ) -> None:
-        """``widen`` makes the weights float32; None: there is no way back."""
-        self.net, self._channels, self._weight = net, channels, next(net.parameters())
-        self._warn, self._widen = warn, widen
-        self.reset()
+        self.net = net
+        super().__init__(next(net.parameters()), channels, warn, widen)
 
-    def reset(self, number: int = 0) -> None:  # noqa: ARG002
-        self._hidden: Tensor | None = None
-        self._previous: Tensor | None = None
-
-    def window(self, frames: Tensor, new: int, keep: range) -> Iterator[Tensor]:
-        """See ``Session.window``; ``frames`` is (T, C, H, W). Without a next frame a frame stands for its own."""
-        check_window(frames, new, keep, self._weight, channels=self._channels)
-        if self._hidden is not None and self._hidden.shape[2:] != frames.shape[2:]:
-            raise ModelError(f"{frames.shape = } after frames of {tuple(self._hidden.shape[2:])}: reset first")
-        return self._run(frames, keep)
-
-    def _run(self, frames: Tensor, keep: range) -> Iterator[Tensor]:
-        # On a GPU a frame is looked at when the next one is under way, so that the device never waits.
-        behind = 1 if frames.device.type == "cuda" else 0
-        tried: deque[_Try] = deque()
-        t = 0
-        while t < keep.stop or tried:
-            if t < keep.stop:
-                before = self._hidden, self._previous
-                result, half = self._step(frames, t), self._weight.dtype in HALF and self._widen is not None
-                tried.append(_Try(t, result, before, Flag(looks_broken(result, frames[t])) if half else None))
-                t += 1
-                if len(tried) <= behind:
-                    continue
-            one = tried.popleft()
-            if one.broken is not None and one.broken.read():
-                tried.clear()
-                t = one.number
-                self._go_on_in_float32(*one.before)
-            elif one.number >= keep.start:
-                yield one.result
-
-    def _go_on_in_float32(self, hidden: Tensor | None, previous: Tensor | None) -> None:
-        assert self._widen is not None
-        self._warn(WIDENED)
-        self._widen()
-        self._hidden = None if hidden is None else hidden.float()
-        self._previous = previous
-
-    # no_grad rather than inference_mode: the caller may go on to change the frame in place, outside of either.
-    @torch.no_grad()
-    def _step(self, frames: Tensor, t: int) -> Tensor:
-        now, after = frames[t], frames[min(t + 1, len(frames) - 1)]
-        before = now if self._previous is None else self._previous
-        if self._hidden is None:
-            self._hidden = self.net.initial_state(1, *now.shape[1:])
+    def _step(self, before: Tensor, now: Tensor, after: Tensor, state: State) -> tuple[Tensor, State]:
         neighbours = torch.cat((before, now, after)).unsqueeze(0).contiguous(memory_format=torch.channels_last)
-        result: Tensor
-        result, self._hidden = self.net(neighbours, self._hidden)
-        # A copy: the caller owns frames, and a view would keep all of the window alive.
-        self._previous = now.clone()
-        return result[0]
-
-
-@dataclass(frozen=True, slots=True)
-class _Try:
-    """A frame that is computed and not yet looked at."""
-
-    number: int
-    result: Tensor
-    before: tuple[Tensor | None, Tensor | None]
-    """The state of the session before it."""
-    broken: Flag | None
+        hidden = state[0] if state else self.net.initial_state(1, *now.shape[1:])
+        result, hidden = self.net(neighbours, hidden)
+        return result[0], (hidden,)
