@@ -49,10 +49,6 @@ class BasicVSRModel(PropagationModel[BasicVSRNet | RealBasicVSRNet]):
             useless=frozenset() if cleans else CLEANING,
         )
 
-    def bf16_module(self) -> BasicVSRNet | None:
-        # Of networks with a cleaning stage no trained weights were at hand to measure.
-        return self.network if isinstance(self.network, BasicVSRNet) else None
-
     def exact_from(self, number: int) -> int | None:
         # Where a window decides as a whole, it matters which of its frames the session has not seen yet.
         rule = self._refine_rule
