@@ -24,8 +24,7 @@ from streamvsr.errors import ModelError
 from streamvsr.frames import PIXEL_FORMATS, Frame, StreamInfo
 from streamvsr.media.color import resample, transfer
 from streamvsr.media.color import yuv as color
-from streamvsr.models import registry
-from streamvsr.models import rt as rt_module
+from streamvsr.models import one_frame, recurrent, registry
 from streamvsr.models.base import Model
 from streamvsr.models.basicvsr import BasicVSRModel
 from streamvsr.models.basicvsr import session as session_module
@@ -34,6 +33,7 @@ from streamvsr.models.basicvsr.network import BasicVSRNet
 from streamvsr.models.basicvsr_pp.network import BasicVSRPlusPlusNet
 from streamvsr.models.compiled import ISOLATES, compiled
 from streamvsr.models.device import choose_device, is_cuda
+from streamvsr.models.srvgg import SRVGGNet
 from streamvsr.vsr import filter as vsr_module
 from streamvsr.vsr.filter import VsrFilter
 from tests.fakes import tuning, vsr_filter
@@ -95,6 +95,10 @@ def rt() -> Model:
     return registry.load_model(registry.select("rt"))
 
 
+def compact() -> Model:
+    return registry.ENTRIES["srvgg"].load(SRVGGNet(8, 2, 4).state_dict(), {})
+
+
 @pytest.mark.parametrize(
     ("make", "source", "target", "size", "dtype"),
     [
@@ -104,6 +108,7 @@ def rt() -> Model:
         (rt, "yuv420p", None, (1917, 1081), torch.float32),
         (rt, "gbrp", "yuv422p10le", None, torch.float16),
         (rt, "gray", "gbrp16le", None, torch.float32),
+        (compact, "yuv420p10le", "gbrp", None, torch.float16),
     ],
 )
 def test_no_copy_waits_for_the_device(
@@ -123,7 +128,7 @@ def test_no_copy_waits_for_the_device(
 
     for module, name, own in ((color, "upload", upload), (resample, "upload", upload), (color, "download", download)):
         monkeypatch.setattr(module, name, own)
-    for module in (vsr_module, session_module, rt_module):
+    for module in (vsr_module, session_module, recurrent, one_frame):
         monkeypatch.setattr(module, "Flag", Unread)
     vsr = vsr_filter(
         make(), device=META, dtype=dtype, output_format=target, size=size, max_seq_len=3, overlap=1,
