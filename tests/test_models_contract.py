@@ -132,9 +132,8 @@ def test_a_reset_forgets_everything(model: Model) -> None:
     assert all(torch.equal(a, b) for a, b in zip(fresh, again, strict=True))
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("name", sorted(MAKE.keys() - {"bicubic", "identity"}))
-def test_half_precision_leaves_what_is_only_enlarged_as_it_is(name: str, dtype: torch.dtype) -> None:
+def test_half_precision_leaves_what_is_only_enlarged_as_it_is(name: str) -> None:
     """Without weights every network here gives the plain enlargement; in bfloat16 that would have eight bits."""
     model = MAKE[name]()
     networks = [value for value in vars(model).values() if isinstance(value, torch.nn.Module)]
@@ -143,10 +142,10 @@ def test_half_precision_leaves_what_is_only_enlarged_as_it_is(name: str, dtype: 
         for weight in (weight for network in networks for weight in network.parameters()):
             weight.zero_()
         exact = torch.stack(list(model.session().window(frames, 3, range(3))))
-        half = torch.stack(list(model.to(torch.device("cpu"), dtype).session().window(frames, 3, range(3))))
+        half = torch.stack(list(model.to(torch.device("cpu"), torch.bfloat16).session().window(frames, 3, range(3))))
     assert exact.std() > 0.1
     if model.info.name == "spandrel":
-        assert half.dtype == dtype, "networks of others are half precision throughout"
+        assert half.dtype == torch.bfloat16, "networks of others are half precision throughout"
     else:
         assert torch.equal(half, exact)
 
