@@ -16,6 +16,7 @@ cannot grow however long the video is.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Protocol
 
 import torch
@@ -24,7 +25,6 @@ from torch.nn import functional as F
 
 from streamvsr.media.color.resample import cubic
 from streamvsr.models import fused
-from streamvsr.models.precision import HALF
 from streamvsr.models.state import check_fit
 
 SCALE = 4
@@ -77,9 +77,16 @@ def next_hidden(net: Recurrent, neighbours: Tensor, hidden: Tensor) -> Tensor:
     return F.hardtanh(features, inplace=True)
 
 
+def enlarged(x: Tensor, kernel: Tensor) -> Tensor:
+    """(N, C, H, W), edges replicated, through a 5x5 kernel: (N, D, H, W) in the type of ``x``, under autocast too."""
+    device = x.device.type
+    with torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext():
+        return F.conv2d(F.pad(x, (2, 2, 2, 2), mode="replicate"), kernel)
+
+
 def added(base: Tensor, hidden: Tensor, leave: nn.Conv2d, neighbours: Tensor) -> Tensor:
     """The output head applied to the hidden state, plus ``base``, which may be overwritten; in the type of ``base``."""
-    if leave.weight.dtype in HALF:
+    if hidden.dtype != base.dtype:
         return base.add_(fused.convolve(hidden, *fused.weights(leave)))
     if fused.keeps_bits(neighbours):
         return fused.convolve_onto(base, hidden, *fused.weights(leave))
@@ -164,5 +171,5 @@ class RTNet(nn.Module):
         in that of the weights. Any H and W from 1.
         """
         hidden = next_hidden(self, neighbours, hidden)
-        base = F.conv2d(F.pad(neighbours[:, 1:2], (2, 2, 2, 2), mode="replicate"), self.bicubic)
+        base = enlarged(neighbours[:, 1:2], self.bicubic)
         return shuffled(added(base, hidden, self.leave, neighbours)), hidden
