@@ -28,6 +28,7 @@ import time
 from importlib.util import find_spec
 
 import torch
+from gpu_measure import DTYPES
 from original_loop import OriginalLoop
 from torch.nn import functional
 
@@ -37,7 +38,6 @@ from streamvsr.models.basicvsr.network import RealBasicVSRNet
 from streamvsr.models.mm_shim import import_mmedit
 from streamvsr.vsr.windows import Windows
 
-DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 CONFIG = {"mid_channels": 64, "num_propagation_blocks": 20, "num_cleaning_blocks": 20}
 
 

@@ -33,11 +33,11 @@ from streamvsr.models.basicvsr.network import BasicVSRNet
 from streamvsr.models.basicvsr_pp.network import BasicVSRPlusPlusNet
 from streamvsr.models.compiled import ISOLATES, compiled
 from streamvsr.models.device import choose_device, is_cuda
-from streamvsr.models.srvgg import SRVGGNet
 from streamvsr.vsr import filter as vsr_module
 from streamvsr.vsr.filter import VsrFilter
 from tests.fakes import tuning, vsr_filter
 from tests.test_basicvsr import carried, random_model, video
+from tests.test_models_contract import MAKE
 from tests.test_nanovsr import training_weights
 
 META = torch.device("meta")
@@ -95,10 +95,6 @@ def rt() -> Model:
     return registry.load_model(registry.select("rt"))
 
 
-def compact() -> Model:
-    return registry.ENTRIES["srvgg"].load(SRVGGNet(8, 2, 4).state_dict(), {})
-
-
 @pytest.mark.parametrize(
     ("make", "source", "target", "size", "dtype"),
     [
@@ -108,7 +104,7 @@ def compact() -> Model:
         (rt, "yuv420p", None, (1917, 1081), torch.float32),
         (rt, "gbrp", "yuv422p10le", None, torch.float16),
         (rt, "gray", "gbrp16le", None, torch.float32),
-        (compact, "yuv420p10le", "gbrp", None, torch.float16),
+        (MAKE["srvgg"], "yuv420p10le", "gbrp", None, torch.float16),
     ],
 )
 def test_no_copy_waits_for_the_device(

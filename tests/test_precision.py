@@ -168,6 +168,21 @@ def test_ten_bit_video_keeps_its_levels_in_bf16(name: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [RTNet, RTColorNet])
+def test_training_in_bf16_rounds_no_frame(kind: type[RTNet | RTColorNet]) -> None:
+    """Losses on changes between frames would see the steps of eight bits."""
+    net = lively_net(kind=kind)
+    net.leave.requires_grad_(False)
+    net.leave.weight.zero_()
+    net.leave.bias.zero_()  # type: ignore[union-attr]
+    neighbours = torch.rand(1, net.enter.in_channels, 8, 9)
+    plain, _ = net(neighbours, net.initial_state(1, 8, 9))
+    with torch.autocast("cpu", torch.bfloat16):
+        result, hidden = net(neighbours, net.initial_state(1, 8, 9))
+    assert hidden.dtype == torch.bfloat16
+    assert torch.equal(result, plain)
+
+
+@pytest.mark.parametrize("kind", [RTNet, RTColorNet])
 @pytest.mark.parametrize("spoil", [float("nan"), float("inf"), 0.0])
 @pytest.mark.parametrize("at", [0, 2, 4])
 def test_a_frame_that_breaks_is_made_again_in_float32(

@@ -196,21 +196,6 @@ def test_half_precision_is_close(shipped: RTModel) -> None:
     assert (result - whole).abs().mean() < 0.02
 
 
-@pytest.mark.parametrize("kind", [RTNet, RTColorNet])
-def test_training_in_bf16_rounds_no_frame(kind: type[Net]) -> None:
-    """Losses on changes between frames would see the steps of eight bits."""
-    net = lively_net(kind=kind)
-    net.leave.requires_grad_(False)
-    net.leave.weight.zero_()
-    net.leave.bias.zero_()  # type: ignore[union-attr]
-    neighbours = torch.rand(1, net.enter.in_channels, 8, 9)
-    plain, _ = net(neighbours, net.initial_state(1, 8, 9))
-    with torch.autocast("cpu", torch.bfloat16):
-        result, hidden = net(neighbours, net.initial_state(1, 8, 9))
-    assert hidden.dtype == torch.bfloat16
-    assert torch.equal(result, plain)
-
-
 def plainly(net: Net, neighbours: torch.Tensor, hidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """A step in torch's own operators, one after the other."""
     features = F.relu(net.enter(neighbours) + net.recur(hidden))

@@ -119,7 +119,7 @@ class FrameSession(Session):
         warn: Callable[[str], None] = silent,
         widen: Callable[[], None] | None = None,
     ) -> None:
-        """``widen`` makes the weights float32; None: there is no way back."""
+        """``widen`` converts the weights to float32; None: no fallback."""
         weight = next((p for p in network.parameters() if p.is_floating_point()), None)
         if weight is None:
             raise ModelError(f"model {info.name}: the network has no weights")

@@ -1,4 +1,4 @@
-"""The session of networks that are recurrent in one direction: a step a frame, with one frame of look-ahead."""
+"""The session of unidirectional recurrent networks: one step per frame, one frame of look-ahead."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class StepSession(Session):
         warn: Callable[[str], None] = silent,
         widen: Callable[[], None] | None = None,
     ) -> None:
-        """``weight``: one of the network's, for type and device. ``channels``: of a frame. ``widen`` makes the weights
-        float32; None: there is no way back."""
+        """``weight``: one of the network's, for type and device. ``channels``: of a frame. ``widen`` converts the
+        weights to float32; None: no fallback."""
         self._weight, self._channels = weight, channels
         self._warn, self._widen = warn, widen
         self.reset()

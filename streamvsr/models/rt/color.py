@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from streamvsr.models import fused
-from streamvsr.models.rt.network import SCALE, ResidualBlock, added, bicubic_kernel, enlarged, in_rows, next_hidden
+from streamvsr.models.rt.network import SCALE, ResidualBlock, added, bicubic_kernel, enlarge, in_rows, next_hidden
 from streamvsr.models.state import check_fit
 
 CHANNELS = 3
@@ -159,7 +159,7 @@ class RTColorNet(nn.Module):
         now = neighbours[:, CHANNELS : 2 * CHANNELS]
         if self.coarse is not None:
             now = now + self.coarse(hidden)
-        return enlarged(now, self.base)
+        return enlarge(now, self.base)
 
     def forward(self, neighbours: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """One frame.

@@ -77,7 +77,7 @@ def next_hidden(net: Recurrent, neighbours: Tensor, hidden: Tensor) -> Tensor:
     return F.hardtanh(features, inplace=True)
 
 
-def enlarged(x: Tensor, kernel: Tensor) -> Tensor:
+def enlarge(x: Tensor, kernel: Tensor) -> Tensor:
     """(N, C, H, W), edges replicated, through a 5x5 kernel: (N, D, H, W) in the type of ``x``, under autocast too."""
     device = x.device.type
     with torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext():
@@ -171,5 +171,5 @@ class RTNet(nn.Module):
         in that of the weights. Any H and W from 1.
         """
         hidden = next_hidden(self, neighbours, hidden)
-        base = enlarged(neighbours[:, 1:2], self.bicubic)
+        base = enlarge(neighbours[:, 1:2], self.bicubic)
         return shuffled(added(base, hidden, self.leave, neighbours)), hidden

@@ -1,12 +1,12 @@
-"""What a network's step costs beside the encoder: by the clock, in processor time, and in switches of its thread.
+"""Does a network's step cost more while x264 runs? Wall time, CPU time and involuntary context switches per frame.
 
-    python benchmarks/bench_beside.py [INPUT] [--models rt rt:bf16] [--frames 100] [--rounds 3]
+    python benchmarks/bench_contention.py [INPUT] [--models rt rt:bf16] [--threads 1] [--frames 100] [--rounds 3]
 
-Whole runs with one thread for the network, each a process of its own, in turns: without an encoder (``rawvideo`` to
-/dev/null), with x264 at one thread and with its own number. For the stage ``vsr``, a frame: the clock while it works,
-the processor time of its thread, and how often the system took the processor away from it (involuntary switches).
-Where the processor time grows, caches, memory or the other half of a core are shared; where only the clock does, the
-thread waited for a processor. Medians of the rounds. Linux only: reads /proc/self/task.
+Whole runs, each a process of its own, in turns: ``rawvideo`` to /dev/null instead of an encoder, x264 with one thread,
+x264 with its default threads. For the stage ``vsr``: wall time while busy, CPU time and involuntary context switches of
+the stage's own thread (with ``--threads`` 2 or more, one of the network's). CPU time grows where caches or memory are
+contended for, wall time alone where the thread waits for a core. Medians of the rounds. Linux only: reads
+/proc/self/task.
 """
 
 from __future__ import annotations
@@ -28,12 +28,11 @@ from streamvsr.threads import processors
 ENCODERS = {
     "none": {"video_codec": "rawvideo"},
     "x264, 1 thread": {"video_codec": "libx264", "preset": "veryfast", "options": {"threads": "1"}},
-    "x264, its own": {"video_codec": "libx264", "preset": "veryfast"},
+    "x264, default": {"video_codec": "libx264", "preset": "veryfast"},
 }
 
 
-def taken_away(thread: int) -> int:
-    """How often the system took the processor from a thread that wanted to go on."""
+def involuntary_switches(thread: int) -> int:
     try:
         text = Path(f"/proc/self/task/{thread}/status").read_text()
     except OSError:
@@ -41,12 +40,12 @@ def taken_away(thread: int) -> int:
     return int(text.partition("nonvoluntary_ctxt_switches:")[2].split()[0])
 
 
-def child(source: str, model: str, encoder: str, frames: int) -> None:
+def child(source: str, model: str, encoder: str, threads: int, frames: int) -> None:
     from streamvsr.build import build
     from streamvsr.config import Config, InputOptions, ModelOptions, OutputOptions
 
     name, _, precision = model.partition(":")
-    options = ModelOptions(model=name, precision=precision or "fp32", threads=1)  # type: ignore[arg-type]
+    options = ModelOptions(model=name, precision=precision or "fp32", threads=threads)  # type: ignore[arg-type]
     output = OutputOptions("/dev/null", format="nut", overwrite=True, frames=frames, no_audio=True, **ENCODERS[encoder])  # type: ignore[arg-type]
     run = build(Config(InputOptions(source), output, options), warn=print)
     run.start()
@@ -54,7 +53,7 @@ def child(source: str, model: str, encoder: str, frames: int) -> None:
     assert vsr is not None
     spent, switches = 0.0, 0
     while not run.wait(0.05):
-        spent, switches = cpu_seconds().get(vsr, spent), max(switches, taken_away(vsr))
+        spent, switches = cpu_seconds().get(vsr, spent), max(switches, involuntary_switches(vsr))
     run.result()
     (stage,) = (s for s in run.stats() if s.name == "vsr")
     found = 1000 * stage.busy_seconds, 1000 * spent, switches
@@ -65,23 +64,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("input", nargs="?", default=str(ROOT / "demo" / "city_180p.mp4"))
     parser.add_argument("--models", nargs="+", default=["rt"])
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--frames", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     a = parser.parse_args()
     if a.child:
-        child(a.input, *a.child, a.frames)
+        child(a.input, *a.child, a.threads, a.frames)
         return
     found: dict[tuple[str, str], list[list[float]]] = {(m, e): [] for m in a.models for e in ENCODERS}
-    print(f"{processors()} processors, load average {os.getloadavg()[0]:.1f}")
+    print(f"{processors()} processors, load average {os.getloadavg()[0]:.1f}, threads of the network: {a.threads}")
     for _ in range(a.rounds):
         for model, encoder in found:
             command = [sys.executable, __file__, a.input, "--child", model, encoder, "--frames", str(a.frames)]
+            command += ["--threads", str(a.threads)]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 sys.exit(done.stderr)
             found[model, encoder].append(json.loads(done.stdout.splitlines()[-1]))
-    print("| network | encoder | clock, ms | processor time, ms | taken away |\n|---|---|---|---|---|")
+    print("| network | encoder | wall, ms | CPU, ms | involuntary switches |\n|---|---|---|---|---|")
     for (model, encoder), rounds in found.items():
         clock, cpu, switches = (median(column) for column in zip(*rounds, strict=True))
         print(f"| {model} | {encoder} | {clock:.1f} | {cpu:.1f} | {switches:.1f} |")
