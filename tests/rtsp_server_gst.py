@@ -40,12 +40,22 @@ class Recorder(GstRtspServer.RTSPMediaFactory):
         self.set_transport_mode(GstRtspServer.RTSPTransportMode.RECORD)
         # Without it the file of a publisher that leaves has no end.
         self.set_eos_shutdown(True)
+        self.connect("media-configure", self._configure)
 
     def do_create_element(self, url):
         # A restarted server goes on counting.
         while os.path.exists(path := os.path.join(self.folder, f"{self.name}-{self.count + 1}.mkv")):
             self.count += 1
         return Gst.parse_launch(f"( {self.launch.format(file=path)} )")
+
+    def _configure(self, _factory, media):
+        media.get_element().get_parent().connect("element-added", self._added)
+
+    def _added(self, _pipeline, element):
+        # Time stamps as they were sent. Those worked out from when packets arrive are the same for several frames after
+        # a pause of the machine, and the Matroska muxer drops what h264parse then finds no time for.
+        if element.get_factory().get_name() == "rtpbin":
+            element.set_property("buffer-mode", 0)
 
 
 def factory(launch, *, shared=False):
