@@ -1,10 +1,15 @@
-"""How many threads there are for what, and that those without work sleep. Loads nothing."""
+"""How many threads there are for what, how they are scheduled, and that those without work sleep. Loads nothing."""
 
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+TASKS = Path("/proc/self/task")
+"""One folder for each thread (Linux)."""
 
 CGROUP, GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 UNLIMITED = 1 << 20
@@ -60,6 +65,28 @@ def x264_threads(usable: int, height: int) -> int:
 def encoder_threads(codec: str, usable: int, height: int) -> int:
     """What to ask an encoder for whose packets depend on it; 0: that is its own affair."""
     return x264_threads(usable, height) if codec == "libx264" else 0
+
+
+@contextmanager
+def scheduling_kept() -> Iterator[None]:
+    """Restore the scheduling policy of the calling thread, and of all threads started within to the same (Linux).
+
+    Where it may (root), SVT-AV1 sets its threads and the one that opens it to SCHED_FIFO, priority 99: they, and every
+    process started from there, run before all others of the machine, the network's threads among them.
+    """
+    if not (hasattr(os, "sched_setscheduler") and TASKS.is_dir()):
+        yield
+        return
+    policy, priority = os.sched_getscheduler(0), os.sched_getparam(0)
+    before = set(os.listdir(TASKS))
+    try:
+        yield
+    finally:
+        for thread in {*os.listdir(TASKS)} - before | {str(threading.get_native_id())}:
+            # One that has ended has no policy.
+            with suppress(OSError):
+                if (os.sched_getscheduler(int(thread)), os.sched_getparam(int(thread))) != (policy, priority):
+                    os.sched_setscheduler(int(thread), policy, priority)
 
 
 def _quota() -> int:

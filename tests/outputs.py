@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from array import array
@@ -159,6 +160,16 @@ def distance(before: Shown, after: Shown, kind: str = "audio", place: int = 0) -
         assert len(a) == len(b), f"{one}: {len(a)} packets became {len(b)}"
         moved.append(median([y - x for x, y in zip(a, b, strict=True)]))
     return abs(moved[0] - moved[1])
+
+
+def scheduling() -> set[tuple[int, int]]:
+    """The policies and priorities that this process's threads have."""
+    found = set()
+    for thread in os.listdir("/proc/self/task"):
+        # One may end meanwhile.
+        with suppress(OSError):
+            found.add((os.sched_getscheduler(int(thread)), os.sched_getparam(int(thread)).sched_priority))
+    return found
 
 
 def until(holds: Callable[[], bool], what: str, seconds: float = 120) -> None:

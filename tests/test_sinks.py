@@ -21,7 +21,7 @@ from streamvsr.media.encode.options import encoder_name, parse_rate
 from streamvsr.media.encode.pixel_formats import choose_format
 from streamvsr.media.encode.video_encoder import VideoEncoder
 from streamvsr.media.mux import wanted_format
-from tests.outputs import CFR, Shown, frames, info, numbers, sink_for, write
+from tests.outputs import CFR, Shown, frames, info, numbers, scheduling, sink_for, write
 
 pytestmark = pytest.mark.io
 
@@ -162,7 +162,10 @@ def test_ffv1_is_exact(tmp_path: Path, name: str) -> None:
         assert np.array_equal(before, after)
 
 
-@pytest.mark.parametrize("codec", ["libx264", "libx265", "libsvtav1", "ffv1", "prores_ks", "libvpx-vp9", "mjpeg"])
+USUAL = ["libx264", "libx265", "libsvtav1", "ffv1", "prores_ks", "libvpx-vp9", "mjpeg"]
+
+
+@pytest.mark.parametrize("codec", USUAL)
 @pytest.mark.parametrize("name", ["yuv420p", "gbrp16le"])
 def test_the_usual_encoders_open_and_keep_every_frame(tmp_path: Path, codec: str, name: str) -> None:
     write(tmp_path / "o.mkv", info(name, 128, 96), CFR[:6], video_codec=codec)
@@ -176,6 +179,19 @@ def test_encoders_do_not_talk_over_the_progress_line(
     write(tmp_path / "o.mkv", info(width=128, height=96), CFR[:3], video_codec=codec)
     said = capfd.readouterr()
     assert said.out + said.err == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have scheduling policies of their own on Linux")
+@pytest.mark.parametrize("codec", USUAL)
+def test_no_encoder_makes_threads_run_before_all_others(tmp_path: Path, codec: str) -> None:
+    """SVT-AV1 would, as root."""
+    before = scheduling()
+    sink = sink_for(tmp_path / "o.mkv", info(width=128, height=96), video_codec=codec)
+    for frame in frames(info(width=128, height=96), CFR[:6]):
+        sink.write_frame(frame)
+        assert scheduling() == before
+    sink.finish()
+    assert scheduling() == before
 
 
 def test_hevc_in_mp4_has_the_tag_that_players_want(tmp_path: Path, ffprobe: str) -> None:

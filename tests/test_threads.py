@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from fractions import Fraction
 from itertools import product
 from pathlib import Path
@@ -14,7 +15,15 @@ import numpy as np
 import pytest
 
 from streamvsr import threads
-from streamvsr.threads import encoder_threads, network_threads, processors, wait_asleep, x264_threads
+from streamvsr.threads import (
+    encoder_threads,
+    network_threads,
+    processors,
+    scheduling_kept,
+    wait_asleep,
+    x264_threads,
+)
+from tests.outputs import scheduling
 
 ROOT = Path(__file__).resolve().parent.parent
 MACHINES = (1, 2, 4, 8, 16)
@@ -166,3 +175,23 @@ def test_before_torch_is_loaded(program: str, tmp_path: Path) -> None:
     # These ask torch for the devices where there is a driver of a GPU, and else do without it.
     if not any(word in program for word in ("models", "--no-trial")):
         assert policies, "torch is loaded"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have scheduling policies of their own on Linux")
+def test_scheduling_that_a_library_changes_is_restored() -> None:
+    before, changed, end = scheduling(), threading.Event(), threading.Event()
+
+    def work() -> None:
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+        changed.set()
+        end.wait()
+
+    thread = threading.Thread(target=work)
+    with scheduling_kept():
+        thread.start()
+        changed.wait()
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+        assert scheduling() != before
+    assert scheduling() == before
+    end.set()
+    thread.join()

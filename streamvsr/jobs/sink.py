@@ -38,12 +38,12 @@ class JobSink(SegmentSink):
         the input once more, for its copied packets. Raises ``UsageError`` and ``SinkError`` as a ``Muxer`` does."""
         super().__init__(output, media, store, threads=threads)
         self._open_tracks, self._on_warning = open_tracks, on_warning
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
         self._stopped = self._broken_off = False
         self._kept = ""
         self._joining: Muxer | None = None
         # What can be refused is refused here: the output's place and tracks, the encoder's options.
-        muxer = Muxer(output, media, streams, self._codec, on_warning=self._tell)
+        muxer = Muxer(output, media, streams, self._codec, on_warning=self._warn_once)
         try:
             self._template = self._open_encoder()
             try:
@@ -98,10 +98,10 @@ class JobSink(SegmentSink):
             self._joining.abort()
         super().abort()
 
-    def _tell(self, line: str) -> None:
+    def _warn_once(self, line: str) -> None:
         """Once: what the constructor's check has said of the tracks is found again, gaps and stamps are not."""
-        if line not in self._told:
-            self._told.add(line)
+        if line not in self._warned:
+            self._warned.add(line)
             self._on_warning(line)
 
     def _join(self) -> None:
@@ -114,7 +114,7 @@ class JobSink(SegmentSink):
         with closing(self._open_tracks()) as source:
             source.on_warning = _silent  # the run has said it all
             media = replace(self._media, tracks=source.info.tracks)
-            self._joining = muxer = Muxer(self._output, media, source.streams, self._codec, on_warning=self._tell)
+            self._joining = muxer = Muxer(self._output, media, source.streams, self._codec, on_warning=self._warn_once)
             muxer.start(self._template)
             if self._broken_off:
                 muxer.break_off()
@@ -138,7 +138,7 @@ class JobSink(SegmentSink):
             shifts.join(self._writer.shifts, 1 / rate)
         line = shifts.line(muxer.inside, self._codec, rate, self._media.video.time_base)
         if line is not None:
-            self._tell(line)
+            self._warn_once(line)
 
     def _copied(self, source: Source) -> Iterator[Packet]:
         """The packets to copy; where the input breaks off for the frames, it does so for these."""

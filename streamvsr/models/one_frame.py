@@ -125,7 +125,7 @@ class FrameSession(Session):
             raise ModelError(f"model {info.name}: the network has no weights")
         self._network, self._info, self._traits, self._weight = network, info, traits, weight
         self._layout = torch.channels_last if traits.channels_last else torch.contiguous_format
-        self._warn, self._widen, self._told = warn, widen, False
+        self._warn, self._widen, self._warned = warn, widen, False
         self._plan = TilePlan(tile_px(options.tile) if traits.tiles else 0, warn)
         fast = compiled(network, weight.device, compile=options.compile, graphs=options.cuda_graphs, warn=warn)
         self._tiled = Tiled(fast, self._plan, traits.halo_px, info.scale, traits.multiple_px)
@@ -142,17 +142,17 @@ class FrameSession(Session):
         step = max(1, len(keep)) if self._traits.batches else 1
         # On a GPU a batch is looked at when the next one is under way, so that the device never waits.
         behind = 1 if frames.device.type == "cuda" else 0
-        tried: deque[tuple[Tensor, Tensor, Flag | None]] = deque()
+        pending: deque[tuple[Tensor, Tensor, Flag | None]] = deque()
         for start in range(keep.start, keep.stop, step):
             batch = frames[start : min(start + step, keep.stop)]
             output, half = self._batch(batch), self._weight.dtype in HALF and self._widen is not None
-            tried.append((batch, output, Flag(looks_broken(output, batch)) if half else None))
-            if len(tried) > behind:
-                yield from self._sound(*tried.popleft())
-        while tried:
-            yield from self._sound(*tried.popleft())
+            pending.append((batch, output, Flag(looks_broken(output, batch)) if half else None))
+            if len(pending) > behind:
+                yield from self._checked(*pending.popleft())
+        while pending:
+            yield from self._checked(*pending.popleft())
 
-    def _sound(self, batch: Tensor, output: Tensor, broken: Flag | None) -> Tensor:
+    def _checked(self, batch: Tensor, output: Tensor, broken: Flag | None) -> Tensor:
         """The output of the batch, in float32 where half precision broke it."""
         if broken is None or not broken.read():
             return output
@@ -168,8 +168,8 @@ class FrameSession(Session):
         self._plan.settle_for(frames, partial(self._pixel_bytes, frames), self._traits.halo_px)
         output = self._tiled(frames)
         # Afterwards: tiles may have been what memory allowed.
-        if self._traits.measures_frame and not self._told and 0 < self._plan.tile_px < max(frames.shape[2:]):
-            self._told = True
+        if self._traits.measures_frame and not self._warned and 0 < self._plan.tile_px < max(frames.shape[2:]):
+            self._warned = True
             self._warn(f"{self._info.name}: this network measures the whole frame: tiles come out slightly different")
         return output
 

@@ -59,20 +59,20 @@ class StepSession(Session):
     def _run(self, frames: Tensor, keep: range) -> Iterator[Tensor]:
         # On a GPU a frame is looked at when the next one is under way, so that the device never waits.
         behind = 1 if frames.device.type == "cuda" else 0
-        tried: deque[_Try] = deque()
+        pending: deque[_Pending] = deque()
         t = 0
-        while t < keep.stop or tried:
+        while t < keep.stop or pending:
             if t < keep.stop:
                 state, previous = self._state, self._previous
                 result, half = self._advance(frames, t), self._weight.dtype in HALF and self._widen is not None
                 broken = Flag(looks_broken(result, frames[t])) if half else None
-                tried.append(_Try(t, result, state, previous, broken))
+                pending.append(_Pending(t, result, state, previous, broken))
                 t += 1
-                if len(tried) <= behind:
+                if len(pending) <= behind:
                     continue
-            one = tried.popleft()
+            one = pending.popleft()
             if one.broken is not None and one.broken.read():
-                tried.clear()
+                pending.clear()
                 t = one.number
                 self._go_on_in_float32(one)
             elif one.number >= keep.start:
@@ -88,7 +88,7 @@ class StepSession(Session):
         self._previous = now.clone()
         return result
 
-    def _go_on_in_float32(self, broken: _Try) -> None:
+    def _go_on_in_float32(self, broken: _Pending) -> None:
         assert self._widen is not None
         self._warn(WIDENED)
         self._widen()
@@ -96,7 +96,7 @@ class StepSession(Session):
 
 
 @dataclass(frozen=True, slots=True)
-class _Try:
+class _Pending:
     """A frame that is computed and not yet looked at."""
 
     number: int

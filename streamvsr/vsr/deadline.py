@@ -25,7 +25,7 @@ class Deadline:
         self.length = longest if fixed else min(FIRST_LENGTH, longest)
         self._latency, self._longest, self._warn, self._fixed = latency_seconds, longest, warn, fixed
         self._windows = self._slow = 0
-        self._told = False
+        self._warned = False
 
     def observe(self, length: int, new: int, seconds: float) -> None:
         """A window of ``length`` frames, ``new`` of them not seen before, took ``seconds``; ``length`` may change."""
@@ -45,8 +45,8 @@ class Deadline:
             return
         if length > 1 and not self._fixed:
             self._slow, self.length = 0, min(fits, length - 1)
-        elif seconds > 2 * part and not self._told:
-            self._told = True
+        elif seconds > 2 * part and not self._warned:
+            self._warned = True
             way = "a smaller --max-seq-len, " if length > 1 else ""
             self._warn(
                 f"--max-latency {self._latency:g} cannot be held: {length} frames take {seconds:.2g} s; choose {way}"

@@ -58,7 +58,7 @@ class ImageSequenceSource(Source):
         for name in input.options:
             advice = "-r FPS says how fast they follow each other" if "rate" in name else "they are read without FFmpeg"
             raise UsageError(f"-{name}: pictures as an input do not have this option; {advice}")
-        self._stop, self._told = threading.Event(), False
+        self._stop, self._warned = threading.Event(), False
         self._fitter: Fitter | None = None
         self._at = ""
         """The picture that the fitter speaks of."""
@@ -142,11 +142,11 @@ class ImageSequenceSource(Source):
 
     def _tell_more(self, name: str) -> None:
         """A line for the first picture that holds more than is taken of it."""
-        if self._told:
+        if self._warned:
             return
         pages = pages_of(name) if name.lower().endswith(_TIFF) else 1
         if kind_of_animation(name) or pages > 1:
-            self._told = True
+            self._warned = True
             what = f"has {pages} pages" if pages > 1 else "is animated"
             advice = "" if pages > 1 else "; as an input of its own it gives all of them"
             self.on_warning(f"'{name}' {what}: the first frame alone is taken, here and of others like it{advice}")

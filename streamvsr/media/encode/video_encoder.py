@@ -25,6 +25,7 @@ from streamvsr.media.encode.shift import Shifts, is_grid
 from streamvsr.media.encode.stated_color import stated_color
 from streamvsr.media.ffmpeg_log import listening
 from streamvsr.media.hdr import with_mastering
+from streamvsr.threads import scheduling_kept
 
 DECODING_TIMES = frozenset({"avi", "asf", "asf_stream", "wtv"})
 """Containers that know when a frame is decoded, and not when it is shown."""
@@ -182,7 +183,7 @@ class VideoEncoder:
         # SVT-AV1 writes about itself to stderr, and listens to nothing else.
         os.environ.setdefault("SVT_LOG", "1")
         try:
-            with listening() as said:
+            with listening() as said, scheduling_kept():
                 context.open()
         except FOREIGN as exc:
             self._refusal, self._said = exc, said
