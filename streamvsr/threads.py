@@ -69,10 +69,10 @@ def encoder_threads(codec: str, usable: int, height: int) -> int:
 
 @contextmanager
 def scheduling_kept() -> Iterator[None]:
-    """Restore the scheduling policy of the calling thread, and of all threads started within to the same (Linux).
+    """Restore the calling thread's scheduling policy, and set threads started meanwhile to the same (Linux).
 
-    Where it may (root), SVT-AV1 sets its threads and the one that opens it to SCHED_FIFO, priority 99: they, and every
-    process started from there, run before all others of the machine, the network's threads among them.
+    Run as root, SVT-AV1 sets its threads and the one that opens it to SCHED_FIFO, priority 99. They, and every process
+    started from there, would preempt all else on the machine, the network's threads too.
     """
     if not (hasattr(os, "sched_setscheduler") and TASKS.is_dir()):
         yield

@@ -52,10 +52,10 @@ class Recorder(GstRtspServer.RTSPMediaFactory):
         media.get_element().get_parent().connect("element-added", self._added)
 
     def _added(self, _pipeline, element):
-        # Time stamps as they were sent. Those worked out from when packets arrive are the same for several frames after
-        # a pause of the machine, and the Matroska muxer drops what h264parse then finds no time for.
+        # The publisher's RTP time stamps. By default they are corrected by arrival times: after a pause several frames
+        # get the same one, h264parse leaves some without, and matroskamux drops those.
         if element.get_factory().get_name() == "rtpbin":
-            element.set_property("buffer-mode", 0)
+            Gst.util_set_object_arg(element, "buffer-mode", "none")
 
 
 def factory(launch, *, shared=False):

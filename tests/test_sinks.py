@@ -183,8 +183,8 @@ def test_encoders_do_not_talk_over_the_progress_line(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads have scheduling policies of their own on Linux")
 @pytest.mark.parametrize("codec", USUAL)
-def test_no_encoder_makes_threads_run_before_all_others(tmp_path: Path, codec: str) -> None:
-    """SVT-AV1 would, as root."""
+def test_encoders_leave_the_scheduling_policy_alone(tmp_path: Path, codec: str) -> None:
+    """SVT-AV1 changes it, where the tests run as root."""
     before = scheduling()
     sink = sink_for(tmp_path / "o.mkv", info(width=128, height=96), video_codec=codec)
     for frame in frames(info(width=128, height=96), CFR[:6]):

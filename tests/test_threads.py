@@ -186,10 +186,10 @@ def test_scheduling_that_a_library_changes_is_restored() -> None:
         changed.set()
         end.wait()
 
-    thread = threading.Thread(target=work)
+    thread = threading.Thread(target=work, daemon=True)
     with scheduling_kept():
         thread.start()
-        changed.wait()
+        assert changed.wait(60)
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
         assert scheduling() != before
     assert scheduling() == before

@@ -140,7 +140,7 @@ class FrameSession(Session):
 
     def _run(self, frames: Tensor, keep: range) -> Iterator[Tensor]:
         step = max(1, len(keep)) if self._traits.batches else 1
-        # On a GPU a batch is looked at when the next one is under way, so that the device never waits.
+        # On a GPU a batch is checked while the next one is computed, so that the device never waits.
         behind = 1 if frames.device.type == "cuda" else 0
         pending: deque[tuple[Tensor, Tensor, Flag | None]] = deque()
         for start in range(keep.start, keep.stop, step):

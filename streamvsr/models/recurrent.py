@@ -57,7 +57,7 @@ class StepSession(Session):
         return self._run(frames, keep)
 
     def _run(self, frames: Tensor, keep: range) -> Iterator[Tensor]:
-        # On a GPU a frame is looked at when the next one is under way, so that the device never waits.
+        # On a GPU a frame is checked while the next one is computed, so that the device never waits.
         behind = 1 if frames.device.type == "cuda" else 0
         pending: deque[_Pending] = deque()
         t = 0
@@ -97,7 +97,7 @@ class StepSession(Session):
 
 @dataclass(frozen=True, slots=True)
 class _Pending:
-    """A frame that is computed and not yet looked at."""
+    """A frame that is computed and not yet checked."""
 
     number: int
     result: Tensor

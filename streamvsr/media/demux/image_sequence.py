@@ -112,7 +112,7 @@ class ImageSequenceSource(Source):
                 # The disk or the network, not this picture: all that follow would fail as well.
                 raise StreamLostError(f"{exc}; it is picture {number + 1} of {len(self.names)}") from exc
             else:
-                self._tell_more(name)
+                self._warn_of_more(name)
             planes, layout = self._last
             frame = Frame(planes, layout, pts, video.time_base, self._stamps.step, self._color)
             if planes[0].shape != (video.height, video.width) or not holds(layout, self._format):
@@ -140,7 +140,7 @@ class ImageSequenceSource(Source):
         made, color, _ = self._fitter(to_av(replace(frame, color=full)))
         return from_av(made, pts=frame.pts, time_base=frame.time_base, duration=frame.duration, color=color)
 
-    def _tell_more(self, name: str) -> None:
+    def _warn_of_more(self, name: str) -> None:
         """A line for the first picture that holds more than is taken of it."""
         if self._warned:
             return

@@ -159,7 +159,7 @@ class PropagationSession(Session, ABC, Generic[Context]):
     def _run_part(self, part: Part, last: bool) -> Iterator[Tensor]:
         """The outputs [start, stop) of the frames at hand. However it ends, what was given away is committed."""
         contexts = self._prepare(part)
-        # On a GPU an output is checked when the next one is under way, so that the device never waits.
+        # On a GPU an output is checked while the next one is computed, so that the device never waits.
         behind = 1 if self._half and self._parts.weight.device.type == "cuda" else 0
         marks: deque[Marks] = deque()
         waiting: deque[tuple[Tensor, Flag | None]] = deque()
